@@ -1,0 +1,42 @@
+"""Finds the user's expression that is being traced: file, line and columns for carets and generated comments."""
+
+from __future__ import annotations
+
+import os
+import sys
+from itertools import islice
+from types import FrameType
+
+import numpy as np
+
+import scancc
+from scancc.ir.graph import Loc
+
+# Frames of these packages are machinery, not the user's code.
+_MACHINERY = tuple(os.path.dirname(m.__file__ or "") + os.sep for m in (scancc, np))
+
+
+def here() -> Loc | None:
+    """Location of the innermost frame outside scancc and NumPy."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_MACHINERY):
+        frame = frame.f_back
+    return None if frame is None else of_frame(frame)
+
+
+def of_frame(frame: FrameType) -> Loc:
+    code = frame.f_code
+    position = next(islice(code.co_positions(), frame.f_lasti // 2, None), (None,) * 4)
+    line, end_line, column, end_column = position
+    if line is None or end_line != line:
+        # An expression over several lines: point at its first line only.
+        line, column, end_column = line or frame.f_lineno, column or 0, -1
+    return Loc(code.co_filename, line, column or 0, -1 if end_column is None else end_column, code.co_name)
+
+
+def of_function(fn: object) -> Loc | None:
+    """Location of a function's definition, for errors that concern the function as a whole."""
+    code = getattr(fn, "__code__", None)
+    if code is None:
+        return None
+    return Loc(code.co_filename, code.co_firstlineno, 0, -1, code.co_name)

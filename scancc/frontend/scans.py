@@ -1,0 +1,285 @@
+"""Step functions into scan ops.
+
+`add_scan` traces the step once in a scope of its own and adds a scan node to the current scope. When a carry's
+initial value has to be promoted to the dtype that the step returns, the step is traced again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scancc.errors import CarryShapeError, CarryTypeError, ScanTypeError, ScanValueError
+from scancc.frontend.location import of_function
+from scancc.frontend.scan_arguments import OutputArgument, ScanArguments
+from scancc.frontend.scope import Scope, entered
+from scancc.frontend.tracer import Tracer, is_traced, tracing, unwrap
+from scancc.ir import build
+from scancc.ir.graph import UNTIL, Carry, Graph, Loc, Node, ScanSpec, Sequence
+from scancc.ir.types import Dim, Shape, Type
+
+
+class Until:
+    """A stopping condition returned by a step beside its outputs: see `sc.until`."""
+
+    __slots__ = ("condition",)
+
+    def __init__(self, condition: Any) -> None:
+        self.condition = condition
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What a step returned: its outputs, their names if it returned a dict, and the stopping condition."""
+
+    values: list[Any]
+    keys: tuple[str, ...] | None
+    single: bool
+    until: Any
+
+
+@dataclass(frozen=True, slots=True)
+class TracedScan:
+    node: Node
+    names: tuple[str, ...]  # results in the order of the step's outputs
+    keys: tuple[str, ...] | None
+    single: bool
+
+
+def add_scan(fn: Callable, args: ScanArguments, name: str, strict: bool = False) -> TracedScan:
+    """Trace `fn` and add the scan to the scope being traced. Raises the errors of the documentation's table."""
+    outer = tracing()
+    name = outer.root.unique(name)
+    sequences = [_sequence_operand(s.value, s.taps, args.go_backwards) for s in args.sequences]
+    initials: dict[str, Node] = {o.name: unwrap(o.initial) for o in args.outputs or () if o.initial is not None}
+    nonseqs = [(n, unwrap(v)) for n, v in args.non_sequences]
+    steps = _steps(args, sequences)
+    while True:
+        body = Scope(name, parent=outer, strict=strict)
+        with entered(body):
+            traced = _trace_step(fn, args, body, sequences, initials, nonseqs)
+        promoted = _promotions(fn, args, initials, traced.results)
+        if not promoted:
+            break
+        initials |= promoted
+    spec = ScanSpec(
+        name,
+        tuple(Sequence(s.name, tuple(sorted(taps))) for s, (_, taps) in zip(args.sequences, sequences, strict=True)),
+        tuple(Carry(o.name, tuple(sorted(o.taps))) for o in args.outputs or () if o.initial is not None),
+        tuple(traced.nonseq_names) + tuple(read.attrs["name"] for read in body.captures.values()),
+        tuple(n for n in traced.names if n not in initials),
+        Graph((), traced.results),
+    )
+    operands = (steps, *(x for x, _ in sequences), *initials.values(), *(v for _, v in nonseqs), *body.captures)
+    node = build.scan(spec, operands, of_function(fn))
+    return TracedScan(node, tuple(traced.names), traced.returned.keys, traced.returned.single)
+
+
+def _sequence_operand(value: Any, taps: tuple[int, ...], backwards: bool) -> tuple[Node, tuple[int, ...]]:
+    """Reversal is a view: the reversed sequence read at t+k is the original read at its own step -k."""
+    node = unwrap(value)
+    if not backwards:
+        return node, taps
+    return build.make("flip", node, axes=(0,)), tuple(-k for k in taps)
+
+
+def _steps(args: ScanArguments, sequences: list[tuple[Node, tuple[int, ...]]]) -> Node:
+    if args.n_steps is not None:
+        node = unwrap(args.n_steps)
+        return build.cast(node, "int64")
+    shortest: Node | None = None
+    for s, (node, taps) in zip(args.sequences, sequences, strict=True):
+        reach = Sequence(s.name, taps).reach
+        rows = build.dim_of(node, 0)
+        if reach:
+            if rows.op == "const":
+                rows = build.integer(max(0, int(rows.attrs["value"]) - reach))
+            else:
+                rows = build.make("maximum", build.make("subtract", rows, build.integer(reach)), build.integer(0))
+        if shortest is None:
+            shortest = rows
+        elif shortest.op == rows.op == "const":
+            shortest = build.integer(min(int(shortest.attrs["value"]), int(rows.attrs["value"])))
+        elif not _same_length(shortest, rows):
+            shortest = build.make("minimum", shortest, rows)
+    assert shortest is not None
+    return shortest
+
+
+def _same_length(a: Node, b: Node) -> bool:
+    return a is b or (a.op == b.op == "dim" and a.args[0] is b.args[0] and a.attrs["axis"] == b.attrs["axis"])
+
+
+@dataclass(slots=True)
+class _TracedStep:
+    results: dict[str, Node]
+    names: list[str]
+    nonseq_names: list[str]
+    returned: Returned
+
+
+def _trace_step(
+    fn: Callable,
+    args: ScanArguments,
+    body: Scope,
+    sequences: list[tuple[Node, tuple[int, ...]]],
+    initials: dict[str, Node],
+    nonseqs: list[tuple[str, Node]],
+) -> _TracedStep:
+    leaves: list[Tracer] = []
+    for s, (node, taps) in zip(args.sequences, sequences, strict=True):
+        body.used_names.add(s.name)
+        row = _inner(node.type.shape[1:])
+        leaves += [Tracer(_tap(s.name, k, Type(node.type.dtype, row)), body) for k in taps]
+    for o in args.outputs or ():
+        body.used_names.add(o.name)
+        if o.initial is not None:
+            row = _row(o, initials[o.name])
+            leaves += [Tracer(_tap(o.name, k, row), body) for k in o.taps]
+    nonseq_names = [body.unique(n) for n, _ in nonseqs]
+    for name, (_, value) in zip(nonseq_names, nonseqs, strict=True):
+        read = build.make("read", type=value.type.with_shape(_inner(value.type.shape)), name=name)
+        leaves.append(Tracer(read, body))
+    returned = parse_return(fn(*leaves), fn)
+    names, results = _results(fn, args, body, returned, initials)
+    if returned.until is not None:
+        results[UNTIL] = _condition(returned.until, fn)
+    return _TracedStep(results, names, nonseq_names, returned)
+
+
+def _tap(name: str, offset: int, row: Type) -> Node:
+    return build.make("tap", type=row, name=name, offset=offset)
+
+
+def _inner(shape: Shape) -> Shape:
+    return tuple(Dim(d.name, d.hint) if isinstance(d, Dim) else d for d in shape)
+
+
+def _row(o: OutputArgument, initial: Node) -> Type:
+    shape = initial.type.shape if o.taps == (-1,) else initial.type.shape[1:]
+    return Type(initial.type.dtype, _inner(shape))
+
+
+def parse_return(value: Any, fn: Callable) -> Returned:
+    """Outputs and stopping condition from what the step returned."""
+    until = None
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Until):
+        value, until = value[0], value[1].condition
+    elif isinstance(value, (tuple, list)) and any(isinstance(v, Until) for v in value):
+        raise ScanTypeError(
+            f"the step returned {_kinds(value)}",
+            of_function(fn),
+            "a stopping condition comes second: (outputs, sc.until(condition))",
+            "return ((a, b), sc.until(condition)) for several outputs",
+        )
+    keys = None
+    single = not isinstance(value, (tuple, list, dict))
+    if isinstance(value, dict):
+        keys = tuple(value)
+        values = list(value.values())
+    else:
+        values = [value] if single else list(value)
+    for v in values:
+        # Strings, None and objects have no place in an array; nested tuples would be ambiguous.
+        if not isinstance(v, (Tracer, np.ndarray, np.generic, int, float, complex)) and not (
+            isinstance(v, list) and (is_traced(v) or np.asarray(v).dtype.kind in "biufc")
+        ):
+            raise ScanTypeError(
+                f"the step returned {_kinds(value)}",
+                of_function(fn),
+                "a step returns an array, a tuple, list or dict of arrays, or (outputs, sc.until(condition))",
+                "return the new values" if v is None else "",
+            )
+    return Returned(values, keys, single, until)
+
+
+def _kinds(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        inner = ", ".join(_kinds(v) for v in value)
+        return f"({inner})" if isinstance(value, tuple) else f"[{inner}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k!r}: {_kinds(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, Tracer):
+        return f"array {value.node.type}"
+    return "None" if value is None else f"{value!r} ({type(value).__name__})"
+
+
+def _condition(condition: Any, fn: Callable) -> Node:
+    node = unwrap(condition)
+    if node.type.shape != ():
+        raise ScanTypeError(
+            f"the condition of sc.until has shape {tuple(node.type.shape)}",
+            node.loc or of_function(fn), "a stopping condition is one truth value",
+            "reduce it with .any() or .all()",
+        )  # fmt: skip
+    if node.type.dtype.kind == "b":
+        return node
+    return build.make("not_equal", node, build.const(0, node.type.dtype))
+
+
+def _results(
+    fn: Callable, args: ScanArguments, body: Scope, returned: Returned, initials: dict[str, Node]
+) -> tuple[list[str], dict[str, Node]]:
+    outputs = args.outputs
+    count = len(returned.values)
+    if outputs is None:
+        outputs = tuple(OutputArgument(f"output_{i}", None, ()) for i in range(count))
+    if len(outputs) != count:
+        raise ScanValueError(
+            f"the step returns {count} output{'s' * (count != 1)}, but outputs_info has {len(outputs)}",
+            of_function(fn),
+            "outputs_info has one entry for each output of the step",
+            "give None for outputs that do not feed back",
+        )
+    names: list[str] = []
+    results: dict[str, Node] = {}
+    for i, (o, value) in enumerate(zip(outputs, returned.values, strict=True)):
+        name = o.name
+        if o.initial is None:
+            name = body.unique(returned.keys[i] if returned.keys else f"output_{i}")
+        node = unwrap(value)
+        if o.initial is not None:
+            node = _fit_carry(fn, o, node, _row(o, initials[o.name]))
+        names.append(name)
+        results[name] = node
+    return names, results
+
+
+def _fit_carry(fn: Callable, o: OutputArgument, node: Node, row: Type) -> Node:
+    """The next value of a carry: same shape as before; dtype widened where that is exact."""
+    if node.type.shape != row.shape:
+        here, want = (f"({', '.join(map(str, s))}{',' * (len(s) == 1)})" for s in (node.type.shape, row.shape))
+        raise CarryShapeError(
+            f"carry '{o.name}' has shape {want} but the step returns shape {here}",
+            node.loc or of_function(fn),
+            "a carry must keep its shape from step to step",
+            f"pass an initial value of shape {here}, for example np.broadcast_to({o.name}0, {here})"
+            if node.type.ndim >= row.ndim
+            else f"return an array of shape {want}",
+        )
+    if node.type.dtype != row.dtype and np.can_cast(node.type.dtype, row.dtype, "safe"):
+        return build.cast(node, row.dtype, node.loc)
+    return node
+
+
+def _promotions(
+    fn: Callable, args: ScanArguments, initials: dict[str, Node], results: dict[str, Node]
+) -> dict[str, Node]:
+    """Initial values to be cast before the step is traced again."""
+    changes: dict[str, Node] = {}
+    for o in args.outputs or ():
+        if o.initial is None or results[o.name].type.dtype == initials[o.name].type.dtype:
+            continue
+        returned, initial = results[o.name].type.dtype, initials[o.name].type.dtype
+        if not np.can_cast(initial, returned, "safe"):
+            raise CarryTypeError(
+                f"carry '{o.name}' is {initial} but the step returns {returned}",
+                results[o.name].loc or of_function(fn),
+                "a carry must keep its type from step to step",
+                f'pass initial as {returned}, or return the value with .astype("{initial}")',
+            )
+        changes[o.name] = build.cast(initials[o.name], returned)
+    return changes

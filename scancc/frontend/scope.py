@@ -1,0 +1,134 @@
+"""Scopes: the graphs under construction, and how a value of an outer one is captured by an inner one.
+
+A program has a root scope; every step function or branch that is being traced has one of its own, closed but for
+what it captures. Capturing goes one scope at a time, so nested steps hand a value down through every level:
+
+    root: %w = input w          step: read captured_w          inner step: read captured_w
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from scancc.errors import ScanTypeError, ScanValueError, TracedValueError
+from scancc.frontend.location import here
+from scancc.ir.build import make
+from scancc.ir.graph import Node
+from scancc.ir.types import Dim, Shape, Type, supported
+
+
+@dataclass(eq=False)
+class Scope:
+    name: str
+    parent: Scope | None = None
+    strict: bool = False  # captures are errors
+    captures: dict[Node, Node] = field(default_factory=dict)  # outer node -> read in this scope
+    used_names: set[str] = field(default_factory=set)
+    # root only
+    inputs: list[Node] = field(default_factory=list)
+    bound: dict[str, Any] = field(default_factory=dict)  # captured arrays by input name
+    _by_id: dict[int, Node] = field(default_factory=dict)
+    closed: bool = False
+
+    @property
+    def root(self) -> Scope:
+        scope = self
+        while scope.parent is not None:
+            scope = scope.parent
+        return scope
+
+    def unique(self, base: str) -> str:
+        """A name not used in this scope yet: `base`, or `base_2`, `base_3`..."""
+        base = base if base.isidentifier() else "value"
+        name, n = base, 1
+        while name in self.used_names:
+            n += 1
+            name = f"{base}_{n}"
+        self.used_names.add(name)
+        return name
+
+    def new_dim(self, base: str, hint: int | None = None, define: Node | None = None) -> Dim:
+        return Dim(self.root.unique(base), hint, define)
+
+    def add_input(self, name: str, dtype: np.dtype, shape: Shape) -> Node:
+        if not supported(dtype):
+            raise ScanTypeError(
+                f"'{name}' has dtype {dtype}",
+                rule="arrays are bool, integers, float32, float64, complex64 or complex128",
+                fix=f"convert it first, for example {name}.astype('float64')",
+            )
+        node = make("input", type=Type(dtype, shape), name=self.unique(name), loc=here())
+        self.inputs.append(node)
+        return node
+
+    def capture_array(self, array: np.ndarray) -> Node:
+        """An array that the step found by itself becomes an input of the program, bound to that very object."""
+        root = self.root
+        if any(s.strict for s in self.chain()):
+            raise ScanValueError(
+                f"strict=True, but the step uses a captured array of shape {array.shape} and dtype {array.dtype}",
+                here(),
+                "under strict=True every array reaches the step through its arguments",
+                "pass it in non_sequences",
+            )
+        if id(array) not in root._by_id:
+            node = root.add_input("captured", array.dtype, array.shape)
+            root.bound[node.attrs["name"]] = array  # keeps the array alive, so its id stays its own
+            root._by_id[id(array)] = node
+        return self.bring(root._by_id[id(array)], root)
+
+    def chain(self) -> Iterator[Scope]:
+        scope: Scope | None = self
+        while scope is not None:
+            yield scope
+            scope = scope.parent
+
+    def bring(self, node: Node, home: Scope) -> Node:
+        """`node` of scope `home` as a node of this scope."""
+        if home is self:
+            return node
+        if self.parent is None or home.closed:
+            raise TracedValueError(
+                "a traced value is used outside the step function that made it",
+                here(),
+                "values of a step exist only while the step runs",
+                "return the value from the step and use the scan's output",
+            )
+        outer = self.parent.bring(node, home)
+        if outer.op == "const" and outer.type.size == 1:
+            return outer if outer.type.shape == () else make("const", type=outer.type, value=outer.attrs["value"])
+        if outer not in self.captures:
+            name = self.unique(f"captured_{outer.attrs.get('name', outer.op)}")
+            # A body introduces its run-time lengths by itself: same name, no definition.
+            shape = tuple(Dim(d.name, d.hint) if isinstance(d, Dim) else d for d in outer.type.shape)
+            self.captures[outer] = make("read", type=outer.type.with_shape(shape), name=name, loc=here())
+        return self.captures[outer]
+
+
+class _Stack(threading.local):
+    def __init__(self) -> None:
+        self.scopes: list[Scope] = []
+
+
+_stack = _Stack()
+
+
+def current() -> Scope | None:
+    """The innermost scope being traced in this thread, or None."""
+    return _stack.scopes[-1] if _stack.scopes else None
+
+
+@contextmanager
+def entered(scope: Scope) -> Iterator[Scope]:
+    _stack.scopes.append(scope)
+    try:
+        yield scope
+    finally:
+        _stack.scopes.pop()
+        scope.closed = True

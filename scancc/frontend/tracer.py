@@ -1,0 +1,278 @@
+"""The tracer: a value of the graph that behaves like a NumPy array and records what is done to it."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+
+from scancc.errors import ScanTypeError, ShapeError, TracedValueError, UnsupportedError
+from scancc.frontend.location import here
+from scancc.frontend.scope import Scope, current
+from scancc.ir import build
+from scancc.ir.graph import Node
+from scancc.ir.ops import ShapeMismatch
+from scancc.ir.types import Dim, Shape, supported
+
+
+class Tracer:
+    """A traced array. Operators, methods, indexing and NumPy functions on it become nodes of the scan IR.
+
+    Attributes: `shape` (lengths known only at run time are traced integers), `dtype`, `ndim`, `size`, `T`.
+    Asking for its value (`if x:`, `int(x)`, iteration over a run-time length) raises TracedValueError.
+    """
+
+    __slots__ = ("node", "scope", "__weakref__")
+    __array_priority__ = 1000
+
+    def __init__(self, node: Node, scope: Scope) -> None:
+        self.node = node
+        self.scope = scope
+
+    # -- what it is ------------------------------------------------------------------------------------------
+    @property
+    def dtype(self) -> np.dtype:
+        return self.node.type.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.node.type.ndim
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        return tuple(
+            d if isinstance(d, int) else wrap(build.dim_of(unwrap(self), axis, here()))
+            for axis, d in enumerate(self.node.type.shape)
+        )
+
+    @property
+    def size(self) -> int:
+        size = self.node.type.size
+        if size is None:
+            self._ask("its size")
+        return size
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("len() of a traced scalar")
+        first = self.node.type.shape[0]
+        if isinstance(first, Dim):
+            self._ask("its length, which is known at run time only,", fix="use x.shape[0], which can be traced")
+        return first
+
+    def __repr__(self) -> str:
+        return f"<traced {self.node.type}>"
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __iter__(self) -> Iterator[Tracer]:
+        return (self[i] for i in range(len(self)))
+
+    # -- values do not exist while tracing -------------------------------------------------------------------
+    def _ask(self, what: str, fix: str = "use sc.where or sc.cond to choose, sc.until to stop") -> NoReturn:
+        raise TracedValueError(
+            f"Python asked a traced value ({self.node.type}) for {what}",
+            here(),
+            "a step is traced once: its values exist only when the compiled loop runs",
+            fix,
+        )
+
+    def __bool__(self) -> bool:
+        self._ask("its truth, as in `if`, `while`, `and` or `not`")
+
+    def __int__(self) -> int:
+        self._ask("an int", "use x.astype('int64') to convert; sc.where or sc.cond to choose, sc.until to stop")
+
+    def __index__(self) -> int:
+        self._ask("an int", "index arrays with the traced value itself; sc.where or sc.cond to choose; sc.until to stop")
+
+    def __float__(self) -> float:
+        self._ask("a float", "use x.astype('float64') to convert; sc.where or sc.cond to choose, sc.until to stop")
+
+    def __complex__(self) -> complex:
+        self._ask("a complex", "use x.astype('complex128') to convert; sc.where or sc.cond to choose, sc.until to stop")
+
+    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        self._ask("a NumPy array", "call a NumPy function on it directly, or return it from the step")
+
+    def item(self) -> NoReturn:
+        self._ask("its value with .item()")
+
+    # -- NumPy protocols -------------------------------------------------------------------------------------
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        from scancc.frontend.ufuncs import call_ufunc
+
+        return call_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, func: Callable, types: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+        from scancc.frontend.numpy_functions import call_function
+
+        return call_function(func, args, kwargs)
+
+    def __getitem__(self, key: Any) -> Tracer:
+        from scancc.frontend.indexing import getitem
+
+        return getitem(self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> NoReturn:
+        raise UnsupportedError(
+            "a traced array cannot be assigned to",
+            here(),
+            "values of a step are immutable",
+            "write x = sc.at_set(x, index, value), which returns the updated array",
+        )
+
+    @property
+    def at(self) -> Any:
+        """JAX's spelling of functional updates: `x.at[i].set(v)`, `.add(v)`, `.multiply(v)`, `.min(v)`, `.max(v)`."""
+        from scancc.frontend.indexing import AtIndexer
+
+        return AtIndexer(self)
+
+    @property
+    def T(self) -> Tracer:
+        return np.transpose(self)  # type: ignore[call-overload, no-any-return]
+
+    @property
+    def real(self) -> Tracer:
+        return np.real(self)  # type: ignore[call-overload, no-any-return]
+
+    @property
+    def imag(self) -> Tracer:
+        return np.imag(self)  # type: ignore[call-overload, no-any-return]
+
+    def astype(self, dtype: Any, **_: Any) -> Tracer:
+        dtype = np.dtype(dtype)
+        if not supported(dtype):
+            raise ScanTypeError(f"dtype {dtype} is not supported", here())
+        return wrap(build.cast(unwrap(self), dtype, here()))
+
+    def copy(self) -> Tracer:
+        return self
+
+    def tolist(self) -> NoReturn:
+        self._ask("a list")
+
+
+def _operator(name: str, ufunc: np.ufunc) -> None:
+    def forward(self: Tracer, other: Any) -> Any:
+        return ufunc(self, other)
+
+    def backward(self: Tracer, other: Any) -> Any:
+        return ufunc(other, self)
+
+    setattr(Tracer, f"__{name}__", forward)
+    if name not in ("lt", "le", "gt", "ge", "eq", "ne"):
+        setattr(Tracer, f"__r{name}__", backward)
+
+
+for _name, _ufunc in {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide, "floordiv": np.floor_divide,
+    "mod": np.remainder, "pow": np.power, "matmul": np.matmul, "and": np.bitwise_and, "or": np.bitwise_or,
+    "xor": np.bitwise_xor, "lshift": np.left_shift, "rshift": np.right_shift, "lt": np.less, "le": np.less_equal,
+    "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal, "divmod": np.divmod,
+}.items():  # fmt: skip
+    _operator(_name, _ufunc)
+
+for _name, _ufunc in {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}.items():
+    setattr(Tracer, f"__{_name}__", lambda self, ufunc=_ufunc: ufunc(self))
+
+
+def _method(name: str, function: Callable) -> None:
+    def call(self: Tracer, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, **kwargs)
+
+    call.__name__ = name
+    setattr(Tracer, name, call)
+
+
+for _name in (
+    "sum prod mean var std min max argmin argmax any all cumsum cumprod ravel squeeze transpose swapaxes repeat "
+    "diagonal trace dot round clip take conj conjugate"
+).split():
+    _method(_name, getattr(np, {"conj": "conjugate"}.get(_name, _name)))
+
+
+def _reshape(self: Tracer, *shape: Any, **_: Any) -> Tracer:
+    return np.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[call-overload, no-any-return]
+
+
+Tracer.reshape = Tracer.view = _reshape  # type: ignore[attr-defined]
+Tracer.flatten = Tracer.ravel  # type: ignore[attr-defined]
+
+
+# -- between tracers and nodes ---------------------------------------------------------------------------------
+
+
+def tracing() -> Scope:
+    scope = current()
+    if scope is None:
+        raise TracedValueError(
+            "a traced value is used after its trace ended", here(), "traced values exist while a function is traced"
+        )
+    return scope
+
+
+def wrap(node: Node) -> Tracer:
+    return Tracer(node, tracing())
+
+
+def unwrap(value: Any, dtype: Any = None) -> Node:
+    """The node of anything that can stand for an array: tracers, NumPy arrays (captured), scalars, nested lists."""
+    scope = tracing()
+    if isinstance(value, Tracer):
+        return scope.bring(value.node, value.scope)
+    if isinstance(value, np.ndarray) and dtype is None:
+        return scope.capture_array(value)
+    if isinstance(value, (list, tuple)) and any(_holds_tracer(v) for v in value):
+        return unwrap(np.stack([wrap(unwrap(v)) for v in value]))
+    array = np.asarray(value, dtype=dtype)
+    if array.dtype.kind not in "biufc":
+        raise ScanTypeError(
+            f"{value!r} ({type(value).__name__}) cannot take part in a computation",
+            here(),
+            "operands are arrays, numbers, or nested lists of them",
+        )
+    return build.const(array, loc=here())
+
+
+def _holds_tracer(value: Any) -> bool:
+    return isinstance(value, Tracer) or (isinstance(value, (list, tuple)) and any(_holds_tracer(v) for v in value))
+
+
+def is_traced(*values: Any) -> bool:
+    return any(_holds_tracer(v) for v in values)
+
+
+def emit(op: str, *args: Node, **kwargs: Any) -> Node:
+    """A node at the user's location; shapes that do not fit become an error that points there."""
+    loc = here()
+    try:
+        return build.make(op, *args, loc=loc, **kwargs)
+    except ShapeMismatch as e:
+        raise ShapeError(str(e), loc, context=f"{op}") from None
+
+
+def guard_broadcast(nodes: list[Node]) -> list[Node]:
+    """Insert run-time checks where lengths known at run time meet other lengths in a broadcast."""
+    rank = max((n.type.ndim for n in nodes), default=0)
+    target: list[int | Dim] = [1] * rank
+    for node in nodes:
+        for axis, d in enumerate(node.type.shape, rank - node.type.ndim):
+            if target[axis] == 1 or (isinstance(target[axis], Dim) and isinstance(d, int) and d != 1):
+                target[axis] = d
+    return [expect(n, tuple(d if d == 1 else t for d, t in zip(n.type.shape, target[rank - n.type.ndim :],
+            strict=True))) if any(isinstance(d, Dim) for d in n.type.shape) else n for n in nodes]
+
+
+def expect(node: Node, shape: Shape) -> Node:
+    """`node` checked at run time to have `shape`; a no-op where the type says so already."""
+    shape = tuple(a if isinstance(a, int) and isinstance(b, int) else b for a, b in zip(node.type.shape, shape,
+                  strict=True))
+    return node if node.type.shape == shape else emit("expect", node, shape=shape)
+
+
+index_of = operator.index

@@ -1,0 +1,259 @@
+"""The reference interpreter: what every op, and scan itself, means, in plain NumPy.
+
+It is the oracle for every pass and every back end: slow and obvious, full histories, no storage decisions. A
+scan is a Python loop over the evaluation of its body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+from scancc.errors import ScanIndexError, ShapeError, StepsError
+from scancc.ir.graph import UNTIL, Graph, Node, operands, spec_of
+from scancc.ir.ops import OPS
+from scancc.ir.types import Dim
+
+Array = np.ndarray
+Env = dict[Node, Any]
+
+
+def _wrap_index(i: Array, n: Array) -> Array:
+    if np.any((i < -n) | (i >= n)):
+        bad = np.asarray(i)[(i < -n) | (i >= n)].ravel()[0]
+        raise ScanIndexError(f"index {bad} is out of bounds for an axis of length {n}")
+    return np.where(i < 0, i + n, i).astype(np.asarray(i).dtype)
+
+
+def _put(a: Array, i: Array, v: Array, axis: int, mode: str) -> Array:
+    out = np.moveaxis(a.copy(), axis, 0)
+    lead = i.ndim
+    values = np.moveaxis(np.broadcast_to(v, a.shape[:axis] + i.shape + a.shape[axis + 1 :]), range(axis, axis + lead),
+                         range(lead))
+    if mode == "set":
+        for j in np.ndindex(i.shape):
+            out[i[j]] = values[j]
+    else:
+        {"add": np.add, "multiply": np.multiply, "minimum": np.minimum, "maximum": np.maximum}[mode].at(out, i, values)
+    return np.moveaxis(out, 0, axis)
+
+
+def _expect(a: Array, shape: tuple[int, ...]) -> Array:
+    if a.shape != tuple(shape):
+        raise ShapeError(f"shape {a.shape} where {tuple(shape)} was expected")
+    return a
+
+
+def _slice(a: Array, starts: tuple, stops: tuple, steps: tuple) -> Array:
+    return a[tuple(slice(*bounds) for bounds in zip(starts, stops, steps, strict=True))]
+
+
+def _index(a: Array, axis: int, position: int) -> Array:
+    n = a.shape[axis]
+    if not -n <= position < n:
+        raise ScanIndexError(f"index {position} is out of bounds for an axis of length {n}")
+    return np.take(a, position, axis=axis)
+
+
+def _cholesky(a: Array) -> Array:
+    try:
+        return np.linalg.cholesky(a)
+    except np.linalg.LinAlgError:
+        return np.full_like(a, np.nan)
+
+
+def _solve(a: Array, b: Array) -> Array:
+    try:
+        return np.linalg.solve(a, b)
+    except np.linalg.LinAlgError:
+        return np.full_like(b, np.nan)
+
+
+def _inv(a: Array) -> Array:
+    try:
+        return np.linalg.inv(a)
+    except np.linalg.LinAlgError:
+        return np.full_like(a, np.nan)
+
+
+def _matmul(a: Array, b: Array) -> Array:
+    return np.asarray(a @ b, dtype=a.dtype)
+
+
+# Element-wise ops are the NumPy ufuncs of the same name, but for these.
+SPECIAL_ELEMENTWISE: dict[str, Callable] = {
+    "erf": scipy.special.erf,
+    "erfc": scipy.special.erfc,
+    "gammaln": scipy.special.gammaln,
+    "expit": scipy.special.expit,
+    "real": np.real,
+    "imag": np.imag,
+    "where": np.where,
+    "cast": lambda a, dtype: np.asarray(a).astype(dtype),
+    "wrap_index": _wrap_index,
+}
+
+EVALUATE: dict[str, Callable] = {
+    **{n: SPECIAL_ELEMENTWISE.get(n) or getattr(np, n) for n, d in OPS.items() if d.kind == "elementwise"},
+    "dim": lambda a, axis: np.int64(a.shape[axis]),
+    "broadcast_to": np.broadcast_to,
+    "reshape": np.reshape,
+    "expect": _expect,
+    "transpose": lambda a, perm: np.transpose(a, perm),
+    "flip": lambda a, axes: np.flip(a, axes),
+    "index": _index,
+    "slice": _slice,
+    "concatenate": lambda *parts, axis: np.concatenate(parts, axis),
+    "take": lambda a, i, axis: np.take(a, i, axis),
+    "put": _put,
+    "reduce_sum": lambda a, axes: np.sum(a, axis=axes, dtype=a.dtype),
+    "reduce_prod": lambda a, axes: np.prod(a, axis=axes, dtype=a.dtype),
+    "reduce_min": lambda a, axes: np.min(a, axis=axes),
+    "reduce_max": lambda a, axes: np.max(a, axis=axes),
+    "reduce_any": lambda a, axes: np.any(a, axis=axes),
+    "reduce_all": lambda a, axes: np.all(a, axis=axes),
+    "argmin": lambda a, axis: np.argmin(a, axis=axis),
+    "argmax": lambda a, axis: np.argmax(a, axis=axis),
+    "cumsum": lambda a, axis: np.cumsum(a, axis=axis, dtype=a.dtype),
+    "cumprod": lambda a, axis: np.cumprod(a, axis=axis, dtype=a.dtype),
+    "matmul": _matmul,
+    "einsum": lambda *parts, subscripts: np.einsum(subscripts, *parts),
+    "solve": _solve,
+    "inv": _inv,
+    "cholesky": _cholesky,
+    "det": np.linalg.det,
+    "slogdet_sign": lambda a: np.linalg.slogdet(a)[0],
+    "slogdet_logabs": lambda a: np.linalg.slogdet(a)[1],
+}
+
+
+def run(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
+    """Evaluate a program: arrays by input name in, arrays by result name out."""
+    leaves = {("input", name): np.asarray(value) for name, value in inputs.items()}
+    with np.errstate(all="ignore"):
+        return evaluate(graph, leaves, 0)
+
+
+def evaluate(graph: Graph, leaves: Mapping[tuple, Any], step: int) -> dict[str, Array]:
+    """Evaluate one graph. `leaves` maps ('input', name), ('read', name) and ('tap', name, k) to values."""
+    env: Env = {}
+    for node in graph.nodes():
+        env[node] = evaluate_node(node, env, leaves, step)
+    return {name: np.asarray(env[node]) for name, node in graph.results.items()}
+
+
+def evaluate_node(node: Node, env: Env, leaves: Mapping[tuple, Any], step: int) -> Any:
+    attrs = {k: v for k, v in node.attrs.items() if k != "shape"}
+    args = [env[a] for a in node.args]
+    match node.op:
+        case "input" | "read":
+            return leaves[node.op, attrs["name"]]
+        case "tap":
+            return leaves["tap", attrs["name"], attrs["offset"]]
+        case "const":
+            return attrs["value"]
+        case "step":
+            return np.int64(step)
+        case "iota":
+            return np.arange(_shape(node, env, leaves)[0], dtype=node.type.dtype)
+        case "scan":
+            return run_scan(node, env)
+        case "cond":
+            return run_cond(node, env)
+        case "get":
+            return view(args[0], attrs["name"], attrs["view"])
+        case _:
+            if "shape" in node.attrs:
+                attrs["shape"] = _shape(node, env, leaves)
+            value = EVALUATE[node.op](*args, **attrs)
+            return value if node.type is None else np.asarray(value, dtype=node.type.dtype)
+
+
+def _shape(node: Node, env: Env, leaves: Mapping[tuple, Any]) -> tuple[int, ...]:
+    """The run-time shape attribute of a node: defined dimensions are in `env`, the others are axes of leaves."""
+    found = {
+        d.name: n
+        for other, value in env.items()
+        if OPS[other.op].kind == "leaf" or other.op == "get"
+        for d, n in zip(other.type.shape, np.shape(value), strict=False)
+        if isinstance(d, Dim)
+    }
+    return tuple(
+        d if isinstance(d, int) else int(env[d.define]) if d.define is not None else found[d.name]
+        for d in node.attrs["shape"]
+    )
+
+
+def run_scan(node: Node, env: Env) -> dict[str, Any]:
+    """The definition of scan. Histories are whole: initial rows first, then one row a step."""
+    spec = spec_of(node)
+    value = {name: np.asarray(env[arg]) for name, arg in operands(node).items()}
+    n = int(env[node.args[0]])
+    if n < 0:
+        raise StepsError(f"scan '{spec.name}': the number of steps is {n}")
+    for s in spec.sequences:
+        if n > max(0, len(value[s.name]) - s.reach):
+            raise StepsError(
+                f"scan '{spec.name}': {n} steps need {n + s.reach} rows of sequence '{s.name}', "
+                f"which has {len(value[s.name])}"
+            )
+    history = {c.name: list(value[c.name][: c.depth]) if c.rows else [value[c.name]] for c in spec.carries}
+    traces: dict[str, list[Array]] = {o: [] for o in spec.outputs}
+    executed = 0
+    for t in range(n):
+        leaves: dict[tuple, Any] = {("read", name): value[name] for name in spec.nonseqs}
+        for s in spec.sequences:
+            leaves |= {("tap", s.name, k): value[s.name][t + k + s.lead] for k in s.taps}
+        for c in spec.carries:
+            leaves |= {("tap", c.name, k): history[c.name][t + c.depth + k] for k in c.taps}
+        results = evaluate(spec.body, leaves, t)
+        for name, rows in (*history.items(), *traces.items()):
+            rows.append(results[name])
+        executed = t + 1
+        if spec.has_until and results[UNTIL]:
+            break
+    return {
+        "": np.int64(executed),
+        "initial": {c.name: c.depth for c in spec.carries},
+        "rows": {
+            name: np.array(rows, dtype=spec.body.results[name].type.dtype).reshape(
+                len(rows), *_row_shape(spec.body.results[name], rows, value)
+            )
+            for name, rows in (*history.items(), *traces.items())
+        },
+    }
+
+
+def _row_shape(result: Node, rows: list[Array], value: Mapping[str, Array]) -> tuple[int, ...]:
+    if rows:
+        return np.shape(rows[0])
+    # No step ran: run-time lengths of a row are those of some operand's axis; 0 where none tells.
+    return tuple(d if isinstance(d, int) else 0 for d in result.type.shape)
+
+
+def view(done: dict[str, Any], name: str, kind: str) -> Any:
+    """What a consumer reads of a scan or cond: see the grammar in `ir/graph.py`."""
+    if kind == "branch":
+        return done[name]
+    if kind == "length":
+        return done[""]
+    history = done["rows"][name]
+    if kind == "final":
+        return history[-1]
+    trace = history[done["initial"].get(name, 0) :]
+    if kind == "trace":
+        return trace
+    rows = int(kind.removeprefix("last "))
+    if rows > len(trace):
+        raise ScanIndexError(f"the last {rows} rows of '{name}' are read, but the scan made {len(trace)} steps")
+    return trace[len(trace) - rows :]
+
+
+def run_cond(node: Node, env: Env) -> dict[str, Any]:
+    """Only the branch taken is evaluated."""
+    predicate, *args = (env[a] for a in node.args)
+    leaves = {("read", name): a for name, a in zip(node.attrs["names"], args, strict=True)}
+    return evaluate(node.attrs["then"] if predicate else node.attrs["orelse"], leaves, 0)

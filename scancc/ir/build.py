@@ -1,0 +1,98 @@
+"""Constructors of nodes: the only place outside the parser where nodes come to be.
+
+Used by the front end (with locations) and by passes (which hand on the location of what they replace).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from scancc.ir.graph import NO_ATTRS, Loc, Node, ScanSpec, spec_of
+from scancc.ir.ops import infer
+from scancc.ir.types import INT, Dim, Shape, Type
+
+
+def make(op: str, *args: Node, loc: Loc | None = None, type: Type | None = None, **attrs: Any) -> Node:
+    """A node of `op`; its type is inferred unless given. Raises ShapeMismatch."""
+    frozen: Mapping[str, Any] = MappingProxyType(attrs) if attrs else NO_ATTRS
+    if type is None:
+        type = infer(op, [a.type for a in args], attrs)
+    return Node(op, args, type, frozen, loc)
+
+
+def const(value: Any, dtype: np.dtype | str | None = None, loc: Loc | None = None) -> Node:
+    """A constant of static shape; the array is copied and made read-only."""
+    array = np.array(value, dtype=dtype)
+    array.setflags(write=False)
+    return make("const", loc=loc, type=Type(array.dtype, array.shape), value=array)
+
+
+def integer(value: int, loc: Loc | None = None) -> Node:
+    return const(value, "int64", loc)
+
+
+def cast(x: Node, dtype: np.dtype | str, loc: Loc | None = None) -> Node:
+    dtype = np.dtype(dtype)
+    return x if x.type.dtype == dtype else make("cast", x, loc=loc, dtype=dtype)
+
+
+def dim_of(x: Node, axis: int, loc: Loc | None = None) -> Node:
+    """The length of an axis as a scalar node."""
+    d = x.type.shape[axis]
+    return integer(d, loc) if isinstance(d, int) else make("dim", x, loc=loc, axis=axis)
+
+
+def dim_from(length: Node, name: str, hint: int | None = None) -> int | Dim:
+    """A dimension whose value is the scalar node `length`; an integer or an input's own dimension if it is one."""
+    if length.op == "const":
+        return int(length.attrs["value"])
+    if length.op == "dim":
+        return length.args[0].type.shape[length.attrs["axis"]]
+    return Dim(name, hint, length)
+
+
+def reshape(x: Node, shape: Shape, loc: Loc | None = None) -> Node:
+    return x if x.type.shape == tuple(shape) else make("reshape", x, loc=loc, shape=tuple(shape))
+
+
+def broadcast_to(x: Node, shape: Shape, loc: Loc | None = None) -> Node:
+    return x if x.type.shape == tuple(shape) else make("broadcast_to", x, loc=loc, shape=tuple(shape))
+
+
+def scan(spec: ScanSpec, args: tuple[Node, ...], loc: Loc | None = None) -> Node:
+    """A scan node. Its own type is a placeholder: values are read by `get`."""
+    return Node("scan", args, INT, MappingProxyType({"spec": spec}), loc)
+
+
+def length(scan_node: Node, loc: Loc | None = None) -> Node:
+    """The executed number of steps: the step count unless the body has a stopping condition."""
+    if not spec_of(scan_node).has_until:
+        return scan_node.args[0]
+    return make("get", scan_node, loc=loc, type=INT, name="", view="length")
+
+
+def trace(scan_node: Node, name: str, loc: Loc | None = None) -> Node:
+    """All rows of a result, first axis time."""
+    row = spec_of(scan_node).body.results[name].type
+    return make("get", scan_node, loc=loc, type=row.with_shape((steps_dim(scan_node), *row.shape)), name=name,
+                view="trace")
+
+
+def steps_dim(scan_node: Node) -> int | Dim:
+    return dim_from(length(scan_node), "steps_" + spec_of(scan_node).name)
+
+
+def last(scan_node: Node, name: str, rows: int, loc: Loc | None = None) -> Node:
+    """The last `rows` rows of a result: a scan that keeps only them. The rows must exist."""
+    row = spec_of(scan_node).body.results[name].type
+    return make("get", scan_node, loc=loc, type=row.with_shape((rows, *row.shape)), name=name, view=f"last {rows}")
+
+
+def final(scan_node: Node, name: str, loc: Loc | None = None) -> Node:
+    """The value of a carry after the last step: its newest initial row when there was no step."""
+    row = spec_of(scan_node).body.results[name].type
+    return make("get", scan_node, loc=loc, type=row, name=name, view="final")

@@ -1,0 +1,250 @@
+"""The scan IR: a typed SSA graph in which a scan is an op with a closed body graph.
+
+    graph   ::= input* statement* result*
+    input   ::= 'input' name ':' Type
+    statement ::= %id ':' Type '=' op '(' %id* ')' attrs
+    scan    ::= 'scan' name 'steps' %n sequence* carry* nonseq* body
+    sequence ::= name 'taps' int* '=' %x          rows t+tap of %x, shifted so that no read is before row 0
+    carry   ::= name 'taps' int* '=' %init         past values of a result of the body
+    nonseq  ::= name '=' %a                        the same value at every step
+    body    ::= graph whose leaves are `tap name[k]`, `read name` and `step`
+    view    ::= 'get' %scan name view              trace | last k | final | length
+
+Roles go by name. The semantics of scan, with d the deepest tap of carry y (`interpreter.py` runs just this):
+
+    for t in range(n):
+        env = {x[k]: X[t + k - min(0, x.taps)], y[k]: history_y[t + d + k], a: A, step: t}
+        results = body(env)
+        history_y.append(results[y]); trace_o.append(results[o])
+        if results['until']: break
+
+Nodes are frozen and compared by identity. Traversals are iterative: a body of thousands of ops must not recurse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from scancc.ir.types import Dim, Type
+
+NO_ATTRS: Mapping[str, Any] = MappingProxyType({})
+UNTIL = "until"  # reserved result name of a body: the stopping condition
+
+
+@dataclass(frozen=True, slots=True)
+class Loc:
+    """A place in the user's code: file, 1-based line, 0-based column range, and the function's name."""
+
+    file: str
+    line: int
+    column: int
+    end_column: int
+    function: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Node:
+    """One value; or, for `scan` and `cond`, a bundle of values read by `get` (its own type is a placeholder)."""
+
+    op: str
+    args: tuple[Node, ...]
+    type: Type
+    attrs: Mapping[str, Any] = field(default=NO_ATTRS)
+    loc: Loc | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.op}: {self.type}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A closed graph: its only leaves are inputs (top level) or taps, reads and the step number (a body)."""
+
+    inputs: tuple[Node, ...]
+    results: Mapping[str, Node]
+
+    def nodes(self) -> list[Node]:
+        """Every node that a result depends on, operands first (bodies are not entered)."""
+        return topological(self.results.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    name: str
+    taps: tuple[int, ...]
+
+    @property
+    def lead(self) -> int:
+        """Rows before the first step's own row: the reach into the past."""
+        return -min(0, *self.taps)
+
+    @property
+    def reach(self) -> int:
+        """Rows that a scan of no steps would need: past plus future reach."""
+        return self.lead + max(0, *self.taps)
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """A recurrent result. `taps` are negative. `initial` has one row a past value: row j is time j - depth.
+
+    With taps == (-1,) alone the initial value has the rank of one step (`rows` is False).
+    """
+
+    name: str
+    taps: tuple[int, ...]
+
+    @property
+    def depth(self) -> int:
+        return -min(self.taps)
+
+    @property
+    def rows(self) -> bool:
+        return self.taps != (-1,)
+
+
+@dataclass(frozen=True, slots=True)
+class ScanSpec:
+    """Everything of a scan but its operands. Operands of the node: n_steps, sequences, initials, non-sequences."""
+
+    name: str
+    sequences: tuple[Sequence, ...]
+    carries: tuple[Carry, ...]
+    nonseqs: tuple[str, ...]
+    outputs: tuple[str, ...]  # results without feedback
+    body: Graph
+
+    @property
+    def has_until(self) -> bool:
+        return UNTIL in self.body.results
+
+    def operand_names(self) -> tuple[str, ...]:
+        return tuple(s.name for s in self.sequences) + tuple(c.name for c in self.carries) + self.nonseqs
+
+    def carry(self, name: str) -> Carry | None:
+        return next((c for c in self.carries if c.name == name), None)
+
+    def sequence(self, name: str) -> Sequence | None:
+        return next((s for s in self.sequences if s.name == name), None)
+
+
+def spec_of(node: Node) -> ScanSpec:
+    spec: ScanSpec = node.attrs["spec"]
+    return spec
+
+
+def operands(node: Node) -> dict[str, Node]:
+    """Operands of a scan by name; the step count is `node.args[0]`."""
+    return dict(zip(spec_of(node).operand_names(), node.args[1:], strict=True))
+
+
+def mentioned_dims(node: Node) -> Iterator[Dim]:
+    """Dimensions in a node's type and attributes."""
+    for d in (*node.type.shape, *node.attrs.get("shape", ())):
+        if isinstance(d, Dim):
+            yield d
+
+
+def topological(roots: Iterable[Node]) -> list[Node]:
+    """Nodes reachable from `roots`, operands before users, in a deterministic order.
+
+    The scalar nodes that define dimensions are operands in this sense: a shape needs its lengths.
+    """
+    order: list[Node] = []
+    done: set[Node] = set()
+    for root in roots:
+        stack: list[tuple[Node, bool]] = [(root, False)]
+        while stack:
+            node, expanded = stack.pop()
+            if node in done:
+                continue
+            if expanded:
+                done.add(node)
+                order.append(node)
+                continue
+            stack.append((node, True))
+            for need in reversed(dependencies(node)):
+                if need not in done:
+                    stack.append((need, False))
+    return order
+
+
+def dependencies(node: Node) -> list[Node]:
+    return [*node.args, *(d.define for d in mentioned_dims(node) if d.define is not None)]
+
+
+def body_graphs(node: Node) -> tuple[Graph, ...]:
+    """Graphs nested in a node: a scan's body, a cond's branches."""
+    if node.op == "scan":
+        return (spec_of(node).body,)
+    if node.op == "cond":
+        return (node.attrs["then"], node.attrs["orelse"])
+    return ()
+
+
+def users(graph: Graph) -> dict[Node, list[Node]]:
+    table: dict[Node, list[Node]] = {}
+    for node in graph.nodes():
+        for arg in dependencies(node):
+            table.setdefault(arg, []).append(node)
+    return table
+
+
+def rewrite(graph: Graph, rule: Callable[[Node], Node | None]) -> Graph:
+    """Rebuild a graph bottom-up; `rule` sees a node whose operands are already rewritten and may replace it.
+
+    Nodes that change nothing keep their identity, so a pass that finds nothing returns the same graph.
+    """
+    mapping = rewrite_nodes(graph.results.values(), rule)
+    results = {name: mapping[node] for name, node in graph.results.items()}
+    if all(results[k] is v for k, v in graph.results.items()):
+        return graph
+    return Graph(graph.inputs, results)
+
+
+def rewrite_nodes(roots: Iterable[Node], rule: Callable[[Node], Node | None]) -> dict[Node, Node]:
+    mapping: dict[Node, Node] = {}
+    for node in topological(roots):
+        new = rebuild(node, mapping)
+        mapping[node] = rule(new) or new
+    return mapping
+
+
+def rebuild(node: Node, mapping: Mapping[Node, Node]) -> Node:
+    """`node` with operands and the definitions of dimensions replaced through `mapping`; itself if none is."""
+    args = tuple(mapping.get(a, a) for a in node.args)
+    moved = any(d.define is not None and mapping.get(d.define, d.define) is not d.define for d in mentioned_dims(node))
+    if not moved and args == node.args:
+        return node
+
+    def renew(shape: Iterable[int | Dim]) -> tuple[int | Dim, ...]:
+        return tuple(
+            Dim(d.name, d.hint, mapping.get(d.define, d.define)) if isinstance(d, Dim) and d.define else d
+            for d in shape
+        )
+
+    attrs = node.attrs
+    if "shape" in attrs:
+        attrs = MappingProxyType({**attrs, "shape": renew(attrs["shape"])})
+    return Node(node.op, args, node.type.with_shape(renew(node.type.shape)), attrs, node.loc)
+
+
+def with_attrs(node: Node, **changes: Any) -> Node:
+    return Node(node.op, node.args, node.type, MappingProxyType({**node.attrs, **changes}), node.loc)
+
+
+def map_bodies(node: Node, transform: Callable[[Graph], Graph]) -> Node:
+    """`node` with `transform` applied to every nested graph; itself when none changes."""
+    if node.op == "scan":
+        spec = spec_of(node)
+        body = transform(spec.body)
+        return node if body is spec.body else with_attrs(node, spec=replace(spec, body=body))
+    if node.op == "cond":
+        then, orelse = transform(node.attrs["then"]), transform(node.attrs["orelse"])
+        if then is node.attrs["then"] and orelse is node.attrs["orelse"]:
+            return node
+        return with_attrs(node, then=then, orelse=orelse)
+    return node

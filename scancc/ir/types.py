@@ -1,0 +1,99 @@
+"""Types of the scan IR: a dtype and a shape whose entries are integers or named dimensions.
+
+    Type ::= dtype '[' dim (',' dim)* ']'
+    dim  ::= integer | name            a name stands for a length that is known at run time only
+    dtype ::= bool | i8..i64 | u8..u64 | f32 | f64 | c64 | c128
+
+A `Dim` is compared by name, and names are unique in a program. It is either the axis length of an input (then
+`define` is None and the input's type introduces it) or the value of a scalar node of the graph (`define`), such
+as a step count. Inside a body all dimensions are introduced by its leaves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from scancc.ir.graph import Node
+
+DTYPE_NAMES: dict[str, str] = {
+    "bool": "bool",
+    "int8": "i8",
+    "int16": "i16",
+    "int32": "i32",
+    "int64": "i64",
+    "uint8": "u8",
+    "uint16": "u16",
+    "uint32": "u32",
+    "uint64": "u64",
+    "float32": "f32",
+    "float64": "f64",
+    "complex64": "c64",
+    "complex128": "c128",
+}
+DTYPES: dict[str, np.dtype] = {short: np.dtype(long) for long, short in DTYPE_NAMES.items()}
+
+
+def supported(dtype: np.dtype) -> bool:
+    return dtype.name in DTYPE_NAMES
+
+
+@dataclass(frozen=True, slots=True)
+class Dim:
+    """A length known at run time. `hint` is its value in the call that was traced, if there was one."""
+
+    name: str
+    hint: int | None = field(default=None, compare=False)
+    define: Node | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+Shape = tuple[int | Dim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """Element type and shape of a value. Scalars have shape ()."""
+
+    dtype: np.dtype
+    shape: Shape
+
+    def __str__(self) -> str:
+        return f"{DTYPE_NAMES[self.dtype.name]}[{', '.join(map(str, self.shape))}]"
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def is_static(self) -> bool:
+        return all(isinstance(d, int) for d in self.shape)
+
+    @property
+    def size(self) -> int | None:
+        """Number of elements, or None when a dimension is known at run time only."""
+        total = 1
+        for d in self.shape:
+            if not isinstance(d, int):
+                return None
+            total *= d
+        return total
+
+    def with_shape(self, shape: Shape) -> Type:
+        return Type(self.dtype, tuple(shape))
+
+    def with_dtype(self, dtype: np.dtype | str) -> Type:
+        return Type(np.dtype(dtype), self.shape)
+
+
+def scalar(dtype: str | np.dtype) -> Type:
+    return Type(np.dtype(dtype), ())
+
+
+INT = scalar("int64")
+BOOL = scalar("bool")

@@ -1,0 +1,294 @@
+"""Timing of several implementations of one workload against one another.
+
+Repeats are interleaved in one process (A B C, B C A, C A B, ...), so a slow or throttled moment of the
+machine hits all implementations alike and ratios hold where absolute times do not. Before anything is timed
+every result is compared with the first one. Reported are the median, the minimum, and the ratio of medians
+to a reference with a 95 % bootstrap interval over the paired repeats.
+
+An implementation is a factory: it takes the inputs and returns a closure that runs to completion (an
+asynchronous one blocks) and returns the result. Imports belong into the factory, so that a peer that is not
+installed raises ImportError there and is left out with a note; whatever else it raises is noted as a
+failure.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import importlib.metadata
+import math
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+Inputs = Mapping[str, Any]
+Factory = Callable[[Inputs], Callable[[], Any]]
+PACKAGES = ("scancc", "numpy", "scipy", "numba", "llvmlite", "jax", "jaxlib", "pytensor")
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "XLA_FLAGS",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One problem at one size.
+
+    name             as typed on the command line and found in the JSON output, e.g. "ar2/1e5"
+    steps            steps of the recurrence in one call; times are also given per step
+    make_inputs      builds the inputs once, shared by all implementations, which must not write to them
+    implementations  name -> factory; the first one that runs is what the others' results are compared with
+    tolerance        largest difference allowed, relative to the largest magnitude of the result
+    reference        the implementation that ratios are relative to; where it cannot run, the first one
+    """
+
+    name: str
+    steps: int
+    make_inputs: Callable[[], Inputs]
+    implementations: dict[str, Factory]
+    tolerance: float = 1e-9
+    reference: str = "scancc"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How long to measure.
+
+    repeats   timed samples of each implementation
+    sample_s  least seconds of one sample
+    limit_s   seconds after which no further repeat of a workload begins; at least three are made
+    """
+
+    repeats: int = 21
+    sample_s: float = 0.02
+    limit_s: float = 60.0
+
+
+QUICK = Options(repeats=7, sample_s=0.005, limit_s=10.0)
+
+
+@dataclass(slots=True)
+class Timing:
+    """Seconds of one call; `ratio` = median / the reference's median, with its 95 % interval."""
+
+    implementation: str
+    median_s: float
+    min_s: float
+    per_step_ns: float
+    first_call_s: float  # factory and first call: imports of the peer, tracing, compilation
+    difference: float  # largest absolute difference from the first implementation
+    repeats: int
+    loops: int
+    ratio: float = 1.0
+    ratio_low: float = 1.0
+    ratio_high: float = 1.0
+    extra: dict[str, float] = field(default_factory=dict)  # what a workload adds, such as peak memory
+
+
+@dataclass(slots=True)
+class Result:
+    workload: str
+    steps: int
+    reference: str
+    timings: list[Timing]
+    notes: list[str]
+    failed: bool = False  # an implementation raised, or its result is wrong
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class _Contender:
+    name: str
+    call: Callable[[], Any]
+    first_call_s: float
+    difference: float
+    loops: int = 1
+    samples: list[float] = field(default_factory=list)
+
+
+def measure(workload: Workload, options: Options) -> Result:
+    """Check and time all implementations of a workload."""
+    inputs = workload.make_inputs()
+    contenders, notes, failed = _prepare(workload, inputs)
+    if not contenders:
+        return Result(workload.name, workload.steps, "", [], notes, failed)
+    for c in contenders:
+        c.loops = _loops(c.call, options.sample_s)
+    _sample(contenders, options)
+    reference = next((c for c in contenders if c.name == workload.reference), contenders[0])
+    timings = [
+        timing(
+            c.name,
+            c.samples,
+            reference.samples,
+            workload.steps,
+            first_call_s=c.first_call_s,
+            difference=c.difference,
+            loops=c.loops,
+        )
+        for c in contenders
+    ]
+    return Result(workload.name, workload.steps, reference.name, timings, notes, failed)
+
+
+def _prepare(workload: Workload, inputs: Inputs) -> tuple[list[_Contender], list[str], bool]:
+    contenders: list[_Contender] = []
+    notes: list[str] = []
+    failed = False
+    expected: list[np.ndarray] | None = None
+    for name, factory in workload.implementations.items():
+        start = perf_counter()
+        try:
+            call = factory(inputs)
+            result = [np.array(part) for part in _parts(call())]
+        except ImportError as error:
+            notes.append(f"{name}: skipped, {error}")
+            continue
+        except Exception as error:  # one broken implementation must not take the others' figures with it
+            notes.append(
+                f"{name}: failed, {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            )
+            failed = True
+            continue
+        seconds = perf_counter() - start
+        expected = result if expected is None else expected
+        gap, allowed = _difference(result, expected), workload.tolerance * _magnitude(expected)
+        if not gap <= allowed:  # also catches nan
+            notes.append(
+                f"{name}: wrong result, differs by {gap:.3g} where {allowed:.3g} is allowed; not timed"
+            )
+            failed = True
+            continue
+        contenders.append(_Contender(name, call, seconds, gap))
+    return contenders, notes, failed
+
+
+def _parts(result: Any) -> Sequence[Any]:
+    return result if isinstance(result, (tuple, list)) else (result,)
+
+
+def _difference(result: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:
+    if [r.shape for r in result] != [e.shape for e in expected]:
+        return float("inf")
+    return max(float(np.abs(r - e).max(initial=0.0)) for r, e in zip(result, expected, strict=True))
+
+
+def _magnitude(expected: Sequence[np.ndarray]) -> float:
+    return max(float(np.abs(e).max(initial=0.0)) for e in expected)
+
+
+def _loops(call: Callable[[], Any], sample_s: float) -> int:
+    """Calls in one sample so that it lasts `sample_s`: the clock's resolution and its own cost vanish in it."""
+    loops = 1
+    while True:
+        elapsed = _clock(call, loops)
+        if elapsed >= sample_s:
+            return loops
+        loops = max(loops + 1, min(10 * loops, int(1.2 * loops * sample_s / max(elapsed, 1e-9))))
+
+
+def _clock(call: Callable[[], Any], loops: int) -> float:
+    start = perf_counter()
+    for _ in range(loops):
+        call()
+    return perf_counter() - start
+
+
+def _sample(contenders: list[_Contender], options: Options) -> None:
+    collecting = gc.isenabled()
+    gc.disable()
+    deadline = perf_counter() + options.limit_s
+    try:
+        for repeat in range(options.repeats):
+            if repeat >= 3 and perf_counter() > deadline:
+                break
+            first = repeat % len(contenders)
+            for c in contenders[first:] + contenders[:first]:
+                c.samples.append(_clock(c.call, c.loops) / c.loops)
+            gc.collect()
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def timing(
+    implementation: str,
+    samples: Sequence[float],
+    reference: Sequence[float],
+    steps: int,
+    *,
+    first_call_s: float = math.nan,
+    difference: float = 0.0,
+    loops: int = 1,
+) -> Timing:
+    """The figures of one implementation; `reference` are the samples that the ratio is to, perhaps its own."""
+    middle = float(np.median(samples))
+    per_step_ns = middle / steps * 1e9
+    ratio = (1.0, 1.0, 1.0) if samples is reference else ratio_of_medians(samples, reference)
+    return Timing(
+        implementation,
+        middle,
+        min(samples),
+        per_step_ns,
+        first_call_s,
+        difference,
+        len(samples),
+        loops,
+        *ratio,
+    )
+
+
+def ratio_of_medians(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
+    """median(a) / median(b) and its 95 % percentile-bootstrap interval; a[i] and b[i] were sampled together."""
+
+    def statistic(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
+        return np.median(x, axis=axis) / np.median(y, axis=axis)
+
+    interval = stats.bootstrap(
+        (np.asarray(a), np.asarray(b)), statistic, paired=True, vectorized=True, n_resamples=4000,
+        method="percentile", rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    return float(np.median(a) / np.median(b)), float(interval.low), float(interval.high)
+
+
+def environment() -> dict[str, Any]:
+    """What a reader needs to judge the figures: versions, processor, cores, load, and thread settings."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:  # a source tree on the path, or not there at all
+            try:
+                module = importlib.import_module(package)
+                versions[package] = getattr(module, "__version__", "source tree")
+            except ImportError:
+                versions[package] = None
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "load_average": os.getloadavg() if hasattr(os, "getloadavg") else None,
+        "threads": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
+        "versions": versions,
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()

@@ -1,0 +1,53 @@
+"""Straight-line source for small matrix algebra: what one would write by hand with a week to spare.
+
+A matrix is a list of rows of Python expressions over scalar locals. Every operation appends one assignment
+for each entry it computes and returns the names, so the text of a whole filter step is a few hundred plain
+assignments that njit keeps in registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+Matrix = list[list[str]]
+
+
+class Writer:
+    """Collects assignments. `lines` is the body so far, without indentation."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def assign(self, entries: Sequence[Sequence[str]], name: str = "") -> Matrix:
+        """Give every entry a scalar local; with a name they are name_i_j, else fresh ones."""
+        prefix = name or f"t{len(self.lines)}"
+        result = [[f"{prefix}_{i}_{j}" for j in range(len(row))] for i, row in enumerate(entries)]
+        self.lines += [
+            f"{r} = {e}" for rows in zip(result, entries, strict=True) for r, e in zip(*rows, strict=True)
+        ]
+        return result
+
+    def product(self, a: Matrix, b: Matrix) -> Matrix:
+        return self.assign([[" + ".join(f"{x} * {row[j]}" for x, row in zip(line, b, strict=True))
+                             for j in range(len(b[0]))] for line in a])  # fmt: skip
+
+    def sum(self, a: Matrix, b: Matrix, sign: str = "+") -> Matrix:
+        return self.assign([[f"{x} {sign} {y}" for x, y in zip(*rows, strict=True)]
+                            for rows in zip(a, b, strict=True)])  # fmt: skip
+
+    def inverse_2x2(self, m: Matrix) -> tuple[Matrix, str]:
+        """(the inverse, the name of the determinant)."""
+        (a, b), (c, d) = m
+        ((det,),) = self.assign([[f"{a} * {d} - {b} * {c}"]])
+        ((scale,),) = self.assign([[f"1.0 / {det}"]])
+        entries = [[f"{d} * {scale}", f"-{b} * {scale}"], [f"-{c} * {scale}", f"{a} * {scale}"]]
+        return self.assign(entries), det
+
+
+def transpose(a: Matrix) -> Matrix:
+    return [list(row) for row in zip(*a, strict=True)]
+
+
+def entries(name: str, rows: int, columns: int) -> Matrix:
+    """The entries of a two-dimensional array by index."""
+    return [[f"{name}[{i}, {j}]" for j in range(columns)] for i in range(rows)]

@@ -1,0 +1,84 @@
+"""Traversals of the loop IR."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from scancc.ir.loop import (
+    Alloc,
+    Assign,
+    Call,
+    Declare,
+    Expr,
+    For,
+    If,
+    Let,
+    Load,
+    Op,
+    Place,
+    Stmt,
+    Store,
+)
+
+
+def statements(block: list[Stmt]) -> Iterator[Stmt]:
+    """Every statement of a block and of the blocks nested in it, in program order."""
+    for s in block:
+        yield s
+        for inner in blocks(s):
+            yield from statements(inner)
+
+
+def blocks(s: Stmt) -> tuple[list[Stmt], ...]:
+    match s:
+        case For(_, _, _, body):
+            return (body,)
+        case If(_, then, orelse):
+            return (then, orelse)
+        case _:
+            return ()
+
+
+def expressions(s: Stmt) -> Iterator[Expr]:
+    """The expressions that a statement itself evaluates (not those of nested blocks)."""
+    match s:
+        case Let(_, e) | Declare(_, e) | Assign(_, e):
+            yield e
+        case Store(_, index, e):
+            yield from index
+            yield e
+        case For(_, start, stop, _):
+            yield start
+            yield stop
+        case If(condition, _, _):
+            yield condition
+        case Alloc(buffer):
+            yield from buffer.shape
+        case Call(_, args, _):
+            for a in args:
+                if isinstance(a, Place):
+                    yield from a.index
+                else:
+                    yield a
+        case _:
+            return
+
+
+def subexpressions(e: Expr) -> Iterator[Expr]:
+    """`e` and everything below it."""
+    stack = [e]
+    while stack:
+        e = stack.pop()
+        yield e
+        if isinstance(e, Op):
+            stack += e.args
+        elif isinstance(e, Load):
+            stack += e.index
+
+
+def statement_loads(s: Stmt) -> Iterator[Load]:
+    for inner in statements([s]):
+        for e in expressions(inner):
+            for sub in subexpressions(e):
+                if isinstance(sub, Load):
+                    yield sub

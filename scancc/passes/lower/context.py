@@ -1,0 +1,345 @@
+"""State and services of lowering: blocks under construction, names, buffers, loop nests, and element access.
+
+Two rules keep generated code right and readable:
+- an expression used once is inlined into its user; anything else gets a `let` and is found again by (node, index);
+- adjacent loop nests over the same shape are one nest when each element only needs elements at its own index.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from scancc.ir.graph import Graph, Loc, Node, dependencies
+from scancc.ir.loop import (
+    INT64,
+    Alloc,
+    Buffer,
+    Const,
+    Expr,
+    Fail,
+    Failure,
+    For,
+    If,
+    Kernel,
+    Let,
+    Load,
+    Op,
+    Place,
+    Stmt,
+    Store,
+    Var,
+    add,
+    const_int,
+    mul,
+    product,
+    weight,
+)
+from scancc.ir.types import Dim, Type
+from scancc.ir.walk import statement_loads
+from scancc.passes.lower.values import Index, Lazy, Registers, Value, registers
+from scancc.passes.plan_taps import Plan
+
+INLINE_WEIGHT = 6  # operations in one statement
+
+
+@dataclass(eq=False)
+class Block:
+    statements: list[Stmt]
+    memo: dict[tuple[Node, Index], Expr] = field(default_factory=dict)
+    nest: Nest | None = None  # the loop nest that is the last statement and may still grow
+    inside_nest: bool = False
+
+
+@dataclass(eq=False)
+class Nest:
+    shape: Index
+    vars: Index
+    block: Block  # innermost
+    written: dict[Buffer, Index] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a result wants to be stored: the rows of `buffer` under the index `prefix`."""
+
+    buffer: Buffer
+    prefix: Index
+
+
+class Lowering:
+    def __init__(self, name: str, plan: Plan) -> None:
+        self.plan = plan
+        self.kernel = Kernel(name, [], [], [])
+        self.blocks = [Block(self.kernel.body)]
+        self.env: dict[Node, Value] = {}
+        self.uses: Counter[Node] = Counter()
+        self.dims: dict[str, Expr] = {}
+        self.host_dims: set[str] = set()  # lengths known before the kernel starts
+        self.mutable: set[str] = set()
+        self.targets: dict[Node, Target] = {}
+        self.depth = 0  # of scans around the current block
+        self.step: list[Expr] = []
+        self._names: set[str] = set()
+        self.buffers: list[Buffer] = []
+
+    # -- names, statements, blocks ---------------------------------------------------------------------------
+    def name(self, base: str) -> str:
+        name, n = base, 1
+        while name in self._names:
+            n += 1
+            name = f"{base}_{n}" if base[-1:].isdigit() else f"{base}{n}"
+        self._names.add(name)
+        return name
+
+    def var(self, base: str, dtype: np.dtype) -> Var:
+        return Var(self.name(base), dtype)
+
+    def emit(self, statement: Stmt) -> None:
+        self.blocks[-1].nest = None
+        self.blocks[-1].statements.append(statement)
+
+    @contextmanager
+    def block(self, statements: list[Stmt]) -> Iterator[Block]:
+        block = Block(statements)
+        self.blocks.append(block)
+        try:
+            yield block
+        finally:
+            self.blocks.pop()
+
+    @contextmanager
+    def loop(self, base: str, stop: Expr, note: str = "") -> Iterator[Var]:
+        var = self.var(base, INT64)
+        statement = For(var, const_int(0), stop, [], note)
+        self.emit(statement)
+        with self.block(statement.body):
+            yield var
+
+    def let(self, expr: Expr, base: str = "v", loc: Loc | None = None) -> Expr:
+        """A name for `expr`, unless it is a constant or a name that never changes."""
+        if isinstance(expr, Const) or (isinstance(expr, Var) and expr.name not in self.mutable):
+            return expr
+        var = self.var(base, expr.dtype)
+        self.emit(Let(var, expr, loc))
+        return var
+
+    def bind(self, node: Node, expr: Expr) -> Expr:
+        """`expr` itself where the one user can take it in, a name otherwise."""
+        if isinstance(expr, (Const, Var)):
+            return expr
+        if self.uses[node] <= 1 and weight(expr) <= INLINE_WEIGHT:
+            return expr
+        return self.let(expr, "v", node.loc)
+
+    # -- failures --------------------------------------------------------------------------------------------
+    def fail_if(self, condition: Expr, kind: str, message: str, loc: Loc | None) -> None:
+        self.kernel.failures.append(Failure(kind, message, loc))
+        self.emit(If(condition, [Fail(len(self.kernel.failures))]))
+
+    # -- shapes and buffers ----------------------------------------------------------------------------------
+    def length(self, dim: int | Dim) -> Expr:
+        return const_int(dim) if isinstance(dim, int) else self.dims[dim.name]
+
+    def lengths(self, type_: Type) -> Index:
+        return tuple(self.length(d) for d in type_.shape)
+
+    def scratch(self, base: str, dtype: np.dtype, shape: tuple[int | Dim | Expr, ...]) -> Buffer:
+        """A buffer allocated before the kernel starts, or by it where a length is not known before."""
+        exprs = tuple(s if isinstance(s, (Const, Var, Op, Load)) else self.length(s) for s in shape)
+        known = all(self._known_before(e) for e in exprs)
+        buffer = Buffer(self.name(base), dtype, exprs, "scratch" if known else "local")
+        if known:
+            self.buffers.append(buffer)
+        else:
+            self.emit(Alloc(buffer))
+        return buffer
+
+    def _known_before(self, e: Expr) -> bool:
+        match e:
+            case Const():
+                return True
+            case Var(name, _):
+                return name in self.host_dims
+            case Op(_, args, _):
+                return all(self._known_before(a) for a in args)
+            case _:
+                return False
+
+    # -- elements --------------------------------------------------------------------------------------------
+    def element(self, node: Node, index: Index) -> Expr:
+        """The expression of one element, computed at most once per block where it has several users."""
+        for block in reversed(self.blocks):
+            if (node, index) in block.memo:
+                return block.memo[node, index]
+        value = self.env[node]
+        if isinstance(value, Registers):
+            if all(isinstance(i, Const) for i in index):
+                return value.elements[tuple(i.value for i in index)]  # type: ignore[union-attr]
+            return Load(self.spill(node), index)
+        expr = value.at(index)
+        if self.uses[node] > 1 and not isinstance(expr, (Const, Var)):
+            expr = self.let(expr, "v", node.loc)
+            self.blocks[-1].memo[node, index] = expr
+        elif weight(expr) > INLINE_WEIGHT:
+            expr = self.let(expr, "v", node.loc)
+        return expr
+
+    def broadcast_element(self, node: Node, index: Index) -> Expr:
+        """Element of an operand of a broadcasting op whose result index is `index`."""
+        shape = node.type.shape
+        own = index[len(index) - len(shape) :]
+        return self.element(node, tuple(const_int(0) if d == 1 else i for d, i in zip(shape, own, strict=True)))
+
+    def registers_of(self, node: Node) -> np.ndarray:
+        """All elements of a small value as an object array."""
+        value = self.env[node]
+        if isinstance(value, Registers):
+            return value.elements
+        shape = tuple(int(d) for d in node.type.shape)  # type: ignore[arg-type]
+        exprs = [self.let(self.element(node, tuple(map(const_int, i))), "v", node.loc) for i in np.ndindex(shape)]
+        self.env[node] = registers(exprs, shape)
+        return self.env[node].elements  # type: ignore[union-attr]
+
+    def spill(self, node: Node) -> Buffer:
+        """Memory holding a value in registers, for indices known at run time only."""
+        value = self.env[node]
+        assert isinstance(value, Registers)
+        buffer = self.scratch("spill", node.type.dtype, node.type.shape)
+        # Before the loop nest that is being built, outside of which the registers were computed.
+        outer = next(b for b in reversed(self.blocks) if not b.inside_nest)
+        stores: list[Stmt] = [
+            Store(buffer, tuple(map(const_int, i)), value.elements[i], node.loc) for i in np.ndindex(value.elements.shape)
+        ]
+        if outer.nest is not None and outer.statements:
+            outer.statements[-1:-1] = stores
+        else:
+            outer.statements += stores
+        at = buffer
+        self.env[node] = Lazy(lambda index: Load(at, index), Place(at, (const_int(0),) * node.type.ndim))
+        return buffer
+
+    # -- loop nests ------------------------------------------------------------------------------------------
+    def fill(self, node: Node, target: Target) -> None:
+        """Compute every element of `node` into memory, joining the loop nest just before where that is right."""
+        shape = self.lengths(node.type)
+        if not shape:
+            self.emit(Store(target.buffer, target.prefix, self.element(node, ()), node.loc))
+            return
+        if isinstance(self.env[node], Registers):
+            for i in np.ndindex(self.env[node].elements.shape):  # type: ignore[union-attr]
+                index = tuple(map(const_int, i))
+                self.emit(Store(target.buffer, target.prefix + index, self.element(node, index), node.loc))
+            return
+        nest = self.blocks[-1].nest
+        if nest is None or nest.shape != shape or not self._joins(nest, node, target):
+            self._new_nest(shape, node, target)
+
+    def _evaluate_in(self, nest: Nest, node: Node, target: Target) -> list[Stmt]:
+        block = Block([], dict(nest.block.memo), inside_nest=True)
+        self.blocks.append(block)
+        try:
+            value = self.let(self.element(node, nest.vars), "v", node.loc)
+        finally:
+            self.blocks.pop()
+        block.memo[node, nest.vars] = value
+        block.statements.append(Store(target.buffer, target.prefix + nest.vars, value, node.loc))
+        nest.block.memo = block.memo
+        return block.statements
+
+    def _joins(self, nest: Nest, node: Node, target: Target) -> bool:
+        memo = nest.block.memo
+        statements = self._evaluate_in(nest, node, target)
+        if any(not _own_index(load, nest) for s in statements for load in statement_loads(s)):
+            nest.block.memo = memo
+            return False
+        nest.block.statements += statements
+        nest.written[target.buffer] = target.prefix + nest.vars
+        return True
+
+    def _new_nest(self, shape: Index, node: Node, target: Target) -> None:
+        index = tuple(self.var("ijkl"[a] if a < 4 else f"i{a}_", INT64) for a in range(len(shape)))
+        inner: list[Stmt] = []
+        nest = Nest(shape, index, Block(inner), {target.buffer: target.prefix + index})
+        self.blocks[-1].nest = None
+        statements = self._evaluate_in(nest, node, target)
+        inner += statements
+        body = inner
+        for var, stop in reversed(list(zip(index, shape, strict=True))):
+            body = [For(var, const_int(0), stop, body)]
+        self.blocks[-1].statements += body
+        self.blocks[-1].nest = nest
+
+    def materialise(self, node: Node, base: str = "tmp") -> Lazy:
+        """`node` in memory, densely and in row-major order."""
+        value = self.env[node]
+        if isinstance(value, Lazy) and value.place is not None and value.row_stride is None and not value.transposed:
+            return value
+        if isinstance(value, Registers):
+            self.spill(node)
+            return self.env[node]  # type: ignore[return-value]
+        target = self.targets.pop(node, None) or Target(self.scratch(base, node.type.dtype, node.type.shape), ())
+        self.fill(node, target)
+        return self.stored(node, target)
+
+    def stored(self, node: Node, target: Target) -> Lazy:
+        """Say that `node` lies in memory at `target` from now on."""
+        value = in_memory(target, node.type.ndim)
+        self.env[node] = value
+        return value
+
+    def output_target(self, node: Node, base: str = "tmp") -> Target:
+        """Where an op that writes its result by itself shall write: the place its consumer wants, or scratch."""
+        return self.targets.pop(node, None) or Target(self.scratch(base, node.type.dtype, node.type.shape), ())
+
+    # -- graphs ----------------------------------------------------------------------------------------------
+    def graph(self, graph: Graph) -> None:
+        from scancc.passes.lower.table import LOWER
+
+        nodes = graph.nodes()
+        for node in nodes:
+            self.uses.update(dependencies(node))
+        self.uses.update(graph.results.values())
+        for node in nodes:
+            if node in self.env:
+                continue  # a leaf, bound by whoever lowers this graph
+            for dim in (d for d in node.type.shape if isinstance(d, Dim)):
+                self.define_dim(dim)
+            for dim in (d for d in node.attrs.get("shape", ()) if isinstance(d, Dim)):
+                self.define_dim(dim)
+            LOWER[node.op](self, node)
+
+    def define_dim(self, dim: Dim) -> None:
+        if dim.name in self.dims:
+            return
+        assert dim.define is not None, f"dimension {dim.name} is introduced by nothing"
+        expr = self.element(dim.define, ())
+        if not isinstance(expr, Const):
+            var = Var(self.name(dim.name), INT64)
+            self.emit(Let(var, expr))
+            if self.depth == 0:
+                self.host_dims.add(var.name)
+            expr = var
+        self.dims[dim.name] = expr
+
+    def offset(self, place: Place) -> Expr:
+        """Element offset of a place in its buffer's flat memory."""
+        total: Expr = const_int(0)
+        shape = place.buffer.shape
+        for axis, i in enumerate(place.index):
+            total = add(total, mul(i, product(shape[axis + 1 :])))
+        return total
+
+
+def in_memory(target: Target, rank: int) -> Lazy:
+    buffer, prefix = target.buffer, target.prefix
+    return Lazy(lambda index: Load(buffer, prefix + index), Place(buffer, prefix + (const_int(0),) * rank))
+
+
+def _own_index(load: Load, nest: Nest) -> bool:
+    return load.buffer not in nest.written or nest.written[load.buffer] == load.index
+

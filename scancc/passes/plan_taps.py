@@ -1,0 +1,92 @@
+"""Decides where every result of every scan is stored. Nothing later in the compiler decides storage.
+
+    before   %2 = scan ar2 ... carry y taps -2 -1 ...; %3 = get %2 y trace; %4 = index %3 axis=0 position=-1
+    after    (narrow_views made it `get %2 y last 1`)     y: taps in registers, keep the last 1 row
+
+Taps are read from
+    registers    rows of few elements and shallow taps: shifted from step to step, never in memory
+    trace        the output array itself, when the whole history is wanted anyway (`lead` rows in front hold the
+                 initial values, so that no read needs a branch)
+    ring(n)      a ring buffer otherwise. n rows suffice for a depth of n only while every read of a step precedes
+                 its write; rows that are loops over memory get one more, so that reads and the write never meet
+and a result keeps its `trace`, its last k rows (in a ring), or nothing, as its consumers ask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scancc.ir.graph import Graph, Node, body_graphs, spec_of
+from scancc.ir.types import Type
+
+REGISTER_ELEMENTS = 16  # arrays up to this size are unrolled into scalars
+REGISTER_TAP_ELEMENTS = 32  # elements of all taps of a carry together
+REGISTER_DEPTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Storage of one result of a scan."""
+
+    taps: str | None  # registers | trace | ring; None for an output without feedback
+    depth: int
+    trace: bool  # the whole history is stored
+    lead: int  # rows in front of the trace that hold the initial values
+    ring: int  # rows of the ring buffer; 0: none
+    last: int  # rows that consumers read from the end when there is no trace
+
+    def __str__(self) -> str:
+        parts = []
+        if self.taps:
+            parts.append(f"taps in {self.taps}" + (f"({self.ring})" if self.taps == "ring" else ""))
+        if self.trace:
+            parts.append("trace" + (f" with {self.lead} rows in front" if self.lead else ""))
+        elif self.last:
+            parts.append(f"last({self.last})")
+        return ", ".join(parts) or "not stored"
+
+
+Plan = dict[tuple[Node, str], Storage]
+
+
+def in_registers(type_: Type) -> bool:
+    size = type_.size
+    return size is not None and size <= REGISTER_ELEMENTS
+
+
+def plan_taps(graph: Graph) -> Plan:
+    plan: Plan = {}
+    views: dict[tuple[Node, str], set[str]] = {}
+    pending = [graph]
+    while pending:
+        g = pending.pop()
+        for node in g.nodes():
+            pending += body_graphs(node)
+            if node.op == "get" and node.args[0].op == "scan":
+                views.setdefault((node.args[0], node.attrs["name"]), set()).add(node.attrs["view"])
+            if node.op == "scan":
+                spec = spec_of(node)
+                for name in (*(c.name for c in spec.carries), *spec.outputs):
+                    views.setdefault((node, name), set())
+    for (node, name), kinds in views.items():
+        if name:
+            plan[node, name] = _storage(node, name, kinds)
+    return plan
+
+
+def _storage(node: Node, name: str, kinds: set[str]) -> Storage:
+    spec = spec_of(node)
+    carry = spec.carry(name)
+    row = spec.body.results[name].type
+    trace = "trace" in kinds
+    last = max((int(k.split()[1]) for k in kinds if k.startswith(("last", "tail"))), default=0)
+    last = 0 if trace else last
+    if carry is None:
+        return Storage(None, 0, trace, 0, last, last)
+    depth = carry.depth
+    small = in_registers(row)
+    if small and depth <= REGISTER_DEPTH and depth * (row.size or 0) <= REGISTER_TAP_ELEMENTS:
+        return Storage("registers", depth, trace, 0, last if last > depth else 0, last)
+    if trace:
+        return Storage("trace", depth, True, depth, 0, 0)
+    return Storage("ring", depth, False, 0, max(depth + (not small), last), last)

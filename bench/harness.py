@@ -16,7 +16,6 @@ from __future__ import annotations
 import gc
 import importlib
 import importlib.metadata
-import math
 import os
 import platform
 import sys
@@ -84,8 +83,8 @@ class Timing:
     implementation: str
     median_s: float
     min_s: float
-    per_step_ns: float
-    first_call_s: float  # factory and first call: imports of the peer, tracing, compilation
+    per_step_ns: float | None
+    first_call_s: float | None  # factory and first call: imports of the peer, tracing, compilation
     difference: float  # largest absolute difference from the first implementation
     repeats: int
     loops: int
@@ -98,7 +97,7 @@ class Timing:
 @dataclass(slots=True)
 class Result:
     workload: str
-    steps: int
+    steps: int | None  # None: what is timed is not a loop
     reference: str
     timings: list[Timing]
     notes: list[str]
@@ -157,9 +156,8 @@ def _prepare(workload: Workload, inputs: Inputs) -> tuple[list[_Contender], list
             notes.append(f"{name}: skipped, {error}")
             continue
         except Exception as error:  # one broken implementation must not take the others' figures with it
-            notes.append(
-                f"{name}: failed, {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            )
+            message = str(error).partition("\n")[0]
+            notes.append(f"{name}: failed, {type(error).__name__}: {message}")
             failed = True
             continue
         seconds = perf_counter() - start
@@ -190,7 +188,7 @@ def _magnitude(expected: Sequence[np.ndarray]) -> float:
 
 
 def _loops(call: Callable[[], Any], sample_s: float) -> int:
-    """Calls in one sample so that it lasts `sample_s`: the clock's resolution and its own cost vanish in it."""
+    """Calls in one sample so that it lasts `sample_s`, beside which the clock's own cost vanishes."""
     loops = 1
     while True:
         elapsed = _clock(call, loops)
@@ -227,15 +225,15 @@ def timing(
     implementation: str,
     samples: Sequence[float],
     reference: Sequence[float],
-    steps: int,
+    steps: int | None,
     *,
-    first_call_s: float = math.nan,
+    first_call_s: float | None = None,
     difference: float = 0.0,
     loops: int = 1,
 ) -> Timing:
-    """The figures of one implementation; `reference` are the samples that the ratio is to, perhaps its own."""
+    """The figures of one implementation; the ratio is to the samples `reference`."""
     middle = float(np.median(samples))
-    per_step_ns = middle / steps * 1e9
+    per_step_ns = middle / steps * 1e9 if steps else None
     ratio = (1.0, 1.0, 1.0) if samples is reference else ratio_of_medians(samples, reference)
     return Timing(
         implementation,
@@ -251,7 +249,7 @@ def timing(
 
 
 def ratio_of_medians(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
-    """median(a) / median(b) and its 95 % percentile-bootstrap interval; a[i] and b[i] were sampled together."""
+    """median(a) / median(b) and its 95 % percentile-bootstrap interval; a[i], b[i] are one repeat."""
 
     def statistic(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
         return np.median(x, axis=axis) / np.median(y, axis=axis)

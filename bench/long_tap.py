@@ -1,7 +1,7 @@
 """Recurrences with a tap 1,000 steps back of which only the last value is wanted, float64, 1e6 steps.
 
-    long_tap/delay      y[t] = x[t] + b y[t-1000]                  one delay line: blocks of 1,000 are independent
-    long_tap/seasonal   y[t] = x[t] + a y[t-1] + b y[t-1000]       the same with a short tap: nothing is independent
+    long_tap/delay      y[t] = x[t] + b y[t-1000]               a delay line: blocks of 1,000 are independent
+    long_tap/seasonal   y[t] = x[t] + a y[t-1] + b y[t-1000]    with a short tap beside it: nothing is
 
 A history of 1,000 values is all that either needs. Peers keep it in a ring buffer by hand, or, for the
 delay line, compute block after block; lfilter multiplies with its 1,000 coefficients at every step.

@@ -1,4 +1,4 @@
-"""The peers' modules, set up for a fair race: imported on demand, 64-bit floats where the workload uses them."""
+"""The peers' modules, set up for a fair race: imported on demand, JAX with 64-bit floats."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ UNITS, STEPS = 128, 2000
 
 
 def make_inputs() -> dict[str, np.ndarray]:
-    """x (STEPS, UNITS), h0 and b (UNITS,), U and W (UNITS, UNITS); W shrinks, so rounding errors do not grow."""
+    """x (STEPS, UNITS), h0 and b (UNITS,), U and W (UNITS, UNITS); W contracts, so errors do not grow."""
     rng = np.random.default_rng(128)
 
     def normal(*shape: int, scale: float = 1.0) -> np.ndarray:

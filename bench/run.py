@@ -11,9 +11,10 @@ import argparse
 import importlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from harness import QUICK, Options, Result, environment, measure
+from harness import QUICK, Options, Result, Timing, environment, measure
 from rich.console import Console
 from rich.table import Table
 
@@ -48,34 +49,38 @@ def results(names: list[str], options: Options, quick: bool) -> list[Result]:
 
 
 def show(result: Result) -> None:
-    """A table of one result, times in the unit that suits its fastest implementation."""
-    table = Table(title=f"{result.workload}, {result.steps:,} steps", title_justify="left")
-    extras = list(dict.fromkeys(key for t in result.timings for key in t.extra))
-    table.add_column("implementation")
-    for header in (
-        "ns/step",
-        "median",
-        "min",
-        f"ratio to {result.reference} [95 %]",
-        "first call",
-        "max diff.",
-    ):
-        table.add_column(header.replace("[", r"\["), justify="right")
-    for key in extras:
-        table.add_column(key, justify="right")
-    for t in sorted(result.timings, key=lambda t: t.median_s):
-        ratio = "1" if t.implementation == result.reference else (
-            f"{t.ratio:.3g} \\[{t.ratio_low:.3g}, {t.ratio_high:.3g}]"
-        )  # fmt: skip
-        table.add_row(
-            t.implementation, f"{t.per_step_ns:,.4g}", seconds(t.median_s), seconds(t.min_s), ratio,
-            seconds(t.first_call_s), f"{t.difference:.1e}",
-            *(f"{t.extra[k]:,.4g}" if k in t.extra else "-" for k in extras),
-        )  # fmt: skip
+    """A table of one result, the fastest implementation first; columns that no row fills are left out."""
+    columns: dict[str, Callable[[Timing], str | None]] = {
+        "implementation": lambda t: t.implementation,
+        "ns/step": lambda t: f"{t.per_step_ns:,.4g}" if t.per_step_ns is not None else None,
+        "median": lambda t: seconds(t.median_s),
+        "min": lambda t: seconds(t.min_s),
+        f"ratio to {result.reference} (95 %)": lambda t: ratio(t, result.reference),
+        "first call": lambda t: seconds(t.first_call_s) if t.first_call_s is not None else None,
+        "max diff.": lambda t: f"{t.difference:.1e}",
+    }
+    for key in dict.fromkeys(key for t in result.timings for key in t.extra):
+        columns[key] = lambda t, key=key: f"{t.extra[key]:,.1f}" if key in t.extra else None
+    title = result.workload if result.steps is None else f"{result.workload}, {result.steps:,} steps"
+    table = Table(title=title, title_justify="left")
+    cells: list[list[str]] = []
+    for header, cell in columns.items():
+        column = [cell(t) for t in sorted(result.timings, key=lambda t: t.median_s)]
+        if any(column):
+            table.add_column(header, justify="right" if cells else "left")
+            cells.append([text or "-" for text in column])
+    for row in zip(*cells, strict=True):
+        table.add_row(*row)
     console = wide_console()
     console.print(table)
     for note in result.notes:
         console.print(f"note: {note}", markup=False, highlight=False)
+
+
+def ratio(timing: Timing, reference: str) -> str:
+    if timing.implementation == reference:
+        return "1"
+    return f"{timing.ratio:.3g} ({timing.ratio_low:.3g} to {timing.ratio_high:.3g})"
 
 
 def seconds(value: float) -> str:

@@ -7,10 +7,11 @@ Two rules keep generated code right and readable:
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from scancc.ir.loop import (
     Kernel,
     Let,
     Load,
+    Note,
     Op,
     Place,
     Stmt,
@@ -53,6 +55,7 @@ class Block:
     memo: dict[tuple[Node, Index], Expr] = field(default_factory=dict)
     nest: Nest | None = None  # the loop nest that is the last statement and may still grow
     inside_nest: bool = False
+    spills: dict[Node, Buffer] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -76,7 +79,8 @@ class Lowering:
         self.plan = plan
         self.kernel = Kernel(name, [], [], [])
         self.blocks = [Block(self.kernel.body)]
-        self.env: dict[Node, Value] = {}
+        # Scoped like blocks: what an inner block makes of an outer value is forgotten when the block ends.
+        self.env: ChainMap[Node, Value] = ChainMap()
         self.uses: Counter[Node] = Counter()
         self.dims: dict[str, Expr] = {}
         self.host_dims: set[str] = set()  # lengths known before the kernel starts
@@ -84,6 +88,9 @@ class Lowering:
         self.targets: dict[Node, Target] = {}
         self.depth = 0  # of scans around the current block
         self.step: list[Expr] = []
+        self.scans: dict[Node, Any] = {}  # lowered scans: storage of their results, executed length
+        self.branches: dict[Node, dict[str, Value]] = {}
+        self.trace_targets: dict[tuple[Node, str], Target] = {}
         self._names: set[str] = set()
         self.buffers: list[Buffer] = []
 
@@ -103,13 +110,18 @@ class Lowering:
         self.blocks[-1].nest = None
         self.blocks[-1].statements.append(statement)
 
+    def emit_note(self, text: str) -> None:
+        self.emit(Note(text))
+
     @contextmanager
-    def block(self, statements: list[Stmt]) -> Iterator[Block]:
-        block = Block(statements)
+    def block(self, statements: list[Stmt], inside_nest: bool = False) -> Iterator[Block]:
+        block = Block(statements, inside_nest=inside_nest)
         self.blocks.append(block)
+        self.env = self.env.new_child()
         try:
             yield block
         finally:
+            self.env = self.env.parents
             self.blocks.pop()
 
     @contextmanager
@@ -119,6 +131,12 @@ class Lowering:
         self.emit(statement)
         with self.block(statement.body):
             yield var
+
+    @contextmanager
+    def element_loops(self, shape: Index) -> Iterator[Index]:
+        """Loops over every index of `shape`, for copies."""
+        with ExitStack() as loops:
+            yield tuple(loops.enter_context(self.loop("c", stop)) for stop in shape)
 
     def let(self, expr: Expr, base: str = "v", loc: Loc | None = None) -> Expr:
         """A name for `expr`, unless it is a constant or a name that never changes."""
@@ -180,7 +198,7 @@ class Lowering:
         if isinstance(value, Registers):
             if all(isinstance(i, Const) for i in index):
                 return value.elements[tuple(i.value for i in index)]  # type: ignore[union-attr]
-            return Load(self.spill(node), index)
+            return Load(self.spill(node), index)  # an index known at run time only needs memory
         expr = value.at(index)
         if self.uses[node] > 1 and not isinstance(expr, (Const, Var)):
             expr = self.let(expr, "v", node.loc)
@@ -207,6 +225,9 @@ class Lowering:
 
     def spill(self, node: Node) -> Buffer:
         """Memory holding a value in registers, for indices known at run time only."""
+        for block in reversed(self.blocks):
+            if node in block.spills:
+                return block.spills[node]
         value = self.env[node]
         assert isinstance(value, Registers)
         buffer = self.scratch("spill", node.type.dtype, node.type.shape)
@@ -215,12 +236,11 @@ class Lowering:
         stores: list[Stmt] = [
             Store(buffer, tuple(map(const_int, i)), value.elements[i], node.loc) for i in np.ndindex(value.elements.shape)
         ]
-        if outer.nest is not None and outer.statements:
+        if outer.nest is not None:
             outer.statements[-1:-1] = stores
         else:
             outer.statements += stores
-        at = buffer
-        self.env[node] = Lazy(lambda index: Load(at, index), Place(at, (const_int(0),) * node.type.ndim))
+        outer.spills[node] = buffer
         return buffer
 
     # -- loop nests ------------------------------------------------------------------------------------------
@@ -240,12 +260,9 @@ class Lowering:
             self._new_nest(shape, node, target)
 
     def _evaluate_in(self, nest: Nest, node: Node, target: Target) -> list[Stmt]:
-        block = Block([], dict(nest.block.memo), inside_nest=True)
-        self.blocks.append(block)
-        try:
+        with self.block([], inside_nest=True) as block:
+            block.memo = dict(nest.block.memo)
             value = self.let(self.element(node, nest.vars), "v", node.loc)
-        finally:
-            self.blocks.pop()
         block.memo[node, nest.vars] = value
         block.statements.append(Store(target.buffer, target.prefix + nest.vars, value, node.loc))
         nest.block.memo = block.memo
@@ -280,8 +297,7 @@ class Lowering:
         if isinstance(value, Lazy) and value.place is not None and value.row_stride is None and not value.transposed:
             return value
         if isinstance(value, Registers):
-            self.spill(node)
-            return self.env[node]  # type: ignore[return-value]
+            return in_memory(Target(self.spill(node), ()), node.type.ndim)
         target = self.targets.pop(node, None) or Target(self.scratch(base, node.type.dtype, node.type.shape), ())
         self.fill(node, target)
         return self.stored(node, target)

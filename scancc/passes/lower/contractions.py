@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from scancc.ir.graph import Node
-from scancc.ir.loop import INT64, Assign, Call, Const, Declare, Expr, For, Op, const_int
+from scancc.ir.loop import INT64, Assign, Call, Const, Declare, Expr, For, Op, Place, const_int
 from scancc.passes.lower.context import Lowering
 from scancc.passes.lower.values import Index, Lazy, Registers
 from scancc.passes.plan_taps import REGISTER_ELEMENTS, in_registers
@@ -83,9 +83,8 @@ def _call(low: Lowering, node: Node) -> None:
     left, right = _operand(low, a), _operand(low, b)
     small = in_registers(node.type)
     target = low.output_target(node, "product")
-    out = target.buffer
-    place = Lazy(lambda i: i[0], place_of(target.buffer, target.prefix, node.type.ndim)).place
-    assert place is not None and left.place is not None and right.place is not None
+    place = Place(target.buffer, target.prefix + (const_int(0),) * node.type.ndim)
+    assert left.place is not None and right.place is not None
     k = low.length(a.type.shape[-1])
     where = (place, left.place, right.place)
     if a.type.ndim == 1 and b.type.ndim == 1:
@@ -113,13 +112,6 @@ def _call(low: Lowering, node: Node) -> None:
     low.stored(node, target)
     if small:
         low.registers_of(node)
-    del out
-
-
-def place_of(buffer, prefix: Index, rank: int):  # type: ignore[no-untyped-def]
-    from scancc.ir.loop import Place
-
-    return Place(buffer, prefix + (const_int(0),) * rank)
 
 
 def lower_einsum(low: Lowering, node: Node) -> None:
@@ -156,8 +148,7 @@ def _einsum(low: Lowering, node: Node, subscripts: str) -> None:
             loop = For(var, const_int(0), low.length(dims[letter]))
             body.append(loop)
             body, bound[letter] = loop.body, var
-        with low.block(body) as block:
-            block.inside_nest = True
+        with low.block(body, inside_nest=True):
             term: Expr | None = None
             for name, x in zip(names, node.args, strict=True):
                 e = low.element(x, tuple(bound[s] for s in name))

@@ -105,8 +105,7 @@ def _accumulate(low: Lowering, node: Node, index: Index) -> Expr:
         inner[axis] = var
     rest = iter(index)
     full = tuple(inner[a] if a in inner else next(rest) for a in range(x.type.ndim))
-    with low.block(body) as block:
-        block.inside_nest = True
+    with low.block(body, inside_nest=True):
         low.emit(Assign(total, Op(op, (total, low.element(x, full)), dtype), node.loc))
     return low.let(total, "v", node.loc)
 
@@ -193,8 +192,7 @@ def lower_cumulative(low: Lowering, node: Node) -> None:
         loop = For(index[a], const_int(0), lengths[a])
         statements.append(loop)
         statements = loop.body
-    with low.block(statements) as block:
-        block.inside_nest = True
+    with low.block(statements, inside_nest=True):
         total = low.var("acc", dtype)
         low.mutable.add(total.name)
         low.emit(Declare(total, identity(node.op, dtype), node.loc))

@@ -1,0 +1,432 @@
+"""Scans and conditionals: the loops of a program, with every result stored as `plan_taps` decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scancc.ir.graph import UNTIL, Graph, Node, operands, spec_of
+from scancc.ir.loop import (
+    BOOL,
+    INT64,
+    Assign,
+    Break,
+    Buffer,
+    Const,
+    Declare,
+    Expr,
+    If,
+    Load,
+    Op,
+    Place,
+    Store,
+    Var,
+    add,
+    const_int,
+    sub,
+)
+from scancc.ir.types import Dim, Type
+from scancc.passes.lower.context import Lowering, Target, in_memory
+from scancc.passes.lower.values import Index, Lazy, Registers, registers
+from scancc.passes.lower.views import row_place
+from scancc.passes.plan_taps import Storage, in_registers
+
+
+@dataclass(eq=False)
+class Slots:
+    """A result's storage as the loop sees it."""
+
+    storage: Storage
+    row: Type
+    taps: dict[int, np.ndarray]  # registers: variables of each tap, by offset
+    ring: Buffer | None = None
+    slot: Var | None = None  # ring row that is written next
+    trace: Target | None = None  # of row 0 of the initial rows in front, if any
+    next: np.ndarray | None = None  # registers of the row just computed
+
+
+def lower_scan(low: Lowering, node: Node) -> None:
+    spec = spec_of(node)
+    low_steps = low.element(node.args[0], ())
+    steps = low.let(low_steps, low_name(spec.name, "steps"))
+    value = operands(node)
+    if low.depth > 0:
+        _check_steps(low, node, steps)
+    low.emit_note(f"scan {spec.name}")
+    slots = {name: _allocate(low, node, name, steps) for name in (*(c.name for c in spec.carries), *spec.outputs)}
+    for c in spec.carries:
+        _store_initial(low, slots[c.name], value[c.name], c.rows)
+    executed: Expr = steps
+    if spec.has_until:
+        count = low.var(low_name(spec.name, "executed"), INT64)
+        low.mutable.add(count.name)
+        low.emit(Declare(count, const_int(0)))
+        executed = count
+    # Sequences and non-sequences that are computed by elements are stored before the loop, not once a step.
+    for x in (*(value[s.name] for s in spec.sequences), *(value[n] for n in spec.nonseqs)):
+        if isinstance(low.env[x], Lazy) and low.env[x].place is None and not _is_view(x):  # type: ignore[union-attr]
+            low.materialise(x, "rows")
+        elif isinstance(low.env[x], Registers) and x.type.ndim and any(x is value[s.name] for s in spec.sequences):
+            low.spill(x)
+    with low.loop("t", steps, f"steps of {spec.name}") as t:
+        low.depth += 1
+        low.step.append(t)
+        _bind_leaves(low, node, slots, value, t)
+        low.targets |= _row_targets(slots, spec.body, t)
+        low.graph(spec.body)
+        _finish_step(low, spec.body, slots, t)
+        if spec.has_until:
+            low.emit(Assign(count, add(t, 1)))
+            low.emit(If(low.element(spec.body.results[UNTIL], ()), [Break()]))
+        low.step.pop()
+        low.depth -= 1
+    if spec.has_until:
+        executed = low.let(count, low_name(spec.name, "length"))
+    low.scans[node] = (slots, executed)
+
+
+def low_name(scan: str, what: str) -> str:
+    return f"{scan}_{what}" if scan.isidentifier() else what
+
+
+def _is_view(x: Node) -> bool:
+    return x.op in ("input", "read", "tap", "flip", "slice", "transpose", "index", "reshape", "expect", "get")
+
+
+def _check_steps(low: Lowering, node: Node, steps: Expr) -> None:
+    """An inner scan may get its step count from the outer step: it is checked before any row is read."""
+    spec = spec_of(node)
+    negative = Op("less", (steps, const_int(0)), BOOL)
+    if not isinstance(steps, Const):
+        low.fail_if(negative, "steps", f"scan '{spec.name}': the number of steps is negative", node.loc)
+    for s in spec.sequences:
+        rows = low.length(operands(node)[s.name].type.shape[0])
+        have = sub(rows, s.reach)
+        if have == steps:
+            continue
+        low.fail_if(
+            Op("logical_and", (Op("greater", (steps, have), BOOL), Op("greater", (steps, const_int(0)), BOOL)), BOOL),
+            "steps", f"scan '{spec.name}': more steps than sequence '{s.name}' has rows", node.loc,
+        )  # fmt: skip
+
+
+def _allocate(low: Lowering, node: Node, name: str, steps: Expr) -> Slots:
+    spec = spec_of(node)
+    storage = low.plan[node, name]
+    row = spec.body.results[name].type
+    slots = Slots(storage, row, {})
+    if storage.taps == "registers":
+        shape = tuple(int(d) for d in row.shape)  # type: ignore[arg-type]
+        for k in range(1, storage.depth + 1):
+            slots.taps[-k] = np.empty(shape, dtype=object)
+            for i in np.ndindex(shape):
+                tail = "_" + "_".join(map(str, i)) if i else ""
+                var = low.var(f"{name}_{k}{tail}", row.dtype)
+                low.mutable.add(var.name)
+                slots.taps[-k][i] = var
+    inner = tuple(low.length(d) for d in row.shape)
+    if storage.trace:
+        wanted = low.trace_targets.pop((node, name), None)
+        if wanted is None or (storage.lead and wanted.prefix):
+            length = add(steps, storage.lead)
+            wanted = Target(low.scratch(f"{name}_rows", row.dtype, (length, *inner)), ())
+        slots.trace = wanted
+    if storage.ring:
+        slots.ring = low.scratch(f"{name}_ring", row.dtype, (storage.ring, *row.shape))
+        if storage.ring > 1:
+            slots.slot = low.var(f"{name}_slot", INT64)
+            low.mutable.add(slots.slot.name)
+            low.emit(Declare(slots.slot, const_int(storage.depth % storage.ring)))
+    return slots
+
+
+def _store_initial(low: Lowering, slots: Slots, initial: Node, has_rows: bool) -> None:
+    depth = slots.storage.depth
+    if isinstance(low.env[initial], Registers) and not slots.taps and initial.type.ndim:
+        low.spill(initial)
+
+    def element(j: int, index: Index) -> Expr:
+        return low.element(initial, (const_int(j), *index) if has_rows else index)
+
+    if slots.taps:
+        for k, variables in slots.taps.items():
+            for i in np.ndindex(variables.shape):
+                low.emit(Declare(variables[i], element(depth + k, tuple(map(const_int, i))), initial.loc))
+        return
+    target = slots.trace if slots.storage.taps == "trace" else Target(slots.ring, ())  # type: ignore[arg-type]
+    assert target is not None
+    shape = low.lengths(slots.row)
+    rows = (const_int(depth), *shape) if has_rows else shape
+    with low.element_loops(rows) as index:
+        at = index if has_rows else (const_int(0), *index)
+        low.emit(Store(target.buffer, (*target.prefix, *at), low.element(initial, index), initial.loc))
+
+
+def _bind_leaves(low: Lowering, node: Node, slots: dict[str, Slots], value: dict[str, Node], t: Expr) -> None:
+    spec = spec_of(node)
+    for leaf in spec.body.nodes():
+        if leaf.op not in ("tap", "read"):
+            continue
+        name = leaf.attrs["name"]
+        if leaf.op == "read":
+            outer = value[name]
+            low.env[leaf] = low.env[outer]
+            _bind_dims(low, leaf, outer.type.shape)
+            continue
+        offset = leaf.attrs["offset"]
+        sequence = spec.sequence(name)
+        if sequence is not None:
+            outer = value[name]
+            row = add(t, offset + sequence.lead)
+            _bind_dims(low, leaf, outer.type.shape[1:])
+            _bind_row(low, leaf, outer, row)
+        else:
+            _bind_dims(low, leaf, slots[name].row.shape)
+            _bind_tap(low, leaf, slots[name], offset, t)
+
+
+def _bind_dims(low: Lowering, leaf: Node, shape: tuple) -> None:
+    for inner, outer in zip(leaf.type.shape, shape, strict=True):
+        if isinstance(inner, Dim):
+            low.dims.setdefault(inner.name, low.length(outer))
+
+
+def _bind_row(low: Lowering, leaf: Node, outer: Node, row: Expr) -> None:
+    value = low.env[outer]
+    place = None
+    if isinstance(value, Lazy) and value.place is not None and value.row_stride is None and not value.transposed:
+        place = row_place(value.place, outer.type.ndim, row)
+    lazy = Lazy(lambda index: low.element(outer, (row, *index)), place)
+    low.env[leaf] = lazy
+    if in_registers(leaf.type):
+        _load_registers(low, leaf, lazy)
+
+
+def _load_registers(low: Lowering, leaf: Node, lazy: Lazy) -> None:
+    shape = tuple(int(d) for d in leaf.type.shape)  # type: ignore[arg-type]
+    name = leaf.attrs["name"]
+    exprs = []
+    for i in np.ndindex(shape):
+        base = "_".join([name, "t", *map(str, i)])
+        exprs.append(low.let(lazy.at(tuple(map(const_int, i))), base, leaf.loc))
+    low.env[leaf] = registers(exprs, shape)
+
+
+def _bind_tap(low: Lowering, leaf: Node, slots: Slots, offset: int, t: Expr) -> None:
+    storage = slots.storage
+    if storage.taps == "registers":
+        low.env[leaf] = Registers(slots.taps[offset])
+        return
+    if storage.taps == "trace":
+        assert slots.trace is not None
+        target = Target(slots.trace.buffer, (*slots.trace.prefix, add(t, storage.lead + offset)))
+    else:
+        assert slots.ring is not None
+        target = Target(slots.ring, (ring_slot(low, slots, offset),))
+    lazy = in_memory(target, leaf.type.ndim)
+    low.env[leaf] = lazy
+    if in_registers(leaf.type):
+        _load_registers(low, leaf, lazy)
+
+
+def ring_slot(low: Lowering, slots: Slots, offset: int) -> Expr:
+    """Ring row of the value `-offset` steps before the one written next; no division, the offset is below the size."""
+    rows = slots.storage.ring
+    if slots.slot is None:
+        return const_int(0)
+    if -offset == rows:
+        return low.let(slots.slot, "row")
+    back = low.let(add(slots.slot, offset), "back")
+    return low.let(Op("where", (Op("less", (back, const_int(0)), BOOL), add(back, rows), back), INT64), "row")
+
+
+def _row_targets(slots: dict[str, Slots], body: Graph, t: Expr) -> dict[Node, Target]:
+    """Where the body's results want to be stored, so that ops which write memory write it there directly."""
+    targets: dict[Node, Target] = {}
+    for name, s in slots.items():
+        result = body.results[name]
+        if in_registers(s.row) or result.op in ("tap", "read"):
+            continue
+        target = _row_target(s, t)
+        if target is not None:
+            targets.setdefault(result, target)
+    return targets
+
+
+def _row_target(s: Slots, t: Expr) -> Target | None:
+    if s.trace is not None:
+        return Target(s.trace.buffer, (*s.trace.prefix, add(t, s.storage.lead)))
+    if s.ring is not None:
+        return Target(s.ring, (s.slot if s.slot is not None else const_int(0),))
+    return None
+
+
+def _finish_step(low: Lowering, body: Graph, slots: dict[str, Slots], t: Expr) -> None:
+    """Store the new rows, then let every carry advance by one step."""
+    for name, s in slots.items():
+        result = body.results[name]
+        if in_registers(s.row):
+            elements = low.registers_of(result)
+            s.next = np.empty(elements.shape, dtype=object)
+            for i in np.ndindex(elements.shape):
+                # A name of its own: taps are about to change, and a result may be another carry's tap.
+                s.next[i] = low.let(elements[i], f"{name}_new", result.loc)
+    for name, s in slots.items():
+        result = body.results[name]
+        target = _row_target(s, t)
+        if target is None:
+            continue
+        if s.next is not None:
+            for i in np.ndindex(s.next.shape):
+                low.emit(Store(target.buffer, target.prefix + tuple(map(const_int, i)), s.next[i], result.loc))
+        else:
+            _store_row(low, result, target)
+    for s in slots.values():
+        for k in range(s.storage.depth, 0, -1) if s.taps else ():
+            source = s.taps[-k + 1] if k > 1 else s.next
+            assert source is not None
+            for i in np.ndindex(source.shape):
+                low.emit(Assign(s.taps[-k][i], source[i]))
+        if s.slot is not None:
+            following = low.let(add(s.slot, 1), "following")
+            wrapped = Op("where", (Op("equal", (following, const_int(s.storage.ring)), BOOL), const_int(0), following),
+                         INT64)
+            low.emit(Assign(s.slot, wrapped))
+
+
+def _store_row(low: Lowering, result: Node, target: Target) -> None:
+    value = low.env[result]
+    there = in_memory(target, result.type.ndim).place
+    if isinstance(value, Lazy) and value.place == there:
+        return  # written in place already
+    low.targets.pop(result, None)
+    low.fill(result, target)
+    if result.op not in ("tap", "read"):
+        low.stored(result, target)
+
+
+def lower_get(low: Lowering, node: Node) -> None:
+    source, name, view = node.args[0], node.attrs["name"], node.attrs["view"]
+    if view == "branch":
+        low.env[node] = low.branches[source][name]
+        return
+    slots, executed = low.scans[source]
+    if view == "length":
+        low.env[node] = registers([executed], ())
+        return
+    s = slots[name]
+    if view == "final":
+        low.env[node] = _past(low, s, 1, executed)
+        return
+    if view == "trace":
+        assert s.trace is not None
+        prefix, lead = s.trace.prefix, s.storage.lead
+        buffer = s.trace.buffer
+        rank = len(s.row.shape)
+        place = Place(buffer, (*prefix, const_int(lead), *[const_int(0)] * rank))
+        low.env[node] = Lazy(lambda index: Load(buffer, (*prefix, add(index[0], lead), *index[1:])), place)
+        return
+    rows = int(view.split()[1])
+    count: Expr = const_int(rows)
+    if view.startswith("last"):
+        few = Op("less", (executed, count), BOOL)
+        low.fail_if(few, "index", f"row {-rows} of '{name}' is read, but the scan made fewer steps", node.loc)
+    else:
+        count = low.length(node.type.shape[0])
+    low.env[node] = _last_rows(low, s, count, executed)
+    if in_registers(node.type):
+        low.registers_of(node)
+
+
+def _past(low: Lowering, s: Slots, back: int, executed: Expr) -> Lazy | Registers:
+    """The row made `back` steps before the end; initial rows count."""
+    if s.taps:
+        return Registers(s.taps[-back])
+    if s.storage.taps == "trace":
+        assert s.trace is not None
+        row = add(executed, s.storage.lead - back)
+        return in_memory(Target(s.trace.buffer, (*s.trace.prefix, row)), len(s.row.shape))
+    assert s.ring is not None
+    return in_memory(Target(s.ring, (ring_slot(low, s, -back),)), len(s.row.shape))
+
+
+def _last_rows(low: Lowering, s: Slots, count: Expr, executed: Expr) -> Lazy:
+    """The last `count` rows, oldest first."""
+    if s.trace is not None:
+        first = add(sub(executed, count), s.storage.lead)
+        prefix, buffer = s.trace.prefix, s.trace.buffer
+        return Lazy(lambda index: Load(buffer, (*prefix, add(first, index[0]), *index[1:])))
+    if s.ring is None:
+        # All rows that are read are held in the registers of the taps, youngest at -1.
+        def pick(index: Index) -> Expr:
+            back = sub(count, index[0])
+            if isinstance(back, Const):
+                return s.taps[-back.value][tuple(i.value for i in index[1:])]  # type: ignore[union-attr]
+            chosen: Expr = s.taps[-1][tuple(i.value for i in index[1:])]  # type: ignore[union-attr]
+            for k in range(2, s.storage.last + 1):
+                older = s.taps[-k][tuple(i.value for i in index[1:])]  # type: ignore[union-attr]
+                chosen = Op("where", (Op("equal", (back, const_int(k)), BOOL), older, chosen), chosen.dtype)
+            return chosen
+
+        return Lazy(pick)
+    ring, rows = s.ring, s.storage.ring
+    if s.slot is None:
+        return Lazy(lambda index: Load(ring, (const_int(0), *index[1:])))
+    start = low.let(sub(s.slot, count), "start")
+
+    def at(index: Index) -> Expr:
+        i = add(start, index[0])
+        slot = Op("where", (Op("less", (i, const_int(0)), BOOL), add(i, rows), i), INT64)
+        return Load(ring, (low.let(slot, "row"), *index[1:]))
+
+    return Lazy(at)
+
+
+def lower_cond(low: Lowering, node: Node) -> None:
+    """Only the branch taken runs; its results go to variables or memory declared before."""
+    predicate, *args = node.args
+    results: dict[str, Lazy | Registers] = {}
+    variables: dict[str, np.ndarray] = {}
+    targets: dict[str, Target] = {}
+    for name, result in node.attrs["then"].results.items():
+        if in_registers(result.type):
+            shape = tuple(int(d) for d in result.type.shape)
+            variables[name] = np.empty(shape, dtype=object)
+            for i in np.ndindex(shape):
+                var = low.var(f"{name}_chosen", result.type.dtype)
+                low.mutable.add(var.name)
+                low.emit(Declare(var, Const(result.type.dtype.type(0), result.type.dtype)))
+                variables[name][i] = var
+            results[name] = Registers(variables[name])
+        else:
+            shape = tuple(low.length(d) for d in result.type.shape)
+            targets[name] = Target(low.scratch(f"{name}_chosen", result.type.dtype, shape), ())
+            results[name] = in_memory(targets[name], result.type.ndim)
+    for a in args:
+        if isinstance(low.env[a], Registers) and a.type.ndim:
+            low.registers_of(a)
+        elif isinstance(low.env[a], Lazy) and low.env[a].place is None:  # type: ignore[union-attr]
+            low.materialise(a)
+    branch = If(low.element(predicate, ()))
+    for graph, block in ((node.attrs["then"], branch.then), (node.attrs["orelse"], branch.orelse)):
+        with low.block(block):
+            for leaf in graph.nodes():
+                if leaf.op == "read":
+                    outer = args[node.attrs["names"].index(leaf.attrs["name"])]
+                    low.env[leaf] = low.env[outer]
+                    _bind_dims(low, leaf, outer.type.shape)
+            low.graph(graph)
+            for name, result in graph.results.items():
+                if name in variables:
+                    for i in np.ndindex(variables[name].shape):
+                        low.emit(Assign(variables[name][i], low.registers_of(result)[i], result.loc))
+                else:
+                    low.fill(result, targets[name])
+    low.emit(branch)
+    # The variables do not change any more: later users may take them in.
+    for v in variables.values():
+        low.mutable -= {x.name for x in v.ravel()}
+    low.branches[node] = results
+
+

@@ -1,0 +1,147 @@
+"""Small dense linear algebra: straight-line elimination in registers up to 4x4, run-time calls on memory beyond."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scancc.ir.graph import Node
+from scancc.ir.loop import BOOL, Call, Const, Expr, Load, Op, Place, const_int
+from scancc.passes.lower.context import Lowering, Target
+from scancc.passes.lower.values import Registers, registers
+from scancc.passes.plan_taps import in_registers
+
+UNROLLED = 4
+
+
+def lower_linalg(low: Lowering, node: Node) -> None:
+    n = int(node.args[0].type.shape[0])  # type: ignore[arg-type]
+    small = n <= UNROLLED and all(in_registers(x.type) for x in (*node.args, node))
+    (_unrolled if small else _call)(low, node, n)
+
+
+class Scalars:
+    """Arithmetic on scalar expressions, one `let` each."""
+
+    def __init__(self, low: Lowering, node: Node) -> None:
+        self.low, self.node = low, node
+        self.dtype = node.args[0].type.dtype
+
+    def op(self, name: str, *args: Expr, dtype: np.dtype | None = None) -> Expr:
+        return self.low.let(Op(name, args, dtype or self.dtype), "v", self.node.loc)
+
+    def const(self, value: float) -> Const:
+        return Const(self.dtype.type(value), self.dtype)
+
+    def magnitude(self, x: Expr) -> Expr:
+        real = np.empty(0, self.dtype).real.dtype
+        return self.op("absolute", x, dtype=real)
+
+
+def eliminate(s: Scalars, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[Expr]]:
+    """Gaussian elimination with partial pivoting, rows exchanged by selection; also the sign of each exchange.
+
+    Pivoting as in LAPACK's getrf: the largest magnitude of the column (Golub and Van Loan, Matrix Computations, 3.4).
+    """
+    n = a.shape[0]
+    a, b = a.copy(), b.copy()
+    signs: list[Expr] = []
+    for k in range(n):
+        best, sign = s.magnitude(a[k, k]), None
+        for r in range(k + 1, n):
+            size = s.magnitude(a[r, k])
+            swap = s.op("greater", size, best, dtype=BOOL)
+            best = s.op("where", swap, size, best, dtype=size.dtype)
+            for m in (a, b):
+                for c in range(k if m is a else 0, m.shape[1]):
+                    top, low = m[k, c], m[r, c]
+                    m[k, c] = s.op("where", swap, low, top)
+                    m[r, c] = s.op("where", swap, top, low)
+            sign = s.op("where", swap, s.const(-1), s.const(1))
+            signs.append(sign)
+        for r in range(k + 1, n):
+            factor = s.op("divide", a[r, k], a[k, k])
+            for c in range(k + 1, n):
+                a[r, c] = s.op("subtract", a[r, c], Op("multiply", (factor, a[k, c]), s.dtype))
+            for c in range(b.shape[1]):
+                b[r, c] = s.op("subtract", b[r, c], Op("multiply", (factor, b[k, c]), s.dtype))
+    return a, b, signs
+
+
+def substitute(s: Scalars, u: np.ndarray, b: np.ndarray) -> np.ndarray:
+    x = b.copy()
+    for c in range(b.shape[1]):
+        for r in reversed(range(u.shape[0])):
+            for k in range(r + 1, u.shape[0]):
+                x[r, c] = s.op("subtract", x[r, c], Op("multiply", (u[r, k], x[k, c]), s.dtype))
+            x[r, c] = s.op("divide", x[r, c], u[r, r])
+    return x
+
+
+def _unrolled(low: Lowering, node: Node, n: int) -> None:
+    s = Scalars(low, node)
+    a = low.registers_of(node.args[0])
+    match node.op:
+        case "solve" | "inv":
+            if node.op == "inv":
+                b = np.empty((n, n), dtype=object)
+                for i in np.ndindex(n, n):
+                    b[i] = s.const(float(i[0] == i[1]))
+            else:
+                b = low.registers_of(node.args[1]).reshape(n, -1)
+            u, y, _ = eliminate(s, a, b)
+            low.env[node] = Registers(substitute(s, u, y).reshape(node.type.shape))  # type: ignore[arg-type]
+        case "cholesky":
+            low.env[node] = Registers(_cholesky(s, a))
+        case _:
+            u, _, signs = eliminate(s, a, np.empty((n, 0), dtype=object))
+            low.env[node] = registers([_determinant(s, node.op, [u[i, i] for i in range(n)], signs)], ())
+
+
+def _determinant(s: Scalars, op: str, diagonal: list[Expr], signs: list[Expr]) -> Expr:
+    real = np.empty(0, s.dtype).real.dtype
+    if op == "slogdet_logabs":
+        total: Expr = Const(real.type(0), real)
+        for d in diagonal:
+            total = s.op("add", total, s.op("log", s.magnitude(d), dtype=real), dtype=real)
+        return total
+    total = s.const(1)
+    for d in (*signs, *diagonal):
+        total = s.op("multiply", total, s.op("sign", d) if op == "slogdet_sign" else d)
+    return total
+
+
+def _cholesky(s: Scalars, a: np.ndarray) -> np.ndarray:
+    n = a.shape[0]
+    out = np.empty((n, n), dtype=object)
+    out[...] = s.const(0)
+    for j in range(n):
+        for i in range(j, n):
+            total = a[i, j]
+            for k in range(j):
+                total = s.op("subtract", total, Op("multiply", (out[i, k], out[j, k]), s.dtype))
+            out[i, j] = s.op("sqrt", total) if i == j else s.op("divide", total, out[j, j])
+    return out
+
+
+def _call(low: Lowering, node: Node, n: int) -> None:
+    places = [low.materialise(x, "matrix").place for x in node.args]
+    assert all(places)
+    size = const_int(n)
+    columns = node.type.shape[1] if node.op == "solve" and node.type.ndim == 2 else 1
+    scratch = low.scratch("work", node.type.dtype, (2 * n * n + n * int(columns) + 4 * n,))  # type: ignore[arg-type]
+    work = Place(scratch, (const_int(0),))
+    if node.type.ndim == 0:
+        cell = Target(low.scratch("value", node.type.dtype, (1,)), ())
+        out = Place(cell.buffer, (const_int(0),))
+        low.emit(Call(node.op, (out, places[0], size, work), loc=node.loc))  # type: ignore[arg-type]
+        low.env[node] = registers([low.let(Load(cell.buffer, (const_int(0),)), "v", node.loc)], ())
+        return
+    target = low.output_target(node, node.op)
+    out = Place(target.buffer, target.prefix + (const_int(0),) * node.type.ndim)
+    sizes = (size, const_int(int(columns))) if node.op == "solve" else (size,)  # type: ignore[arg-type]
+    low.emit(Call(node.op, (out, *places, *sizes, work), loc=node.loc))  # type: ignore[arg-type]
+    low.stored(node, target)
+    if in_registers(node.type):
+        low.registers_of(node)
+
+

@@ -84,6 +84,7 @@ class Lowering:
         self.uses: Counter[Node] = Counter()
         self.dims: dict[str, Expr] = {}
         self.host_dims: set[str] = set()  # lengths known before the kernel starts
+        self.definitions: dict[str, Expr] = {}  # of variables that can be computed before the kernel starts
         self.mutable: set[str] = set()
         self.targets: dict[Node, Target] = {}
         self.depth = 0  # of scans around the current block
@@ -144,7 +145,13 @@ class Lowering:
             return expr
         var = self.var(base, expr.dtype)
         self.emit(Let(var, expr, loc))
+        if self.depth == 0 and self._known_before(expr):
+            self.host_dims.add(var.name)
+            self.definitions[var.name] = expr
         return var
+
+    def fill_scalar(self, buffer: Buffer, expr: Expr) -> None:
+        self.emit(Store(buffer, (const_int(0),), expr))
 
     def bind(self, node: Node, expr: Expr) -> Expr:
         """`expr` itself where the one user can take it in, a name otherwise."""
@@ -335,11 +342,7 @@ class Lowering:
         assert dim.define is not None, f"dimension {dim.name} is introduced by nothing"
         expr = self.element(dim.define, ())
         if not isinstance(expr, Const):
-            var = Var(self.name(dim.name), INT64)
-            self.emit(Let(var, expr))
-            if self.depth == 0:
-                self.host_dims.add(var.name)
-            expr = var
+            expr = self.let(expr, dim.name)
         self.dims[dim.name] = expr
 
     def offset(self, place: Place) -> Expr:

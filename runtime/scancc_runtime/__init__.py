@@ -1,0 +1,1 @@
+"""What generated kernels import: scalar functions and products on memory. It never imports scancc."""

@@ -1,0 +1,247 @@
+"""The public functions: `scan`, `scan_compile`, `until`, and the short forms `map`, `reduce`, `foldl`, `foldr`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from scancc import interpreter
+from scancc.backends.cpu import CpuProgram
+from scancc.driver import Options, Programs, compile_graph
+from scancc.errors import ScanValueError
+from scancc.frontend.scan_arguments import ScanArguments, SequenceArgument, normalise
+from scancc.frontend.scans import TracedScan, Until, add_scan
+from scancc.frontend.scope import Scope, current, entered
+from scancc.frontend.tracer import Tracer, wrap
+from scancc.ir import build
+from scancc.ir.graph import Graph
+
+
+def until(condition: Any) -> Until:
+    """Stop after the step in which `condition` holds: return `(outputs, sc.until(condition))` from the step."""
+    return Until(condition)
+
+
+def scan(
+    fn: Callable,
+    sequences: Any = None,
+    outputs_info: Any = None,
+    non_sequences: Any = None,
+    n_steps: Any = None,
+    *,
+    go_backwards: bool = False,
+    strict: bool = False,
+    name: str | None = None,
+    return_list: bool = False,
+    strict_fp: bool = False,
+    mode: str = "compiled",
+) -> Any:
+    """Apply a step function along sequences, feeding past outputs back.
+
+    Equivalent to this loop, with every tap that was asked for::
+
+        for t in range(n_steps):
+            y[t] = fn(x[t], ..., y[t - 1], ..., *non_sequences)
+
+    Parameters follow Theano's `scan`: `fn` receives sequence taps, then output taps, then non-sequences, each in the
+    order given. `outputs_info` has one entry an output: None (no feedback), the initial value, or
+    dict(initial=, taps=); an initial value of taps other than -1 has one row a past value, row j being time j - depth.
+    `strict_fp` turns FMA contraction off. `mode="interpret"` runs the NumPy reference interpreter instead.
+
+    Returns one array of shape (steps, *row), or a tuple (a dict when the step returns one).
+
+    Raises ValueError, TypeError or NotImplementedError with the user's line and a fix; nothing is allocated before
+    the number of steps is checked. Inputs are never modified.
+    """
+    compiled = ScanFunction(fn, Options(strict_fp), name)
+    return compiled(
+        sequences, outputs_info, non_sequences, n_steps, go_backwards=go_backwards, strict=strict,
+        return_list=return_list, mode=mode,
+    )  # fmt: skip
+
+
+class ScanFunction:
+    """A step function whose scans are compiled once for each signature of dtypes, ranks and row shapes."""
+
+    def __init__(self, fn: Callable, options: Options, name: str | None = None) -> None:
+        self.fn = fn
+        self.options = options
+        self.name = name or getattr(fn, "__name__", "scan").replace("<lambda>", "scan")
+        self.programs = Programs()
+        functools.update_wrapper(self, fn, updated=())
+
+    def __call__(
+        self,
+        sequences: Any = None,
+        outputs_info: Any = None,
+        non_sequences: Any = None,
+        n_steps: Any = None,
+        *,
+        go_backwards: bool = False,
+        strict: bool = False,
+        return_list: bool = False,
+        mode: str = "compiled",
+    ) -> Any:
+        args = normalise(self.fn, sequences, outputs_info, non_sequences, n_steps, go_backwards)
+        if current() is not None:
+            traced = add_scan(self.fn, args, self.name, strict)
+            values = [wrap(build.trace(traced.node, n)) for n in traced.names]
+            return pack(traced, values, return_list)
+        program = self._program(args, strict)
+        arrays = program.run(_arrays(args) | program.captured, mode)
+        return pack(program.traced, [arrays[n] for n in program.traced.names], return_list)
+
+    def lower(self, *args: Any, go_backwards: bool = False, strict: bool = False, **kwargs: Any) -> EagerProgram:
+        """The compiled program for these arguments (those of a call), for inspection: `.loop_ir()`, `.source()`."""
+        bound = dict(zip(("sequences", "outputs_info", "non_sequences", "n_steps"), args, strict=False)) | kwargs
+        full = [bound.get(k) for k in ("sequences", "outputs_info", "non_sequences", "n_steps")]
+        return self._program(normalise(self.fn, *full, go_backwards), strict)
+
+    def _program(self, args: ScanArguments, strict: bool) -> EagerProgram:
+        key = (_signature(args), strict)
+        return self.programs.get(key, lambda: EagerProgram(self, args, strict))  # type: ignore[no-any-return]
+
+
+class EagerProgram:
+    """A scan traced with all of its arguments as inputs, and its compiled form."""
+
+    def __init__(self, owner: ScanFunction, args: ScanArguments, strict: bool) -> None:
+        scope = Scope(owner.name)
+        with entered(scope):
+            values = {}
+            for label, array in _arrays(args).items():
+                shape: tuple = array.shape
+                if label.startswith("sequence:"):
+                    # Lengths of sequences never specialise a kernel.
+                    shape = (scope.new_dim(f"n_{label[9:]}", array.shape[0]), *shape[1:])
+                node = scope.add_input(label.split(":")[1], array.dtype, shape)
+                values[label] = Tracer(node, scope)
+            self.inputs = {label: v.node.attrs["name"] for label, v in values.items()}
+            self.traced = add_scan(owner.fn, _with_values(args, values), owner.name, strict)
+            results = {n: build.trace(self.traced.node, n) for n in self.traced.names}
+        self.captured: dict[str, np.ndarray] = {f"captured:{k}": v for k, v in scope.bound.items()}
+        self.inputs |= {f"captured:{k}": k for k in scope.bound}
+        self.graph = Graph(tuple(scope.inputs), results)
+        self.compiled: CpuProgram = compile_graph(self.graph, _identifier(owner.name), owner.options)
+
+    def run(self, arrays: Mapping[str, np.ndarray], mode: str) -> dict[str, np.ndarray]:
+        by_name = {self.inputs[label]: a for label, a in arrays.items()}
+        if mode == "interpret":
+            return interpreter.run(self.graph, by_name)
+        if mode != "compiled":
+            raise ScanValueError(f"mode is {mode!r}", fix="use 'compiled' or 'interpret'")
+        return self.compiled.run({k: as_kernel_array(a) for k, a in by_name.items()})
+
+    def loop_ir(self) -> str:
+        """The loop IR as text."""
+        return self.compiled.loop_ir()
+
+    def source(self) -> str:
+        """The generated Python kernel."""
+        return self.compiled.source
+
+    def asm(self) -> str:
+        """The machine code that numba generated; empty before the first call."""
+        return "\n".join(self.compiled.kernel.inspect_asm().values())  # type: ignore[attr-defined]
+
+
+def as_kernel_array(array: np.ndarray) -> np.ndarray:
+    """C-contiguous, aligned, native and typed as writable (kernels never store to inputs): a copy only if needed."""
+    if not (array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative and array.flags.writeable):
+        array = np.array(array, dtype=array.dtype.newbyteorder("="), order="C", copy=True)
+    return array
+
+
+def _identifier(name: str) -> str:
+    return name if name.isidentifier() else "scan"
+
+
+def _arrays(args: ScanArguments) -> dict[str, np.ndarray]:
+    """Every array of a call by role and name."""
+    found = {f"sequence:{s.name}": np.asarray(s.value) for s in args.sequences}
+    found |= {f"initial:{o.name}": np.asarray(o.initial) for o in args.outputs or () if o.initial is not None}
+    found |= {f"nonseq:{n}": np.asarray(v) for n, v in args.non_sequences}
+    if args.n_steps is not None:
+        found["steps:n_steps"] = np.asarray(args.n_steps, dtype=np.int64)
+    return found
+
+
+def _with_values(args: ScanArguments, values: Mapping[str, Any]) -> ScanArguments:
+    from dataclasses import replace
+
+    return ScanArguments(
+        tuple(SequenceArgument(s.name, values[f"sequence:{s.name}"], s.taps) for s in args.sequences),
+        None
+        if args.outputs is None
+        else tuple(o if o.initial is None else replace(o, initial=values[f"initial:{o.name}"]) for o in args.outputs),
+        tuple((n, values[f"nonseq:{n}"]) for n, _ in args.non_sequences),
+        values.get("steps:n_steps"),
+        args.go_backwards,
+    )
+
+
+def _signature(args: ScanArguments) -> tuple:
+    def kind(v: Any, skip: int = 0) -> tuple:
+        a = np.asarray(v)
+        return a.dtype.str, a.ndim, a.shape[skip:]
+
+    return (
+        tuple((s.name, s.taps, kind(s.value, 1)) for s in args.sequences),
+        None
+        if args.outputs is None
+        else tuple((o.name, o.taps, None if o.initial is None else kind(o.initial)) for o in args.outputs),
+        tuple((n, kind(v)) for n, v in args.non_sequences),
+        args.n_steps is not None,
+        args.go_backwards,
+    )
+
+
+def pack(traced: TracedScan, values: list[Any], return_list: bool) -> Any:
+    """Results in the form that the step returned them in."""
+    if traced.keys is not None:
+        return dict(zip(traced.keys, values, strict=True))
+    if return_list:
+        return values
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+def scan_compile(fn: Callable | None = None, *, strict_fp: bool = False, name: str | None = None) -> Any:
+    """Decorator: a step function becomes a compiled scan, called with the arguments of `scan` after `fn`.
+
+    `@sc.scan_compile` or `@sc.scan_compile(strict_fp=True)`. Values that the step captures are taken when a
+    signature is first traced: arrays by reference, Python numbers as constants.
+    """
+    if fn is None:
+        return lambda f: ScanFunction(f, Options(strict_fp), name)
+    return ScanFunction(fn, Options(strict_fp), name)
+
+
+def map(fn: Callable, sequences: Any, non_sequences: Any = None, **options: Any) -> Any:
+    """`scan` without feedback."""
+    return scan(fn, sequences, None, non_sequences, **options)
+
+
+def reduce(fn: Callable, sequences: Any, outputs_info: Any, non_sequences: Any = None, **options: Any) -> Any:
+    """The last value of each output of `scan`; with zero steps the initial value."""
+    every = scan(fn, sequences, outputs_info, non_sequences, return_list=True, **options)
+    initial = outputs_info if isinstance(outputs_info, (list, tuple)) else [outputs_info]
+    values = [v[-1] if len(v) else np.asarray(i, dtype=v.dtype) for v, i in zip(every, initial, strict=True)]
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+def foldl(fn: Callable, sequences: Any, outputs_info: Any, non_sequences: Any = None, **options: Any) -> Any:
+    """`reduce` from the first element to the last."""
+    return reduce(fn, sequences, outputs_info, non_sequences, **options)
+
+
+def foldr(fn: Callable, sequences: Any, outputs_info: Any, non_sequences: Any = None, **options: Any) -> Any:
+    """`reduce` from the last element to the first."""
+    return reduce(fn, sequences, outputs_info, non_sequences, go_backwards=True, **options)
+
+
+def where(condition: Any, a: Any, b: Any) -> Any:
+    """`np.where` for traced values and arrays alike."""
+    return np.where(condition, a, b)

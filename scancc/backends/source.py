@@ -1,0 +1,183 @@
+"""Loop IR as readable Python source for numba.njit. Nothing is decided here: one statement in, one line out."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from scancc.errors import UnsupportedError
+from scancc.ir.graph import Loc
+from scancc.ir.loop import (
+    Alloc,
+    Assign,
+    Break,
+    Call,
+    Const,
+    Declare,
+    Expr,
+    Fail,
+    For,
+    If,
+    Kernel,
+    Let,
+    Load,
+    Note,
+    Op,
+    Place,
+    Stmt,
+    Store,
+    Var,
+    add,
+    const_int,
+    mul,
+    product,
+)
+
+INFIX = {
+    "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "bitwise_and": "&", "bitwise_or": "|",
+    "bitwise_xor": "^", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "==",
+    "not_equal": "!=", "logical_and": "&", "logical_or": "|", "logical_xor": "^",
+}  # fmt: skip
+MATH = (
+    "sqrt exp expm1 log log2 log10 log1p sin cos tan sinh cosh tanh erf erfc hypot isnan isinf isfinite copysign fmod"
+).split()
+RENAMED = {"arcsin": "asin", "arccos": "acos", "arctan": "atan", "arcsinh": "asinh", "arccosh": "acosh",
+           "arctanh": "atanh", "arctan2": "atan2", "gammaln": "lgamma"}  # fmt: skip
+NUMPY = ("floor", "ceil", "trunc", "rint", "sign", "cbrt", "exp2", "logaddexp")
+
+
+class SourcePrinter:
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.constants: dict[str, Any] = {}  # typed constants that Python has no literal for
+        self.lines: list[str] = []
+
+    def print(self) -> str:
+        names = ", ".join(p.name for p in self.kernel.params)
+        self.lines = [f"def {self.kernel.name}({names}):"]
+        self.block(self.kernel.body, 1)
+        self.lines.append("    return 0")
+        head = [f"{name} = np.{v.dtype.name}({v.item()!r})" for name, v in self.constants.items()]
+        return "\n".join([*head, *self.lines]) + "\n"
+
+    def block(self, block: list[Stmt], depth: int) -> None:
+        pad = "    " * depth
+        before = len(self.lines)
+        for s in block:
+            match s:
+                case Let(var, e, loc) | Declare(var, e, loc) | Assign(var, e, loc):
+                    self.line(pad, f"{var.name} = {self.expr(e)}", loc)
+                case Store(buffer, index, e, loc):
+                    self.line(pad, f"{self.expr(Load(buffer, index))} = {self.expr(e)}", loc)
+                case Alloc(buffer):
+                    shape = ", ".join(self.expr(d) for d in buffer.shape)
+                    self.line(pad, f"{buffer.name} = np.empty(({shape},), np.{buffer.dtype.name})", None)
+                case For(var, start, stop, body, note):
+                    self.lines.append(f"{pad}for {var.name} in range({self.expr(start)}, {self.expr(stop)}):"
+                                      + (f"  # {note}" if note else ""))
+                    self.block(body, depth + 1)
+                case If(condition, then, orelse):
+                    self.lines.append(f"{pad}if {self.expr(condition)}:")
+                    self.block(then, depth + 1)
+                    if orelse:
+                        self.lines.append(f"{pad}else:")
+                        self.block(orelse, depth + 1)
+                case Break():
+                    self.lines.append(f"{pad}break")
+                case Fail(code):
+                    self.lines.append(f"{pad}return {code}")
+                case Call():
+                    self.line(pad, self.call(s), s.loc)
+                case Note(text):
+                    self.lines.append(f"{pad}# {text}")
+        if len(self.lines) == before:
+            self.lines.append(f"{pad}pass")
+
+    def line(self, pad: str, text: str, loc: Loc | None) -> None:
+        where = f"  # {os.path.basename(loc.file)}:{loc.line}" if loc else ""
+        self.lines.append(f"{pad}{text}{where}")
+
+    def call(self, s: Call) -> str:
+        if s.function not in ("vecmat", "matvec", "gemm"):
+            raise UnsupportedError(
+                f"{s.function} of a matrix larger than 4x4 is not supported by the CPU back end yet", s.loc,
+                fix="split the matrix into blocks of at most 4x4, or compute it outside the scan",
+            )  # fmt: skip
+        args: list[str] = []
+        for a in s.args:
+            args += [a.buffer.name, self.expr(offset(a))] if isinstance(a, Place) else [self.expr(a)]
+        return f"products.{s.function}({', '.join(args)})"
+
+    def expr(self, e: Expr) -> str:
+        match e:
+            case Const(value, dtype):
+                return self.const(value, dtype)
+            case Var(name, _):
+                return name
+            case Load(buffer, index):
+                return f"{buffer.name}[{', '.join(self.expr(i) for i in index)}]"
+            case Op(name, args, dtype):
+                return self.op(name, args, dtype, e)
+
+    def const(self, value: Any, dtype: np.dtype) -> str:
+        v = dtype.type(value)
+        if dtype == np.int64 and value >= 0:
+            return str(int(value))
+        if dtype == np.bool_:
+            return str(bool(value))
+        if dtype == np.float64 and np.isfinite(v):
+            return repr(float(v)) if v >= 0 and not np.signbit(v) else f"({float(v)!r})"
+        name = next((n for n, k in self.constants.items() if k.dtype == dtype and k.tobytes() == v.tobytes()), None)
+        if name is None:
+            name = f"c{len(self.constants)}_{dtype.name}"
+            self.constants[name] = v
+        return name
+
+    def op(self, name: str, args: tuple[Expr, ...], dtype: np.dtype, e: Op) -> str:
+        a = [self.expr(x) for x in args]
+        kind = args[0].dtype.kind
+        if name == "cast":
+            return f"np.{dtype.name}({a[0]})"
+        if name == "where":
+            return f"scalar.select({', '.join(a)})"
+        if kind == "b" and name in ("add", "multiply", "maximum", "minimum"):
+            return f"({a[0]} {'|' if name in ('add', 'maximum') else '&'} {a[1]})"
+        if name in INFIX:
+            if name.startswith("logical") and kind != "b":
+                a = [f"({x} != 0)" for x in a]
+            return self.narrow(f"({a[0]} {INFIX[name]} {a[1]})", dtype)
+        if name == "negative":
+            return self.narrow(f"(-{a[0]})", dtype)
+        if name == "absolute":
+            return self.narrow(f"abs({a[0]})", dtype)
+        if name == "logical_not":
+            return f"(not {a[0]})" if kind == "b" else f"({a[0]} == 0)"
+        if name in ("minimum", "maximum", "expit") and kind in "iuf":
+            return self.narrow(f"scalar.{name}({', '.join(a)})", dtype)
+        if name in ("floor_divide", "remainder") and kind == "i" and isinstance(args[1], Const) and args[1].value > 0:
+            return self.narrow(f"({a[0]} {'//' if name == 'floor_divide' else '%'} {a[1]})", dtype)
+        if name == "power" and kind == "f":
+            return self.narrow(f"({a[0]} ** {a[1]})", dtype)
+        if kind == "f" and (name in MATH or name in RENAMED):
+            return self.narrow(f"math.{RENAMED.get(name, name)}({', '.join(a)})", dtype)
+        if kind == "f" and name in NUMPY:
+            return self.narrow(f"np.{name}({', '.join(a)})", dtype)
+        raise UnsupportedError(f"{name} of {args[0].dtype} is not supported by the CPU back end yet")
+
+    def narrow(self, text: str, dtype: np.dtype) -> str:
+        """Numba widens small integers (and some float32 functions): cast back to the dtype the IR says."""
+        if dtype.name in ("int64", "uint64", "float64", "bool", "complex128"):
+            return text
+        return text if dtype == np.float32 and text.startswith("(") and "**" not in text else f"np.{dtype.name}({text})"
+
+
+def offset(place: Place) -> Expr:
+    """Element offset of a place in its buffer's flat memory."""
+    total: Expr = const_int(0)
+    for axis, i in enumerate(place.index):
+        total = add(total, mul(i, product(place.buffer.shape[axis + 1 :])))
+    return total
+
+

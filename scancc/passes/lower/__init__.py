@@ -1,0 +1,81 @@
+"""Lowering: the scan IR and its storage plan become a kernel of the loop IR."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scancc.ir.graph import Graph, Node
+from scancc.ir.loop import INT64, Buffer, Expr, Kernel, Var
+from scancc.ir.types import Dim
+from scancc.passes.lower.context import Lowering, Target, in_memory
+from scancc.passes.lower.values import registers
+from scancc.passes.plan_taps import Plan, in_registers
+
+
+@dataclass(slots=True)
+class Lowered:
+    """A kernel and what a caller needs to run it: lengths to pass, buffers to allocate, results to return."""
+
+    kernel: Kernel
+    lengths: list[tuple[Var, str, int]]  # variable, input, axis
+    definitions: dict[str, Expr]  # lengths computed from those, by variable
+    allocated: list[Buffer]
+    results: dict[str, tuple[Buffer, int]]  # buffer and rows in front
+    executed: dict[str, Buffer]  # results cut to the executed number of steps
+
+
+def lower(graph: Graph, plan: Plan, name: str) -> Lowered:
+    low = Lowering(name, plan)
+    lengths: list[tuple[Var, str, int]] = []
+    for node in graph.inputs:
+        label = low.name(node.attrs["name"])
+        if node.type.ndim == 0:
+            var = Var(label, node.type.dtype)
+            low.kernel.params.append(var)
+            low.host_dims.add(label)
+            low.env[node] = registers([var], ())
+            continue
+        shape = []
+        for axis, d in enumerate(node.type.shape):
+            if isinstance(d, Dim) and d.name not in low.dims:
+                var = Var(low.name(d.name), INT64)
+                low.dims[d.name] = var
+                low.host_dims.add(var.name)
+                lengths.append((var, node.attrs["name"], axis))
+            shape.append(low.length(d))
+        buffer = Buffer(label, node.type.dtype, tuple(shape), "input")
+        low.kernel.params.append(buffer)
+        low.env[node] = in_memory(Target(buffer, ()), node.type.ndim)
+        if in_registers(node.type):
+            low.registers_of(node)
+    low.kernel.params += [v for v, _, _ in lengths]
+    low.graph(graph)
+    results: dict[str, tuple[Buffer, int]] = {}
+    executed: dict[str, Buffer] = {}
+    for label, node in graph.results.items():
+        results[label] = _result(low, label, node)
+        if node.op == "get" and node.attrs["view"] == "trace":
+            count = low.scans[node.args[0]][1]
+            cell = low.scratch(f"{label}_count", INT64, (1,))
+            low.fill_scalar(cell, count)
+            executed[label] = cell
+    low.kernel.params += low.buffers
+    return Lowered(low.kernel, lengths, low.definitions, low.buffers, results, executed)
+
+
+def _result(low: Lowering, label: str, node: Node) -> tuple[Buffer, int]:
+    """The buffer of a result: a scan's trace as it stands, anything else copied."""
+    if node.op == "get" and node.attrs["view"] == "trace":
+        slots = low.scans[node.args[0]][0][node.attrs["name"]]
+        assert slots.trace is not None
+        return slots.trace.buffer, slots.storage.lead
+    shape = node.type.shape or (1,)
+    out = low.scratch(f"{label}_out", node.type.dtype, shape)
+    if node.type.ndim == 0:
+        low.fill_scalar(out, low.element(node, ()))
+    else:
+        low.fill(node, Target(out, ()))
+    return out, 0
+
+
+__all__ = ["Lowered", "lower"]

@@ -47,7 +47,7 @@ class Workload:
     steps            steps of the recurrence in one call; times are also given per step
     make_inputs      builds the inputs once, shared by all implementations, which must not write to them
     implementations  name -> factory; the first one that runs is what the others' results are compared with
-    tolerance        largest difference allowed, relative to the largest magnitude of the result
+    tolerance        largest difference allowed in a part of the result, relative to the part's largest value
     reference        the implementation that ratios are relative to; where it cannot run, the first one
     """
 
@@ -154,6 +154,7 @@ def _prepare(workload: Workload, inputs: Inputs) -> tuple[list[_Contender], list
             result = [np.array(part) for part in _parts(call())]
         except ImportError as error:
             notes.append(f"{name}: skipped, {error}")
+            failed = failed or name == workload.reference  # a peer may be missing, the subject may not
             continue
         except Exception as error:  # one broken implementation must not take the others' figures with it
             message = str(error).partition("\n")[0]
@@ -162,10 +163,11 @@ def _prepare(workload: Workload, inputs: Inputs) -> tuple[list[_Contender], list
             continue
         seconds = perf_counter() - start
         expected = result if expected is None else expected
-        gap, allowed = _difference(result, expected), workload.tolerance * _magnitude(expected)
-        if not gap <= allowed:  # also catches nan
+        gap, relative = _differences(result, expected)
+        if not relative <= workload.tolerance:  # also catches nan
             notes.append(
-                f"{name}: wrong result, differs by {gap:.3g} where {allowed:.3g} is allowed; not timed"
+                f"{name}: wrong result, not timed: it differs by {gap:.3g}, relatively {relative:.3g}, "
+                f"where {workload.tolerance:.3g} is allowed"
             )
             failed = True
             continue
@@ -177,14 +179,13 @@ def _parts(result: Any) -> Sequence[Any]:
     return result if isinstance(result, (tuple, list)) else (result,)
 
 
-def _difference(result: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:
+def _differences(result: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> tuple[float, float]:
+    """(largest difference, largest of any part relative to that part's largest magnitude)."""
     if [r.shape for r in result] != [e.shape for e in expected]:
-        return float("inf")
-    return max(float(np.abs(r - e).max(initial=0.0)) for r, e in zip(result, expected, strict=True))
-
-
-def _magnitude(expected: Sequence[np.ndarray]) -> float:
-    return max(float(np.abs(e).max(initial=0.0)) for e in expected)
+        return float("inf"), float("inf")
+    gaps = [float(np.abs(r - e).max(initial=0.0)) for r, e in zip(result, expected, strict=True)]
+    scales = [float(np.abs(e).max(initial=0.0)) or 1.0 for e in expected]
+    return max(gaps), float(np.max([gap / scale for gap, scale in zip(gaps, scales, strict=True)]))
 
 
 def _loops(call: Callable[[], Any], sample_s: float) -> int:

@@ -92,9 +92,9 @@ def seconds(value: float) -> str:
 
 
 def wide_console() -> Console:
-    """The terminal; 140 columns where the output is a file or a pipe, so that no cell wraps."""
+    """The terminal; 160 columns where the output is a file or a pipe, so that no cell wraps."""
     console = Console()
-    return console if console.is_terminal else Console(width=140)
+    return console if console.is_terminal else Console(width=160)
 
 
 def main() -> int:

@@ -57,9 +57,7 @@ def optional(module: str) -> ModuleType | None:
 
 def missing_peers(*modules: str) -> list[str]:
     """One line for each peer that is not installed."""
-    return [
-        f"{m} is not installed: its column is left out (pip install {m})" for m in modules if not optional(m)
-    ]
+    return [f"{m} is not installed: it is left out (pip install {m})" for m in modules if not optional(m)]
 
 
 def load_column(file: str, column: int) -> np.ndarray:

@@ -52,7 +52,7 @@ class Node:
     op: str
     args: tuple[Node, ...]
     type: Type
-    attrs: Mapping[str, Any] = field(default=NO_ATTRS)
+    attrs: Mapping[str, Any] = field(default_factory=lambda: NO_ATTRS)
     loc: Loc | None = None
 
     def __repr__(self) -> str:

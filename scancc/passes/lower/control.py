@@ -75,10 +75,12 @@ def lower_scan(low: Lowering, node: Node) -> None:
         _bind_leaves(low, node, slots, value, t)
         low.targets |= _row_targets(slots, spec.body, t)
         low.graph(spec.body)
+        # Taps advance at the end of the step: the condition gets its value before they do.
+        stop = low.let(low.element(spec.body.results[UNTIL], ()), "stop") if spec.has_until else None
         _finish_step(low, spec.body, slots, t)
-        if spec.has_until:
+        if stop is not None:
             low.emit(Assign(count, add(t, 1)))
-            low.emit(If(low.element(spec.body.results[UNTIL], ()), [Break()]))
+            low.emit(If(stop, [Break()]))
         low.step.pop()
         low.depth -= 1
     if spec.has_until:

@@ -54,7 +54,7 @@ class Workload:
     name: str
     steps: int
     make_inputs: Callable[[], Inputs]
-    implementations: dict[str, Factory]
+    implementations: Mapping[str, Factory]
     tolerance: float = 1e-9
     reference: str = "scancc"
 

@@ -42,9 +42,8 @@ def run(quick: bool) -> list[Result]:
             if error is not None or isinstance(cold, str) or isinstance(warm, str):
                 notes[name] = f"{name}: {error}"
                 missing = (error or "").startswith("ModuleNotFoundError")
-                failed = (
-                    failed or not missing or name == "scancc"
-                )  # a peer may be missing, the subject may not
+                # A peer may be missing, the subject may not.
+                failed = failed or not missing or name == "scancc"
                 continue
             answers[name] = cold["last"]
             samples["cold"][name].append(cold["first"])

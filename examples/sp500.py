@@ -21,12 +21,8 @@ from report import Agreement, Contenders, load_column, missing_peers, optional, 
 import scancc as sc
 
 LOG_2PI = math.log(2.0 * math.pi)
-ESTIMATES: tuple[float, ...] = (
-    0.0563530768,
-    0.0175067518,
-    0.1021500165,
-    0.8852055845,
-)  # mu, omega, alpha, beta, by arch 8.0
+# mu, omega, alpha, beta, by arch 8.0
+ESTIMATES: tuple[float, ...] = (0.0563530768, 0.0175067518, 0.1021500165, 0.8852055845)
 
 
 def garch_step(return_t, sigma2_tm1, square_tm1, mu, omega, alpha, beta):

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import sys
 
+import autoregression
 import nile
 import sp500
-import sunspots
 import text_rnn
 from report import Agreement, missing_peers, race, show, summary, wide_console
 from rich.table import Table
 
 EXAMPLES = {
-    "sunspots: AR(2)": (sunspots, 100_000),
+    "sunspots: AR(2)": (autoregression, 100_000),
     "Nile: Kalman filter": (nile, 100_000),
     "S&P 500: GARCH(1,1)": (sp500, 100_000),
     "speeches: RNN": (text_rnn, len(text_rnn.load_text()[0]) - 1),

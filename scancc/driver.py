@@ -10,6 +10,7 @@ from typing import Any
 from scancc.backends.cpu import CpuProgram
 from scancc.ir.graph import Graph
 from scancc.passes.lower import lower
+from scancc.passes.order_sums import order_sums
 from scancc.passes.plan_taps import plan_taps
 
 
@@ -20,7 +21,17 @@ class Options:
     strict_fp: bool = False
 
 
+# Passes over the scan IR in order; each with the options under which it runs.
+PIPELINE: tuple[tuple[Callable[[Graph], Graph], Callable[[Options], bool]], ...] = (
+    (order_sums, lambda options: not options.strict_fp),
+)
+
+
 def compile_graph(graph: Graph, name: str, options: Options) -> CpuProgram:
+    """Passes, storage plan, loops, kernel."""
+    for transform, wanted in PIPELINE:
+        if wanted(options):
+            graph = transform(graph)
     return CpuProgram(graph, lower(graph, plan_taps(graph), name), options.strict_fp)
 
 

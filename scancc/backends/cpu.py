@@ -93,7 +93,8 @@ class CpuProgram:
                 rows = self._rows(operands(node)[s.name], inputs)
                 if n > max(0, rows - s.reach):
                     raise StepsError(
-                        f"scan '{spec.name}': {n} steps need {n + s.reach} rows of sequence '{s.name}', which has {rows}",
+                        f"scan '{spec.name}': {n} steps need {n + s.reach} rows of sequence '{s.name}', "
+                        f"which has {rows}",
                         node.loc,
                         "a scan never reads past the end of a sequence",
                         f"pass n_steps of at most {max(0, rows - s.reach)}",
@@ -121,6 +122,7 @@ def _jit(source: str, name: str, strict_fp: bool) -> Callable:
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     if not strict_fp:
         options["fastmath"] = {"contract"}
-    return numba.njit(**options)(namespace[name])
+    jitted: Callable = numba.njit(**options)(namespace[name])
+    return jitted
 
 

@@ -18,7 +18,7 @@ from scancc.frontend.scan_arguments import OutputArgument, ScanArguments
 from scancc.frontend.scope import Scope, entered
 from scancc.frontend.tracer import Tracer, is_traced, tracing, unwrap
 from scancc.ir import build
-from scancc.ir.graph import UNTIL, Carry, Graph, Loc, Node, ScanSpec, Sequence
+from scancc.ir.graph import UNTIL, Carry, Graph, Node, ScanSpec, Sequence
 from scancc.ir.types import Dim, Shape, Type
 
 

@@ -72,7 +72,7 @@ class Tracer:
         return (self[i] for i in range(len(self)))
 
     # -- values do not exist while tracing -------------------------------------------------------------------
-    def _ask(self, what: str, fix: str = "use sc.where or sc.cond to choose, sc.until to stop") -> NoReturn:
+    def _ask(self, what: str, fix: str = "use sc.where to choose, sc.until to stop") -> NoReturn:
         raise TracedValueError(
             f"Python asked a traced value ({self.node.type}) for {what}",
             here(),
@@ -84,16 +84,16 @@ class Tracer:
         self._ask("its truth, as in `if`, `while`, `and` or `not`")
 
     def __int__(self) -> int:
-        self._ask("an int", "use x.astype('int64') to convert; sc.where or sc.cond to choose, sc.until to stop")
+        self._ask("an int", "use x.astype('int64') to convert; sc.where to choose, sc.until to stop")
 
     def __index__(self) -> int:
-        self._ask("an int", "index arrays with the traced value itself; sc.where or sc.cond to choose; sc.until to stop")
+        self._ask("an int", "index arrays with the traced value; use sc.where to choose, sc.until to stop")
 
     def __float__(self) -> float:
-        self._ask("a float", "use x.astype('float64') to convert; sc.where or sc.cond to choose, sc.until to stop")
+        self._ask("a float", "use x.astype('float64') to convert; sc.where to choose, sc.until to stop")
 
     def __complex__(self) -> complex:
-        self._ask("a complex", "use x.astype('complex128') to convert; sc.where or sc.cond to choose, sc.until to stop")
+        self._ask("a complex", "use x.astype('complex128') to convert; sc.where to choose, sc.until to stop")
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
         self._ask("a NumPy array", "call a NumPy function on it directly, or return it from the step")
@@ -122,15 +122,8 @@ class Tracer:
             "a traced array cannot be assigned to",
             here(),
             "values of a step are immutable",
-            "write x = sc.at_set(x, index, value), which returns the updated array",
+            "build a new array, for example with np.where or np.concatenate",
         )
-
-    @property
-    def at(self) -> Any:
-        """JAX's spelling of functional updates: `x.at[i].set(v)`, `.add(v)`, `.multiply(v)`, `.min(v)`, `.max(v)`."""
-        from scancc.frontend.indexing import AtIndexer
-
-        return AtIndexer(self)
 
     @property
     def T(self) -> Tracer:

@@ -241,7 +241,8 @@ class Lowering:
         # Before the loop nest that is being built, outside of which the registers were computed.
         outer = next(b for b in reversed(self.blocks) if not b.inside_nest)
         stores: list[Stmt] = [
-            Store(buffer, tuple(map(const_int, i)), value.elements[i], node.loc) for i in np.ndindex(value.elements.shape)
+            Store(buffer, tuple(map(const_int, i)), value.elements[i], node.loc)
+            for i in np.ndindex(value.elements.shape)
         ]
         if outer.nest is not None:
             outer.statements[-1:-1] = stores

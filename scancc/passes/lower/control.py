@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,11 +40,11 @@ class Slots:
 
     storage: Storage
     row: Type
-    taps: dict[int, np.ndarray]  # registers: variables of each tap, by offset
+    taps: dict[int, Any]  # registers: variables of each tap, by offset
     ring: Buffer | None = None
     slot: Var | None = None  # ring row that is written next
     trace: Target | None = None  # of row 0 of the initial rows in front, if any
-    next: np.ndarray | None = None  # registers of the row just computed
+    next: Any = None  # registers of the row just computed
 
 
 def lower_scan(low: Lowering, node: Node) -> None:
@@ -389,11 +390,11 @@ def lower_cond(low: Lowering, node: Node) -> None:
     """Only the branch taken runs; its results go to variables or memory declared before."""
     predicate, *args = node.args
     results: dict[str, Lazy | Registers] = {}
-    variables: dict[str, np.ndarray] = {}
+    variables: dict[str, Any] = {}
     targets: dict[str, Target] = {}
     for name, result in node.attrs["then"].results.items():
         if in_registers(result.type):
-            shape = tuple(int(d) for d in result.type.shape)
+            shape = tuple(int(d) for d in result.type.shape)  # type: ignore[arg-type]
             variables[name] = np.empty(shape, dtype=object)
             for i in np.ndindex(shape):
                 var = low.var(f"{name}_chosen", result.type.dtype)
@@ -402,8 +403,7 @@ def lower_cond(low: Lowering, node: Node) -> None:
                 variables[name][i] = var
             results[name] = Registers(variables[name])
         else:
-            shape = tuple(low.length(d) for d in result.type.shape)
-            targets[name] = Target(low.scratch(f"{name}_chosen", result.type.dtype, shape), ())
+            targets[name] = Target(low.scratch(f"{name}_chosen", result.type.dtype, result.type.shape), ())
             results[name] = in_memory(targets[name], result.type.ndim)
     for a in args:
         if isinstance(low.env[a], Registers) and a.type.ndim:
@@ -421,8 +421,9 @@ def lower_cond(low: Lowering, node: Node) -> None:
             low.graph(graph)
             for name, result in graph.results.items():
                 if name in variables:
+                    chosen: Any = low.registers_of(result)
                     for i in np.ndindex(variables[name].shape):
-                        low.emit(Assign(variables[name][i], low.registers_of(result)[i], result.loc))
+                        low.emit(Assign(variables[name][i], chosen[i], result.loc))
                 else:
                     low.fill(result, targets[name])
     low.emit(branch)

@@ -51,7 +51,7 @@ def _slice(a: Array, starts: tuple, stops: tuple, steps: tuple) -> Array:
     return a[tuple(slice(*bounds) for bounds in zip(starts, stops, steps, strict=True))]
 
 
-def _index(a: Array, axis: int, position: int) -> Array:
+def _index(a: Array, axis: int, position: int) -> Any:
     n = a.shape[axis]
     if not -n <= position < n:
         raise ScanIndexError(f"index {position} is out of bounds for an axis of length {n}")

@@ -33,6 +33,7 @@ class CpuProgram:
         self.graph = graph
         self.lowered = lowered
         self.source = SourcePrinter(lowered.kernel).print()
+        self.given_steps = [n for n in graph.nodes() if n.op == "scan" and n.args[0].op in ("input", "const")]
         self.kernel = _jit(self.source, lowered.kernel.name, strict_fp)
 
     def loop_ir(self) -> str:
@@ -82,9 +83,7 @@ class CpuProgram:
 
     def _check_steps(self, inputs: Mapping[str, np.ndarray]) -> None:
         """Step counts that were given must fit the sequences: checked before anything is allocated."""
-        for node in self.graph.nodes():
-            if node.op != "scan" or node.args[0].op not in ("input", "const"):
-                continue
+        for node in self.given_steps:
             spec, count = spec_of(node), node.args[0]
             n = int(inputs[count.attrs["name"]] if count.op == "input" else count.attrs["value"])
             if n < 0:

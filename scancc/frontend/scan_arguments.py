@@ -9,12 +9,15 @@ Arrays here are still what the user passed: NumPy arrays, scalars, nested lists 
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -211,16 +214,34 @@ def _check_initial(o: OutputArgument) -> None:
         )
 
 
+@lru_cache(maxsize=1024)
+def _base(parameter: str) -> str:
+    return re.sub(r"(?<=[A-Za-z])_?(t|tm\d*|tp\d*|m\d+|p\d+|\d+|prev|past)$", "", parameter)
+
+
+_PARAMETERS: WeakKeyDictionary[Callable, list[str]] = WeakKeyDictionary()
+
+
+def _parameters(fn: Callable) -> list[str]:
+    """Names of the positional parameters; remembered, since a signature takes longer than a short scan."""
+    try:
+        return _PARAMETERS[fn]
+    except (KeyError, TypeError):
+        pass
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):
+        return []
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    found = [p.name for p in signature.parameters.values() if p.kind in positional]
+    with contextlib.suppress(TypeError):  # not weakly referable
+        _PARAMETERS[fn] = found
+    return found
+
+
 def _names(fn: Callable, sequences: list[int], outputs: list[int], nonseqs: int) -> list[str]:
     """Names of sequences, outputs and non-sequences from the step's parameters: `y_tm2, y_tm1` gives 'y'."""
-    try:
-        parameters = [
-            p.name
-            for p in inspect.signature(fn).parameters.values()
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]
-    except (TypeError, ValueError):
-        parameters = []
+    parameters = _parameters(fn)
     names: list[str] = []
     position = 0
 
@@ -228,7 +249,7 @@ def _names(fn: Callable, sequences: list[int], outputs: list[int], nonseqs: int)
         nonlocal position
         group = parameters[position : position + count]
         position += count
-        base = re.sub(r"(?<=[A-Za-z])_?(t|tm\d*|tp\d*|m\d+|p\d+|\d+|prev|past)$", "", group[0]) if group else fallback
+        base = _base(group[0]) if group else fallback
         name, n = base or fallback, 1
         while name in names:
             n += 1

@@ -51,7 +51,8 @@ def dim_from(length: Node, name: str, hint: int | None = None) -> int | Dim:
     if length.op == "const":
         return int(length.attrs["value"])
     if length.op == "dim":
-        return length.args[0].type.shape[length.attrs["axis"]]
+        axis: int = length.attrs["axis"]
+        return length.args[0].type.shape[axis]
     return Dim(name, hint, length)
 
 

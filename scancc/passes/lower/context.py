@@ -204,7 +204,8 @@ class Lowering:
         value = self.env[node]
         if isinstance(value, Registers):
             if all(isinstance(i, Const) for i in index):
-                return value.elements[tuple(i.value for i in index)]  # type: ignore[union-attr]
+                found: Expr = value.elements[tuple(i.value for i in index)]  # type: ignore[union-attr]
+                return found
             return Load(self.spill(node), index)  # an index known at run time only needs memory
         expr = value.at(index)
         if self.uses[node] > 1 and not isinstance(expr, (Const, Var)):
@@ -220,7 +221,7 @@ class Lowering:
         own = index[len(index) - len(shape) :]
         return self.element(node, tuple(const_int(0) if d == 1 else i for d, i in zip(shape, own, strict=True)))
 
-    def registers_of(self, node: Node) -> np.ndarray:
+    def registers_of(self, node: Node) -> Any:
         """All elements of a small value as an object array."""
         value = self.env[node]
         if isinstance(value, Registers):

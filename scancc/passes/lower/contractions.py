@@ -8,6 +8,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
 from scancc.ir.graph import Node
@@ -127,7 +130,7 @@ def _einsum(low: Lowering, node: Node, subscripts: str) -> None:
     summed = [letter for letter in dict.fromkeys("".join(names)) if letter not in out]
     dtype = node.type.dtype
     sizes = [dims[s] for s in summed]
-    work = int(np.prod([s for s in sizes])) if all(isinstance(s, int) for s in sizes) else None
+    work = math.prod(s for s in sizes if isinstance(s, int)) if all(isinstance(s, int) for s in sizes) else None
     unroll = work is not None and work <= REGISTER_ELEMENTS and in_registers(node.type)
     if unroll and all(in_registers(x.type) for x in node.args):
         _unrolled_einsum(low, node, names, out, summed, sizes)
@@ -166,7 +169,8 @@ def _einsum(low: Lowering, node: Node, subscripts: str) -> None:
 
 def _unrolled_einsum(low: Lowering, node: Node, names: list[str], out: str, summed: list[str], sizes: list) -> None:
     parts = [low.registers_of(x) for x in node.args]
-    result = np.empty(node.type.shape, dtype=object)  # type: ignore[call-overload]
+    shape: Any = node.type.shape
+    result: Any = np.empty(shape, dtype=object)
     for i in np.ndindex(result.shape):
         total: Expr | None = None
         for s in np.ndindex(*sizes):

@@ -66,7 +66,7 @@ def lower_scan(low: Lowering, node: Node) -> None:
         executed = count
     # Sequences and non-sequences that are computed by elements are stored before the loop, not once a step.
     for x in (*(value[s.name] for s in spec.sequences), *(value[n] for n in spec.nonseqs)):
-        if isinstance(low.env[x], Lazy) and low.env[x].place is None and not _is_view(x):  # type: ignore[union-attr]
+        if isinstance(low.env[x], Lazy) and low.env[x].place is None and not _is_view(x):  # type: ignore[union-attr, no-any-return]
             low.materialise(x, "rows")
         elif isinstance(low.env[x], Registers) and x.type.ndim and any(x is value[s.name] for s in spec.sequences):
             low.spill(x)
@@ -270,7 +270,7 @@ def _finish_step(low: Lowering, body: Graph, slots: dict[str, Slots], t: Expr) -
     for name, s in slots.items():
         result = body.results[name]
         if in_registers(s.row):
-            elements = low.registers_of(result)
+            elements: Any = low.registers_of(result)
             s.next = np.empty(elements.shape, dtype=object)
             for i in np.ndindex(elements.shape):
                 # A name of its own: taps are about to change, and a result may be another carry's tap.
@@ -365,10 +365,10 @@ def _last_rows(low: Lowering, s: Slots, count: Expr, executed: Expr) -> Lazy:
         def pick(index: Index) -> Expr:
             back = sub(count, index[0])
             if isinstance(back, Const):
-                return s.taps[-back.value][tuple(i.value for i in index[1:])]  # type: ignore[union-attr]
-            chosen: Expr = s.taps[-1][tuple(i.value for i in index[1:])]  # type: ignore[union-attr]
+                return s.taps[-back.value][tuple(i.value for i in index[1:])]  # type: ignore[union-attr, no-any-return]
+            chosen: Expr = s.taps[-1][tuple(i.value for i in index[1:])]  # type: ignore[union-attr, no-any-return]
             for k in range(2, s.storage.last + 1):
-                older = s.taps[-k][tuple(i.value for i in index[1:])]  # type: ignore[union-attr]
+                older = s.taps[-k][tuple(i.value for i in index[1:])]  # type: ignore[union-attr, no-any-return]
                 chosen = Op("where", (Op("equal", (back, const_int(k)), BOOL), older, chosen), chosen.dtype)
             return chosen
 
@@ -408,7 +408,7 @@ def lower_cond(low: Lowering, node: Node) -> None:
     for a in args:
         if isinstance(low.env[a], Registers) and a.type.ndim:
             low.registers_of(a)
-        elif isinstance(low.env[a], Lazy) and low.env[a].place is None:  # type: ignore[union-attr]
+        elif isinstance(low.env[a], Lazy) and low.env[a].place is None:  # type: ignore[union-attr, no-any-return]
             low.materialise(a)
     branch = If(low.element(predicate, ()))
     for graph, block in ((node.attrs["then"], branch.then), (node.attrs["orelse"], branch.orelse)):

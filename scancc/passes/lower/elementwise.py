@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from scancc.ir.graph import Node
@@ -47,7 +49,7 @@ def lower_step(low: Lowering, node: Node) -> None:
 def lower_elementwise(low: Lowering, node: Node) -> None:
     if in_registers(node.type):
         shape = tuple(int(d) for d in node.type.shape)  # type: ignore[arg-type]
-        parts = [np.broadcast_to(low.registers_of(a), shape) for a in node.args]
+        parts: list[Any] = [np.broadcast_to(low.registers_of(a), shape) for a in node.args]
         result = np.empty(shape, dtype=object)
         for i in np.ndindex(shape):
             result[i] = low.bind(node, apply(low, node, tuple(p[i] for p in parts)))

@@ -91,7 +91,7 @@ def _accumulate(low: Lowering, node: Node, index: Index) -> Expr:
     low.emit(Declare(total, identity(node.op, dtype), node.loc))
     inner: dict[int, Expr] = {}
     body = low.blocks[-1].statements
-    blocks = []
+    blocks: list[For] = []
     for axis in axes:
         var = low.var("r", INT64)
         loop = For(var, const_int(0), low.length(x.type.shape[axis]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ Index = tuple[Expr, ...]
 class Registers:
     """An unrolled array: one scalar expression an element (an object array of the value's shape)."""
 
-    elements: np.ndarray
+    elements: Any
 
 
 @dataclass(eq=False, slots=True)

@@ -8,6 +8,7 @@ SciPy, PyTensor.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -117,4 +118,4 @@ def workloads(quick: bool) -> list[Workload]:
         "scancc": scancc,
     }
     sizes = {"1e5": 10**5} if quick else {"1e5": 10**5, "1e7": 10**7}
-    return [Workload(f"ar2/{n}", s, lambda s=s: make_inputs(s), implementations) for n, s in sizes.items()]
+    return [Workload(f"ar2/{n}", s, partial(make_inputs, s), implementations) for n, s in sizes.items()]

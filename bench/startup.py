@@ -77,7 +77,8 @@ def _process(name: str, cache: str) -> dict[str, float] | str:
     finished = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     if finished.returncode:
         return finished.stderr.strip().splitlines()[-1]
-    return json.loads(finished.stdout.splitlines()[-1])
+    figures: dict[str, float] = json.loads(finished.stdout.splitlines()[-1])
+    return figures
 
 
 def _result(

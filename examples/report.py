@@ -74,9 +74,9 @@ def summary(value: Any) -> str:
 
 
 def wide_console() -> Console:
-    """The terminal; 120 columns where the output is a file or a pipe, so that no cell wraps."""
+    """The terminal; 140 columns where the output is a file or a pipe, so that no cell wraps."""
     console = Console()
-    return console if console.is_terminal else Console(width=120)
+    return console if console.is_terminal else Console(width=140)
 
 
 def show(title: str, agreements: Sequence[Agreement], notes: Sequence[str] = ()) -> int:

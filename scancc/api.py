@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from scancc import interpreter
+from scancc.arrays import as_kernel_array
 from scancc.backends.cpu import CpuProgram
 from scancc.driver import Options, Programs, compile_graph
 from scancc.errors import ScanValueError
@@ -146,13 +147,6 @@ class EagerProgram:
     def asm(self) -> str:
         """The machine code that numba generated; empty before the first call."""
         return "\n".join(self.compiled.kernel.inspect_asm().values())  # type: ignore[attr-defined]
-
-
-def as_kernel_array(array: np.ndarray) -> np.ndarray:
-    """C-contiguous, aligned, native and typed as writable (kernels never store to inputs): a copy only if needed."""
-    if not (array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative and array.flags.writeable):
-        array = np.array(array, dtype=array.dtype.newbyteorder("="), order="C", copy=True)
-    return array
 
 
 def _identifier(name: str) -> str:

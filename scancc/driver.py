@@ -9,7 +9,9 @@ from typing import Any
 
 from scancc.backends.cpu import CpuProgram
 from scancc.ir.graph import Graph
+from scancc.ir.printer import show
 from scancc.passes.lower import lower
+from scancc.passes.narrow_views import narrow_views
 from scancc.passes.order_sums import order_sums
 from scancc.passes.plan_taps import plan_taps
 
@@ -23,11 +25,18 @@ class Options:
 
 # Passes over the scan IR in order; each with the options under which it runs.
 PIPELINE: tuple[tuple[Callable[[Graph], Graph], Callable[[Options], bool]], ...] = (
+    (narrow_views, lambda options: True),
     (order_sums, lambda options: not options.strict_fp),
 )
 
 
 def compile_graph(graph: Graph, name: str, options: Options) -> CpuProgram:
+    """The program of `graph`; equal graphs share one, so that a step function defined anew compiles only once."""
+    program: CpuProgram = COMPILED.get((show(graph, name), options), lambda: _compile(graph, name, options))
+    return program
+
+
+def _compile(graph: Graph, name: str, options: Options) -> CpuProgram:
     """Passes, storage plan, loops, kernel."""
     for transform, wanted in PIPELINE:
         if wanted(options):
@@ -53,3 +62,6 @@ class Programs:
 
     def __len__(self) -> int:
         return len(self._by_key)
+
+
+COMPILED = Programs()

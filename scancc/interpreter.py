@@ -246,7 +246,9 @@ def view(done: dict[str, Any], name: str, kind: str) -> Any:
     trace = history[done["initial"].get(name, 0) :]
     if kind == "trace":
         return trace
-    rows = int(kind.removeprefix("last "))
+    rows = int(kind.split()[1])
+    if kind.startswith("tail"):
+        return trace[max(0, len(trace) - rows) :]
     if rows > len(trace):
         raise ScanIndexError(f"the last {rows} rows of '{name}' are read, but the scan made {len(trace)} steps")
     return trace[len(trace) - rows :]

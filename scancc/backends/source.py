@@ -59,7 +59,7 @@ class SourcePrinter:
         self.lines = [f"def {self.kernel.name}({names}):"]
         self.block(self.kernel.body, 1)
         self.lines.append("    return 0")
-        head = [f"{name} = np.{v.dtype.name}({v.item()!r})" for name, v in self.constants.items()]
+        head = [f"{name} = {_typed(v)}" for name, v in self.constants.items()]
         return "\n".join([*head, *self.lines]) + "\n"
 
     def block(self, block: list[Stmt], depth: int) -> None:
@@ -171,6 +171,15 @@ class SourcePrinter:
         if dtype.name in ("int64", "uint64", "float64", "bool", "complex128"):
             return text
         return text if dtype == np.float32 and text.startswith("(") and "**" not in text else f"np.{dtype.name}({text})"
+
+
+def _typed(v: Any) -> str:
+    """A NumPy scalar as Python source, nan and the infinities included."""
+    if v.dtype.kind == "c":
+        parts = ", ".join(f"float({str(float(p))!r})" for p in (v.real, v.imag))
+        return f"np.{v.dtype.name}(complex({parts}))"
+    text = repr(v.item()) if v.dtype.kind != "f" or np.isfinite(v) else f"float({str(float(v))!r})"
+    return f"np.{v.dtype.name}({text})"
 
 
 def offset(place: Place) -> Expr:

@@ -8,13 +8,14 @@ import numpy as np
 
 from scancc.errors import ScanIndexError, UnsupportedError
 from scancc.frontend.location import here
-from scancc.frontend.tracer import Tracer, emit, unwrap, wrap
+from scancc.frontend.tracer import Tracer, emit, tracing, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.types import Dim
 
 
 def getitem(x: Tracer, key: Any) -> Tracer:
     keys = list(key) if isinstance(key, tuple) else [key]
+    keys = [np.asarray(k) if isinstance(k, list) else k for k in keys]
     used = sum(k is not None and k is not Ellipsis for k in keys)
     node = unwrap(x)
     if used > node.type.ndim:
@@ -26,6 +27,7 @@ def getitem(x: Tracer, key: Any) -> Tracer:
     else:
         keys += fill
     axis = 0
+    gathered = False
     for k in keys:
         if k is None:
             node = build.reshape(node, (*node.type.shape[:axis], 1, *node.type.shape[axis:]), here())
@@ -35,12 +37,15 @@ def getitem(x: Tracer, key: Any) -> Tracer:
             axis += 1
         elif isinstance(k, (int, np.integer)) and not isinstance(k, bool):
             node = _index(node, axis, int(k))
-        elif isinstance(k, Tracer) and k.dtype.kind in "iu" and k.ndim == 0:
+        elif isinstance(k, (Tracer, np.ndarray)) and k.dtype.kind in "iu" and not gathered:
+            # One integer array: its axes stand where the indexed axis was. Indices are checked when the kernel runs.
             length = build.dim_of(node, axis, here())
             node = emit("take", node, emit("wrap_index", build.cast(unwrap(k), "int64"), length), axis=axis)
+            axis += k.ndim
+            gathered = k.ndim > 0
         else:
             raise UnsupportedError(f"indexing with {type(k).__name__} is not supported in a step", here(),
-                                   fix="use integers, slices or traced integers; sc.where to choose by a mask")
+                                   fix="use integers, slices or one integer array; sc.where to choose by a mask")
     return wrap(node)
 
 
@@ -55,10 +60,30 @@ def _slice(node: Any, axis: int, k: slice) -> Any:
     if k == slice(None):
         return node
     d = node.type.shape[axis]
-    if isinstance(d, Dim) or any(isinstance(b, Tracer) for b in (k.start, k.stop, k.step)):
-        raise UnsupportedError("slices of lengths known at run time only are not supported yet", here())
+    if any(isinstance(b, Tracer) for b in (k.start, k.stop, k.step)):
+        raise UnsupportedError("slices with traced bounds are not supported in a step", here())
     full = [(None, None, None)] * node.type.ndim
     full[axis] = (k.start, k.stop, k.step)
     starts, stops, steps = zip(*full, strict=True)
-    shape = (*node.type.shape[:axis], len(range(*k.indices(d))), *node.type.shape[axis + 1 :])
+    length: int | Dim = _run_time_length(node, axis, k) if isinstance(d, Dim) else len(range(*k.indices(d)))
+    shape = (*node.type.shape[:axis], length, *node.type.shape[axis + 1 :])
     return emit("slice", node, type=node.type.with_shape(shape), starts=starts, stops=stops, steps=steps)
+
+
+def _run_time_length(node: Any, axis: int, k: slice) -> Any:
+    """Length of a Python slice along an axis whose length is known at run time: max(0, ceil((stop - start) / step))."""
+    step = 1 if k.step is None else int(k.step)
+    n, zero = build.dim_of(node, axis, here()), build.integer(0)
+    low, high = (zero, n) if step > 0 else (build.integer(-1), build.make("subtract", n, build.integer(1)))
+
+    def bound(b: Any, default: Any) -> Any:
+        if b is None:
+            return default
+        at = build.integer(int(b)) if b >= 0 else build.make("add", n, build.integer(int(b)))
+        return build.make("minimum", build.make("maximum", at, low), high)
+
+    start, stop = (bound(k.start, low), bound(k.stop, high)) if step > 0 else (bound(k.start, high), bound(k.stop, low))
+    span = build.make("subtract", stop, start) if step > 0 else build.make("subtract", start, stop)
+    rounded = build.make("add", span, build.integer(abs(step) - 1))
+    count = build.make("maximum", build.make("floor_divide", rounded, build.integer(abs(step))), zero)
+    return tracing().new_dim("cut", define=count)

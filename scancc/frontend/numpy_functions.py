@@ -58,19 +58,25 @@ def _summed(d: np.dtype) -> np.dtype:
 _sum = _reduction("reduce_sum", _summed)
 
 
+def _count(x: Tracer, axis: Any) -> Tracer:
+    """Number of elements along axes, which may be known at run time only."""
+    total = build.integer(1)
+    for a in _axes(axis, x.ndim):
+        total = emit("multiply", total, build.dim_of(x.node, a))
+    return wrap(total)
+
+
 def _mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     x = wrap(unwrap(a))
-    count = np.prod([x.node.type.shape[i] for i in _axes(axis, x.ndim)], dtype=np.int64)
     x = x.astype(dtype or (x.dtype if x.dtype.kind in "fc" else np.float64))
-    return _sum(x, axis, keepdims=keepdims) / x.dtype.type(count)
+    return _sum(x, axis, keepdims=keepdims) / _count(x, axis).astype(x.dtype)
 
 
 def _var(a: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
     x = wrap(unwrap(a))
     x = x.astype(x.dtype if x.dtype.kind in "fc" else np.float64)
-    count = np.prod([x.node.type.shape[i] for i in _axes(axis, x.ndim)], dtype=np.int64)
     d = x - _mean(x, axis, keepdims=True)
-    return _sum(d * d, axis, keepdims=keepdims) / x.dtype.type(count - ddof)
+    return _sum(d * d, axis, keepdims=keepdims) / (_count(x, axis) - ddof).astype(x.dtype)
 
 
 def _where(condition: Any, a: Any, b: Any) -> Tracer:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import keyword
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -216,7 +217,8 @@ def _check_initial(o: OutputArgument) -> None:
 
 @lru_cache(maxsize=1024)
 def _base(parameter: str) -> str:
-    return re.sub(r"(?<=[A-Za-z])_?(t|tm\d*|tp\d*|m\d+|p\d+|\d+|prev|past)$", "", parameter)
+    base = re.sub(r"(?<=\w)_(t|tm\d+|tp\d+|m\d+|p\d+|prev|past)$|(?<=[A-Za-z])\d+$", "", parameter)
+    return parameter if keyword.iskeyword(base) else base
 
 
 _PARAMETERS: WeakKeyDictionary[Callable, list[str]] = WeakKeyDictionary()

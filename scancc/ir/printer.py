@@ -150,7 +150,7 @@ class _Printer:
                 *(f"nonseq {word(name)}" for name in spec.nonseqs),
             ]
             tail = [f"output {word(name)}" for name in spec.outputs]
-            bodies = (("body", spec.body),)
+            bodies: tuple[tuple[str, Graph], ...] = (("body", spec.body),)
         else:
             head = f"cond {args[0] if args else '?'}"
             parts, tail = [f"nonseq {word(name)}" for name in node.attrs["names"]], []
@@ -233,7 +233,8 @@ def show_value(value: Any) -> str:
         case None:
             return "none"
         case str():
-            return json.dumps(value, ensure_ascii=False) if value in RESERVED or value in DTYPES_WRITTEN else word(value)
+            quoted = value in RESERVED or value in DTYPES_WRITTEN
+            return json.dumps(value, ensure_ascii=False) if quoted else word(value)
         case int() | np.integer():
             return str(int(value))
         case float():

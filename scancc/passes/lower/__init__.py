@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scancc.errors import UnsupportedError
 from scancc.ir.graph import Graph, Node
 from scancc.ir.loop import INT64, Buffer, Expr, Kernel, Var
 from scancc.ir.types import Dim
@@ -71,6 +72,11 @@ def _result(low: Lowering, label: str, node: Node) -> tuple[Buffer, int]:
         return slots.trace.buffer, slots.storage.lead
     shape = node.type.shape or (1,)
     out = low.scratch(f"{label}_out", node.type.dtype, shape)
+    if out.role == "local":
+        raise UnsupportedError(
+            "a result has a length that is known only after the loop has run", node.loc,
+            fix="return the scan's output itself, and cut it outside",
+        )  # fmt: skip
     if node.type.ndim == 0:
         low.fill_scalar(out, low.element(node, ()))
     else:

@@ -1,0 +1,128 @@
+"""`sc.jit`: whole NumPy functions that contain scans, compiled as one program.
+
+The function is traced once to see which inputs scans run over. Their first axes are lengths that never compile
+anything again; every other length is part of the signature. Then it is traced as it is compiled.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from scancc import interpreter
+from scancc.arrays import as_kernel_array
+from scancc.driver import Options, Programs, compile_graph
+from scancc.errors import ScanTypeError
+from scancc.frontend.location import of_function
+from scancc.frontend.scope import Scope, current, entered
+from scancc.frontend.tracer import Tracer, unwrap
+from scancc.ir.graph import Graph, Node, operands, spec_of
+from scancc.ir.ops import OPS
+
+
+class JitFunction:
+    """A compiled function of arrays. Call it with positional arrays or numbers; returns what `fn` returns."""
+
+    def __init__(self, fn: Callable, options: Options) -> None:
+        self.fn = fn
+        self.options = options
+        self.name = getattr(fn, "__name__", "function").replace("<lambda>", "function")
+        self.programs = Programs()
+        self._open: dict[tuple, tuple[bool, ...]] = {}  # by dtypes and ranks: which first axes stay open
+        functools.update_wrapper(self, fn, updated=())
+
+    def __call__(self, *args: Any, mode: str = "compiled") -> Any:
+        if current() is not None:
+            return self.fn(*args)
+        arrays = [np.asarray(a) for a in args]
+        program = self._program(arrays)
+        return program.run(arrays, mode)
+
+    def lower(self, *args: Any) -> JitProgram:
+        """The compiled program for arguments like these: `.source()`, `.loop_ir()`."""
+        return self._program([np.asarray(a) for a in args])
+
+    def _program(self, arrays: list[np.ndarray]) -> JitProgram:
+        kinds = tuple((a.dtype.str, a.ndim) for a in arrays)
+        opened = self._open.get(kinds)
+        if opened is None:
+            traced = Traced(self.fn, self.name, arrays, (False,) * len(arrays))
+            opened = self._open[kinds] = traced.lengths_of_scans()
+        key = (kinds, opened, tuple(a.shape[o:] for a, o in zip(arrays, opened, strict=True)))
+        program: JitProgram = self.programs.get(key, lambda: JitProgram(self, arrays, opened))
+        return program
+
+
+class Traced:
+    """One trace of a function."""
+
+    def __init__(self, fn: Callable, name: str, arrays: list[np.ndarray], opened: tuple[bool, ...]) -> None:
+        scope = Scope(name)
+        with entered(scope):
+            values = []
+            for i, (a, is_open) in enumerate(zip(arrays, opened, strict=True)):
+                first = scope.new_dim(f"n{i}", a.shape[0]) if is_open else None
+                shape = a.shape if first is None else (first, *a.shape[1:])
+                values.append(Tracer(scope.add_input(f"arg{i}", a.dtype, shape), scope))
+            self.inputs = [v.node.attrs["name"] for v in values]
+            returned = fn(*values)
+            self.single = not isinstance(returned, (tuple, list))
+            self.results: dict[str, Node] = {}
+            for i, v in enumerate([returned] if self.single else returned):
+                if not isinstance(v, (Tracer, np.ndarray, np.generic, int, float, complex)):
+                    rule = "a compiled function returns an array or a tuple of arrays"
+                    raise ScanTypeError(f"{name} returned {v!r}", of_function(fn), rule)
+                self.results[f"result{i}"] = unwrap(v)
+        self.captured = dict(scope.bound)
+        self.graph = Graph(tuple(scope.inputs), self.results)
+
+    def lengths_of_scans(self) -> tuple[bool, ...]:
+        """Which inputs have a first axis that is a sequence of a scan."""
+        pending = [operands(n)[s.name] for n in self.graph.nodes() if n.op == "scan" for s in spec_of(n).sequences]
+        found: set[Node] = set()
+        while pending:
+            node = pending.pop()
+            if node in found:
+                continue
+            found.add(node)
+            if node.op in ("flip", "slice", "transpose") or OPS[node.op].kind == "elementwise":
+                pending += [a for a in node.args if a.type.ndim == node.type.ndim]
+        by_name = {n.attrs["name"] for n in found if n.op == "input"}
+        return tuple(name in by_name for name in self.inputs)
+
+
+class JitProgram:
+    def __init__(self, owner: JitFunction, arrays: list[np.ndarray], opened: tuple[bool, ...]) -> None:
+        self.traced = Traced(owner.fn, owner.name, arrays, opened)
+        name = owner.name if owner.name.isidentifier() else "function"
+        self.compiled = compile_graph(self.traced.graph, name, owner.options)
+
+    def run(self, arrays: list[np.ndarray], mode: str) -> Any:
+        inputs = dict(zip(self.traced.inputs, arrays, strict=True)) | self.traced.captured
+        if mode == "interpret":
+            results = interpreter.run(self.traced.graph, inputs)
+        else:
+            results = self.compiled.run({k: as_kernel_array(a) for k, a in inputs.items()})
+        values = [results[k] for k in self.traced.results]
+        return values[0] if self.traced.single else tuple(values)
+
+    def source(self) -> str:
+        """The generated Python kernel."""
+        return self.compiled.source
+
+    def loop_ir(self) -> str:
+        """The loop IR as text."""
+        return self.compiled.loop_ir()
+
+
+def jit(fn: Callable | None = None, *, strict_fp: bool = False) -> Any:
+    """Decorator: compile a whole NumPy function that contains scans.
+
+    The compiler sees what is used of each output: a function that returns `ys[-1]` keeps one row, not the history.
+    """
+    if fn is None:
+        return lambda f: JitFunction(f, Options(strict_fp))
+    return JitFunction(fn, Options(strict_fp))

@@ -41,11 +41,11 @@ INFIX = {
     "not_equal": "!=", "logical_and": "&", "logical_or": "|", "logical_xor": "^",
 }  # fmt: skip
 MATH = (
-    "sqrt exp expm1 log log2 log10 log1p sin cos tan sinh cosh tanh erf erfc hypot isnan isinf isfinite copysign fmod"
+    "sqrt exp expm1 log log2 log10 log1p sin cos tan sinh cosh tanh erf erfc hypot isnan isinf isfinite copysign"
 ).split()
 RENAMED = {"arcsin": "asin", "arccos": "acos", "arctan": "atan", "arcsinh": "asinh", "arccosh": "acosh",
            "arctanh": "atanh", "arctan2": "atan2", "gammaln": "lgamma"}  # fmt: skip
-NUMPY = ("floor", "ceil", "trunc", "rint", "sign", "cbrt", "exp2", "logaddexp")
+NUMPY = ("floor", "ceil", "trunc", "rint", "sign", "cbrt", "exp2", "logaddexp", "fmod")
 
 
 class SourcePrinter:

@@ -56,6 +56,7 @@ class Block:
     nest: Nest | None = None  # the loop nest that is the last statement and may still grow
     inside_nest: bool = False
     spills: dict[Node, Buffer] = field(default_factory=dict)
+    open: bool = False  # the last statement is a loop whose body is being built
 
 
 @dataclass(eq=False)
@@ -115,8 +116,11 @@ class Lowering:
         self.emit(Note(text))
 
     @contextmanager
-    def block(self, statements: list[Stmt], inside_nest: bool = False) -> Iterator[Block]:
+    def block(self, statements: list[Stmt], inside_nest: bool = False, attached: bool = True) -> Iterator[Block]:
+        """A block under construction; `attached` when the loop around it has been emitted already."""
         block = Block(statements, inside_nest=inside_nest)
+        outer, was_open = self.blocks[-1], self.blocks[-1].open
+        outer.open = attached
         self.blocks.append(block)
         self.env = self.env.new_child()
         try:
@@ -124,20 +128,21 @@ class Lowering:
         finally:
             self.env = self.env.parents
             self.blocks.pop()
+            outer.open = was_open
 
     @contextmanager
-    def loop(self, base: str, stop: Expr, note: str = "") -> Iterator[Var]:
+    def loop(self, base: str, stop: Expr, note: str = "", inside_nest: bool = False) -> Iterator[Var]:
         var = self.var(base, INT64)
         statement = For(var, const_int(0), stop, [], note)
         self.emit(statement)
-        with self.block(statement.body):
+        with self.block(statement.body, inside_nest):
             yield var
 
     @contextmanager
     def element_loops(self, shape: Index) -> Iterator[Index]:
         """Loops over every index of `shape`, for copies."""
         with ExitStack() as loops:
-            yield tuple(loops.enter_context(self.loop("c", stop)) for stop in shape)
+            yield tuple(loops.enter_context(self.loop("c", stop, inside_nest=True)) for stop in shape)
 
     def let(self, expr: Expr, base: str = "v", loc: Loc | None = None) -> Expr:
         """A name for `expr`, unless it is a constant or a name that never changes."""
@@ -245,7 +250,7 @@ class Lowering:
             Store(buffer, tuple(map(const_int, i)), value.elements[i], node.loc)
             for i in np.ndindex(value.elements.shape)
         ]
-        if outer.nest is not None:
+        if outer.nest is not None or outer.open:
             outer.statements[-1:-1] = stores
         else:
             outer.statements += stores
@@ -269,7 +274,7 @@ class Lowering:
             self._new_nest(shape, node, target)
 
     def _evaluate_in(self, nest: Nest, node: Node, target: Target) -> list[Stmt]:
-        with self.block([], inside_nest=True) as block:
+        with self.block([], inside_nest=True, attached=False) as block:
             block.memo = dict(nest.block.memo)
             value = self.let(self.element(node, nest.vars), "v", node.loc)
         block.memo[node, nest.vars] = value

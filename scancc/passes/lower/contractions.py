@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from scancc.ir.graph import Node
-from scancc.ir.loop import INT64, Assign, Call, Const, Declare, Expr, For, Op, Place, const_int
+from scancc.ir.loop import INT64, Assign, Call, Const, Declare, Expr, For, Load, Op, Place, const_int
 from scancc.passes.lower.context import Lowering
-from scancc.passes.lower.values import Index, Lazy, Registers
+from scancc.passes.lower.values import Index, Lazy, Registers, registers
 from scancc.passes.plan_taps import REGISTER_ELEMENTS, in_registers
 
 
@@ -84,15 +84,17 @@ def _operand(low: Lowering, x: Node) -> Lazy:
 def _call(low: Lowering, node: Node) -> None:
     a, b = node.args
     left, right = _operand(low, a), _operand(low, b)
-    small = in_registers(node.type)
-    target = low.output_target(node, "product")
-    place = Place(target.buffer, target.prefix + (const_int(0),) * node.type.ndim)
     assert left.place is not None and right.place is not None
     k = low.length(a.type.shape[-1])
-    where = (place, left.place, right.place)
-    if a.type.ndim == 1 and b.type.ndim == 1:
-        low.emit(Call("matvec", (place, left.place, right.place, const_int(1), k, k), loc=node.loc))
-    elif a.type.ndim == 1 or b.type.ndim == 1:
+    if not node.type.shape:
+        # A scalar is taken out of memory again at once.
+        cell = Place(low.scratch("product", node.type.dtype, (1,)), (const_int(0),))
+        low.emit(Call("matvec", (cell, left.place, right.place, const_int(1), k, k), loc=node.loc))
+        low.env[node] = registers([low.let(Load(cell.buffer, cell.index), "v", node.loc)], ())
+        return
+    target = low.output_target(node, "product")
+    place = Place(target.buffer, target.prefix + (const_int(0),) * node.type.ndim)
+    if a.type.ndim == 1 or b.type.ndim == 1:
         vector, matrix, shape = (left, right, b.type.shape) if a.type.ndim == 1 else (right, left, a.type.shape)
         stored = shape[::-1] if matrix.transposed else shape
         rows, columns = low.length(stored[0]), low.length(stored[1])
@@ -110,10 +112,10 @@ def _call(low: Lowering, node: Node) -> None:
             v.row_stride or low.length(x.type.shape[0 if v.transposed else 1]) for v, x in ((left, a), (right, b))
         ]
         flags = [const_int(int(v.transposed)) for v in (left, right)]
-        place_out, place_a, place_b = where
-        low.emit(Call("gemm", (place_out, n, place_a, strides[0], place_b, strides[1], m, n, k, *flags), loc=node.loc))
+        operands = (left.place, strides[0], right.place, strides[1])
+        low.emit(Call("gemm", (place, n, *operands, m, n, k, *flags), loc=node.loc))
     low.stored(node, target)
-    if small:
+    if in_registers(node.type):
         low.registers_of(node)
 
 

@@ -22,7 +22,6 @@ def lower_concatenate(low: Lowering, node: Node) -> None:
     for part in node.args:
         shape = low.lengths(part.type)
         with low.element_loops(shape) as index:
-            low.blocks[-1].inside_nest = True
             at = (*index[:axis], add(start, index[axis]), *index[axis + 1 :])
             low.emit(Store(target.buffer, target.prefix + at, low.element(part, index), node.loc))
         start = add(start, shape[axis])
@@ -89,7 +88,6 @@ def lower_put(low: Lowering, node: Node) -> None:
     rest = [d for k, d in enumerate(a.type.shape) if k != axis]
     lengths = tuple(low.length(d) for d in (*indices, *rest))
     with low.element_loops(lengths) as index:
-        low.blocks[-1].inside_nest = True
         lead = index[: len(indices)]
         inner = index[len(indices) :]
         row = low.broadcast_element(i, lead)

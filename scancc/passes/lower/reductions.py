@@ -153,8 +153,7 @@ def lower_argreduce(low: Lowering, node: Node) -> None:
 
         low.emit(Declare(best, low.element(x, full(const_int(0))), node.loc))
         low.emit(Declare(position, const_int(0), node.loc))
-        with low.loop("r", low.length(dim)) as r:
-            low.blocks[-1].inside_nest = True
+        with low.loop("r", low.length(dim), inside_nest=True) as r:
             e = low.let(low.element(x, full(r)))
             wins = low.let(better(e, best), "wins", node.loc)
             low.emit(Assign(best, Op("where", (wins, e, best), e.dtype)))
@@ -195,8 +194,7 @@ def lower_cumulative(low: Lowering, node: Node) -> None:
         total = low.var("acc", dtype)
         low.mutable.add(total.name)
         low.emit(Declare(total, identity(node.op, dtype), node.loc))
-        with low.loop("r", lengths[axis]) as r:
-            low.blocks[-1].inside_nest = True
+        with low.loop("r", lengths[axis], inside_nest=True) as r:
             full = tuple(r if a == axis else index[a] for a in range(x.type.ndim))
             low.emit(Assign(total, Op(op, (total, low.element(x, full)), dtype), node.loc))
             low.emit(Store(target.buffer, target.prefix + full, total, node.loc))

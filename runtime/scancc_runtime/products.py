@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-
-@njit(fastmath={"contract", "reassoc"}, error_model="numpy")
-def vecmat(out, o0, x, x0, w, w0, k, n, stride):  # type: ignore[no-untyped-def]
-    """out[j] = sum_i x[i] * W[i, j] for W of shape (k, n) with `stride` elements from row to row."""
-    o, xs, ws = out.reshape(-1), x.reshape(-1), w.reshape(-1)
-    for j in range(n):
-        o[o0 + j] = 0
-    for i in range(k):
-        xi = xs[x0 + i]
-        for j in range(n):
-            o[o0 + j] += xi * ws[w0 + i * stride + j]
+from scancc_runtime.vecmat import vecmat as vecmat
 
 
 @njit(fastmath={"contract", "reassoc"}, error_model="numpy")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from numba import njit, types
 from numba.extending import intrinsic
 
@@ -29,9 +27,3 @@ def minimum(a, b):  # type: ignore[no-untyped-def]
 @njit(inline="always")
 def maximum(a, b):  # type: ignore[no-untyped-def]
     return select((a > b) | (a != a), a, b)
-
-
-@njit
-def expit(x):  # type: ignore[no-untyped-def]
-    z = math.exp(-abs(x))
-    return (1.0 if x >= 0 else z) / (1.0 + z)

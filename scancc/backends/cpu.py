@@ -112,11 +112,12 @@ def _jit(source: str, name: str, strict_fp: bool) -> Callable:
     import math
 
     import numba
-    from scancc_runtime import products, scalar
+    from scancc_runtime import products, scalar, transcendental
 
     filename = f"<scancc kernel {name}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
     namespace: dict[str, Any] = {"np": np, "math": math, "products": products, "scalar": scalar}
+    namespace["transcendental"] = transcendental
     exec(compile(source, filename, "exec"), namespace)
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     if not strict_fp:

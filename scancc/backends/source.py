@@ -41,7 +41,7 @@ INFIX = {
     "not_equal": "!=", "logical_and": "&", "logical_or": "|", "logical_xor": "^",
 }  # fmt: skip
 MATH = (
-    "sqrt exp expm1 log log2 log10 log1p sin cos tan sinh cosh tanh erf erfc hypot isnan isinf isfinite copysign"
+    "sqrt expm1 log log2 log10 log1p sin cos tan sinh cosh erf erfc hypot isnan isinf isfinite copysign"
 ).split()
 RENAMED = {"arcsin": "asin", "arccos": "acos", "arctan": "atan", "arcsinh": "asinh", "arccosh": "acosh",
            "arctanh": "atanh", "arctan2": "atan2", "gammaln": "lgamma"}  # fmt: skip
@@ -154,7 +154,9 @@ class SourcePrinter:
             return self.narrow(f"abs({a[0]})", dtype)
         if name == "logical_not":
             return f"(not {a[0]})" if kind == "b" else f"({a[0]} == 0)"
-        if name in ("minimum", "maximum", "expit") and kind in "iuf":
+        if name in ("exp", "tanh", "expit") and kind == "f":
+            return f"transcendental.{name}({a[0]})"
+        if name in ("minimum", "maximum") and kind in "iuf":
             return self.narrow(f"scalar.{name}({', '.join(a)})", dtype)
         if name in ("floor_divide", "remainder") and kind == "i" and isinstance(args[1], Const) and args[1].value > 0:
             return self.narrow(f"({a[0]} {'//' if name == 'floor_divide' else '%'} {a[1]})", dtype)

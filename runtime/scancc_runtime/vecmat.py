@@ -1,0 +1,92 @@
+"""Row vector times matrix as explicit vector code: the hot loop of recurrent networks.
+
+Columns are taken in blocks of vectors whose accumulators stay in registers over the whole sum, so each step reads the
+matrix once and writes the result once (the register blocking of Goto and van de Geijn, "Anatomy of high-performance
+matrix multiplication", 2008). A loop that LLVM vectorises by itself stores the accumulators after every row.
+"""
+
+from __future__ import annotations
+
+import os
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+BLOCKS = (8, 4, 1)  # accumulators a block
+
+
+def _vector_bytes() -> int:
+    """Width of the vectors of the CPU that numba compiles for."""
+    features = os.environ.get("NUMBA_CPU_FEATURES")
+    if features is None:
+        features = llvm.get_host_cpu_features().flatten()
+    return 64 if "+avx512f" in features else 32 if "+avx2" in features else 16
+
+
+@intrinsic
+def vecmat(typingctx, out, o0, x, x0, w, w0, k, n, stride):  # type: ignore[no-untyped-def]
+    """out[o0 + j] = sum_i x[x0 + i] * w[w0 + i * stride + j], j < n, i < k.
+
+    Arrays are C-contiguous of float32 or float64, all of one dtype; the offsets and the stride count elements.
+    """
+    scalar = out.dtype
+    if scalar not in (types.float32, types.float64) or x.dtype != scalar or w.dtype != scalar:
+        return None
+    signature = types.void(out, *[types.intp], x, types.intp, w, types.intp, types.intp, types.intp, types.intp)
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        element = context.get_value_type(scalar)
+        size = scalar.bitwidth // 8
+        width = _vector_bytes() // size
+        data = [
+            context.make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 2, 4)
+        ]
+        o, xs, ws = (builder.gep(p, [args[i]]) for p, i in zip(data, (1, 3, 5), strict=True))
+        k, n, stride = args[6:]
+        index = k.type
+        one, zero = index(1), index(0)
+        column = cgutils.alloca_once_value(builder, zero)
+
+        def block(accumulators: int, lanes: int) -> None:
+            """Columns in steps of accumulators * lanes, as long as that many are left."""
+            kind = ir.VectorType(element, lanes) if lanes > 1 else element
+            name = f"llvm.fma.{f'v{lanes}' if lanes > 1 else ''}f{scalar.bitwidth}"
+            fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
+            span = index(accumulators * lanes)
+            head, body, done = (builder.append_basic_block(s) for s in ("columns", "block", "rest"))
+            builder.branch(head)
+            builder.position_at_end(head)
+            j = builder.load(column)
+            builder.cbranch(builder.icmp_signed("<=", builder.add(j, span), n), body, done)
+            builder.position_at_end(body)
+            sums = [cgutils.alloca_once_value(builder, ir.Constant(kind, None)) for _ in range(accumulators)]
+            for s in sums:
+                builder.store(ir.Constant(kind, None), s)
+            with cgutils.for_range_slice(builder, zero, k, one, index) as (i, _):
+                xi = builder.load(builder.gep(xs, [i]))
+                if lanes > 1:
+                    lane0 = builder.insert_element(ir.Constant(kind, ir.Undefined), xi, ir.IntType(32)(0))
+                    mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
+                    xi = builder.shuffle_vector(lane0, ir.Constant(kind, ir.Undefined), mask)
+                row = builder.gep(ws, [builder.add(builder.mul(i, stride), j)])
+                for a, s in enumerate(sums):
+                    at = builder.bitcast(builder.gep(row, [index(a * lanes)]), kind.as_pointer())
+                    value = builder.load(at, align=size)
+                    builder.store(builder.call(fma, [xi, value, builder.load(s)]), s)
+            for a, s in enumerate(sums):
+                at = builder.bitcast(builder.gep(o, [builder.add(j, index(a * lanes))]), kind.as_pointer())
+                builder.store(builder.load(s), at, align=size)
+            builder.store(builder.add(j, span), column)
+            builder.branch(head)
+            builder.position_at_end(done)
+
+        builder.store(zero, column)
+        for accumulators in BLOCKS:
+            block(accumulators, width)
+        block(1, 1)
+        return context.get_dummy_value()
+
+    return signature, codegen

@@ -19,6 +19,7 @@ from scancc.frontend.scope import Scope, current, entered
 from scancc.frontend.tracer import Tracer, wrap
 from scancc.ir import build
 from scancc.ir.graph import Graph
+from scancc.signature import flatten
 
 
 def until(condition: Any) -> Until:
@@ -72,6 +73,7 @@ class ScanFunction:
         self.options = options
         self.name = name or getattr(fn, "__name__", "scan").replace("<lambda>", "scan")
         self.programs = Programs()
+        self._seen: dict[tuple, EagerProgram] = {}  # by the keys of `flatten`
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(
@@ -86,12 +88,19 @@ class ScanFunction:
         return_list: bool = False,
         mode: str = "compiled",
     ) -> Any:
+        flat = flatten(sequences, outputs_info, non_sequences, n_steps) if current() is None else None
+        if flat is not None:
+            known = self._seen.get((flat[0], go_backwards, strict))
+            if known is not None:
+                return pack(known.traced, known.run_flat(flat[1], mode), return_list)
         args = normalise(self.fn, sequences, outputs_info, non_sequences, n_steps, go_backwards)
         if current() is not None:
             traced = add_scan(self.fn, args, self.name, strict)
             values = [wrap(build.trace(traced.node, n)) for n in traced.names]
             return pack(traced, values, return_list)
         program = self._program(args, strict)
+        if flat is not None:
+            self._seen[flat[0], go_backwards, strict] = program
         arrays = program.run(_arrays(args) | program.captured, mode)
         return pack(program.traced, [arrays[n] for n in program.traced.names], return_list)
 
@@ -135,6 +144,12 @@ class EagerProgram:
         if mode != "compiled":
             raise ScanValueError(f"mode is {mode!r}", fix="use 'compiled' or 'interpret'")
         return self.compiled.run({k: as_kernel_array(a) for k, a in by_name.items()})
+
+    def run_flat(self, arrays: list[np.ndarray], mode: str) -> list[np.ndarray]:
+        """Results for the arrays of a call that was flattened, in the order of the step's outputs."""
+        labels = [label for label in self.inputs if not label.startswith("captured:")]
+        results = self.run(dict(zip(labels, arrays, strict=True)) | self.captured, mode)
+        return [results[n] for n in self.traced.names]
 
     def loop_ir(self) -> str:
         """The loop IR as text."""

@@ -1,0 +1,74 @@
+"""The quick way into a compiled scan: a key and the arrays of a call, without checking what was checked before.
+
+`flatten` handles calls made of plain arrays and numbers in the documented structure. It answers None for anything
+else, and the arguments then go through `normalise`, which gives the errors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Flat = tuple[tuple, list[np.ndarray]]
+
+
+class _Unusual(Exception):
+    """The call is not of the plain kind."""
+
+
+def flatten(sequences: Any, outputs_info: Any, non_sequences: Any, n_steps: Any) -> Flat | None:
+    """Key of dtypes, row shapes and taps; arrays in the order sequences, initial values, non-sequences, steps."""
+    key: list[Any] = []
+    arrays: list[np.ndarray] = []
+    try:
+        for s in _items(sequences):
+            if type(s) is dict:
+                key.append(_taps(s, "input"))
+                s = s["input"]
+            if type(s) is not np.ndarray or s.ndim == 0:
+                return None
+            key.append((s.dtype, s.shape[1:]))
+            arrays.append(s)
+        key.append("outputs")
+        for o in _items(outputs_info):
+            if type(o) is dict:
+                key.append(_taps(o, "initial"))
+                o = o["initial"]
+            if o is None:
+                key.append(None)
+            else:
+                _leaf(o, key, arrays)
+        key.append("non-sequences")
+        for v in _items(non_sequences):
+            _leaf(v, key, arrays)
+    except (_Unusual, KeyError, TypeError):
+        return None
+    if n_steps is not None:
+        if type(n_steps) is not int or n_steps < 0:
+            return None
+        key.append("steps")
+        arrays.append(np.array(n_steps, np.int64))
+    return tuple(key), arrays
+
+
+def _items(value: Any) -> Any:
+    if value is None:
+        return ()
+    return value if type(value) in (list, tuple) else (value,)
+
+
+def _taps(spec: dict, name: str) -> tuple:
+    if len(spec) != 1 + ("taps" in spec) or name not in spec:
+        raise _Unusual
+    taps = spec.get("taps")
+    return ("taps", tuple(taps) if type(taps) is list else taps)
+
+
+def _leaf(value: Any, key: list[Any], arrays: list[np.ndarray]) -> None:
+    if type(value) is not np.ndarray:
+        if type(value) not in (float, int, np.float64, np.float32, np.int64):
+            raise _Unusual
+        value = np.asarray(value)
+    key.append((value.dtype, value.shape))
+    arrays.append(value)

@@ -53,6 +53,7 @@ class SourcePrinter:
         self.kernel = kernel
         self.constants: dict[str, Any] = {}  # typed constants that Python has no literal for
         self.lines: list[str] = []
+        self.loc: Loc | None = None  # of the statement being printed, for errors
 
     def print(self) -> str:
         names = ", ".join(p.name for p in self.kernel.params)
@@ -66,6 +67,7 @@ class SourcePrinter:
         pad = "    " * depth
         before = len(self.lines)
         for s in block:
+            self.loc = getattr(s, "loc", None)
             match s:
                 case Let(var, e, loc) | Declare(var, e, loc) | Assign(var, e, loc):
                     self.line(pad, f"{var.name} = {self.expr(e)}", loc)
@@ -166,7 +168,7 @@ class SourcePrinter:
             return self.narrow(f"math.{RENAMED.get(name, name)}({', '.join(a)})", dtype)
         if kind == "f" and name in NUMPY:
             return self.narrow(f"np.{name}({', '.join(a)})", dtype)
-        raise UnsupportedError(f"{name} of {args[0].dtype} is not supported by the CPU back end yet")
+        raise UnsupportedError(f"{name} of {args[0].dtype} is not supported by the CPU back end yet", self.loc)
 
     def narrow(self, text: str, dtype: np.dtype) -> str:
         """Numba widens small integers (and some float32 functions): cast back to the dtype the IR says."""

@@ -10,9 +10,9 @@ import numpy as np
 
 from scancc.backends.source import SourcePrinter
 from scancc.errors import ScanError, ScanIndexError, ScanValueError, ShapeError, StepsError
-from scancc.ir.graph import Graph, operands, spec_of
+from scancc.ir.graph import Graph, Node, operands, spec_of
+from scancc.ir.lengths import steps_fit
 from scancc.ir.loop import Const, Expr, Op, Var, show_kernel
-from scancc.ir.types import Dim
 from scancc.passes.lower import Lowered
 
 FAILURES: dict[str, type[ScanError]] = {
@@ -33,7 +33,9 @@ class CpuProgram:
         self.graph = graph
         self.lowered = lowered
         self.source = SourcePrinter(lowered.kernel).print()
-        self.given_steps = [n for n in graph.nodes() if n.op == "scan" and n.args[0].op in ("input", "const")]
+        self.given_steps = [n for n in graph.nodes() if n.op == "scan" and not steps_fit(n)]
+        # Writable copies: a kernel is compiled for writable arrays, whatever it does with them.
+        self.constants = {b.name: np.array(value, order="C") for b, value in lowered.constants.items()}
         self.kernel = _jit(self.source, lowered.kernel.name, strict_fp)
 
     def loop_ir(self) -> str:
@@ -42,7 +44,7 @@ class CpuProgram:
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         low = self.lowered
         known: dict[str, Any] = {var.name: inputs[name].shape[axis] for var, name, axis in low.lengths}
-        params: dict[str, Any] = dict(known)
+        params: dict[str, Any] = {**known, **self.constants}
         for node, param in zip(self.graph.inputs, low.kernel.params, strict=False):
             array = inputs[node.attrs["name"]]
             params[param.name] = array[()] if node.type.ndim == 0 else array
@@ -82,15 +84,20 @@ class CpuProgram:
                 raise AssertionError(f"not a length: {e}")
 
     def _check_steps(self, inputs: Mapping[str, np.ndarray]) -> None:
-        """Step counts that were given must fit the sequences: checked before anything is allocated."""
+        """Step counts that were given must fit the sequences: checked before anything is allocated.
+
+        What depends on the course of another loop is checked by the kernel.
+        """
         for node in self.given_steps:
-            spec, count = spec_of(node), node.args[0]
-            n = int(inputs[count.attrs["name"]] if count.op == "input" else count.attrs["value"])
+            spec, value = spec_of(node), operands(node)
+            n = host_value(node.args[0], inputs)
+            if n is None:
+                continue
             if n < 0:
-                raise StepsError(f"scan '{spec.name}': the number of steps is {n}")
+                raise StepsError(f"scan '{spec.name}': the number of steps is {n}", node.loc)
             for s in spec.sequences:
-                rows = self._rows(operands(node)[s.name], inputs)
-                if n > max(0, rows - s.reach):
+                rows = host_length(value[s.name], inputs)
+                if rows is not None and n > max(0, rows - s.reach):
                     raise StepsError(
                         f"scan '{spec.name}': {n} steps need {n + s.reach} rows of sequence '{s.name}', "
                         f"which has {rows}",
@@ -99,13 +106,43 @@ class CpuProgram:
                         f"pass n_steps of at most {max(0, rows - s.reach)}",
                     )
 
-    def _rows(self, sequence: Any, inputs: Mapping[str, np.ndarray]) -> int:
-        d = sequence.type.shape[0]
-        if not isinstance(d, Dim):
-            return int(d)
-        while sequence.op != "input":
-            sequence = sequence.args[0]
-        return int(inputs[sequence.attrs["name"]].shape[0])
+
+def host_length(x: Node, inputs: Mapping[str, np.ndarray]) -> int | None:
+    """The first axis of a value, where it follows from the inputs alone."""
+    d = x.type.shape[0]
+    if isinstance(d, int):
+        return d
+    if d.define is not None:
+        return host_value(d.define, inputs)
+    while x.op != "input":
+        # A length that nothing defines is that of an input: ops hand it on from one of their operands.
+        source = next((a for a in x.args if d in a.type.shape), None)
+        if source is None:
+            return None
+        x = source
+    return int(inputs[x.attrs["name"]].shape[x.type.shape.index(d)])
+
+
+def host_value(x: Node, inputs: Mapping[str, np.ndarray]) -> int | None:
+    """An integer scalar, where it follows from the inputs alone."""
+    match x.op:
+        case "const":
+            return int(x.attrs["value"])
+        case "input":
+            return int(inputs[x.attrs["name"]])
+        case "dim":
+            (source,) = x.args
+            axis = x.attrs["axis"]
+            if source.op == "input":
+                return int(inputs[source.attrs["name"]].shape[axis])
+            return host_length(source, inputs) if axis == 0 else None
+        case "cast" | "add" | "subtract" | "multiply" | "minimum" | "maximum" | "floor_divide":
+            known = [host_value(a, inputs) for a in x.args]
+            if any(k is None for k in known):
+                return None
+            return known[0] if x.op == "cast" else int(getattr(np, x.op)(*known))
+        case _:
+            return None
 
 
 def _jit(source: str, name: str, strict_fp: bool) -> Callable:
@@ -124,5 +161,3 @@ def _jit(source: str, name: str, strict_fp: bool) -> Callable:
         options["fastmath"] = {"contract"}
     jitted: Callable = numba.njit(**options)(namespace[name])
     return jitted
-
-

@@ -9,7 +9,8 @@ Taps are read from
                  initial values, so that no read needs a branch)
     ring(n)      a ring buffer otherwise. n rows suffice for a depth of n only while every read of a step precedes
                  its write; rows that are loops over memory get one more, so that reads and the write never meet
-and a result keeps its `trace`, its last k rows (in a ring), or nothing, as its consumers ask.
+Short taps beside long ones are in registers too: read back from a ring, the value of the step before would wait for
+its store. A result keeps its `trace`, its last k rows (in a ring), or nothing, as its consumers ask.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ REGISTER_DEPTH = 8
 class Storage:
     """Storage of one result of a scan."""
 
-    taps: str | None  # registers | trace | ring; None for an output without feedback
+    taps: str | None  # registers | trace | ring: of the deepest tap; None for an output without feedback
     depth: int
+    short: int  # taps -1 ... -short are held in registers
     trace: bool  # the whole history is stored
     lead: int  # rows in front of the trace that hold the initial values
     ring: int  # rows of the ring buffer; 0: none
@@ -39,6 +41,8 @@ class Storage:
         parts = []
         if self.taps:
             parts.append(f"taps in {self.taps}" + (f"({self.ring})" if self.taps == "ring" else ""))
+            if self.short and self.taps != "registers":
+                parts.append(f"the last {self.short} in registers")
         if self.trace:
             parts.append("trace" + (f" with {self.lead} rows in front" if self.lead else ""))
         elif self.last:
@@ -82,11 +86,16 @@ def _storage(node: Node, name: str, kinds: set[str]) -> Storage:
     last = max((int(k.split()[1]) for k in kinds if k.startswith(("last", "tail"))), default=0)
     last = 0 if trace else last
     if carry is None:
-        return Storage(None, 0, trace, 0, last, last)
+        return Storage(None, 0, 0, trace, 0, last, last)
     depth = carry.depth
     small = in_registers(row)
-    if small and depth <= REGISTER_DEPTH and depth * (row.size or 0) <= REGISTER_TAP_ELEMENTS:
-        return Storage("registers", depth, trace, 0, last if last > depth else 0, last)
+    if small and _held(depth, row):
+        return Storage("registers", depth, depth, trace, 0, last if last > depth else 0, last)
+    short = max((-k for k in carry.taps if small and _held(-k, row)), default=0)
     if trace:
-        return Storage("trace", depth, True, depth, 0, 0)
-    return Storage("ring", depth, False, 0, max(depth + (not small), last), last)
+        return Storage("trace", depth, short, True, depth, 0, 0)
+    return Storage("ring", depth, short, False, 0, max(depth + (not small), last), last)
+
+
+def _held(depth: int, row: Type) -> bool:
+    return depth <= REGISTER_DEPTH and depth * (row.size or 0) <= REGISTER_TAP_ELEMENTS

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from scancc.errors import UnsupportedError
 from scancc.ir.graph import Graph, Node
 from scancc.ir.loop import INT64, Buffer, Expr, Kernel, Var
@@ -23,6 +25,7 @@ class Lowered:
     allocated: list[Buffer]
     results: dict[str, tuple[Buffer, int]]  # buffer and rows in front
     executed: dict[str, Buffer]  # results cut to the executed number of steps
+    constants: dict[Buffer, np.ndarray]  # buffers with their contents
 
 
 def lower(graph: Graph, plan: Plan, name: str) -> Lowered:
@@ -60,8 +63,8 @@ def lower(graph: Graph, plan: Plan, name: str) -> Lowered:
             cell = low.scratch(f"{label}_count", INT64, (1,))
             low.fill_scalar(cell, count)
             executed[label] = cell
-    low.kernel.params += low.buffers
-    return Lowered(low.kernel, lengths, low.definitions, low.buffers, results, executed)
+    low.kernel.params += [*low.constants, *low.buffers]
+    return Lowered(low.kernel, lengths, low.definitions, low.buffers, results, executed, low.constants)
 
 
 def _result(low: Lowering, label: str, node: Node) -> tuple[Buffer, int]:

@@ -95,6 +95,7 @@ class Lowering:
         self.trace_targets: dict[tuple[Node, str], Target] = {}
         self._names: set[str] = set()
         self.buffers: list[Buffer] = []
+        self.constants: dict[Buffer, np.ndarray] = {}
 
     # -- names, statements, blocks ---------------------------------------------------------------------------
     def name(self, base: str) -> str:
@@ -187,6 +188,15 @@ class Lowering:
             self.buffers.append(buffer)
         else:
             self.emit(Alloc(buffer))
+        return buffer
+
+    def constant(self, value: np.ndarray) -> Buffer:
+        """A read-only buffer that holds a constant too large for registers."""
+        for buffer, known in self.constants.items():
+            if known is value:
+                return buffer
+        buffer = Buffer(self.name("table"), value.dtype, tuple(map(const_int, value.shape)), "input")
+        self.constants[buffer] = value
         return buffer
 
     def _known_before(self, e: Expr) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from scancc.ir.graph import UNTIL, Graph, Node, operands, spec_of
+from scancc.ir.lengths import steps_fit
 from scancc.ir.loop import (
     BOOL,
     INT64,
@@ -52,7 +53,7 @@ def lower_scan(low: Lowering, node: Node) -> None:
     low_steps = low.element(node.args[0], ())
     steps = low.let(low_steps, low_name(spec.name, "steps"))
     value = operands(node)
-    if low.depth > 0:
+    if low.depth > 0 or not steps_fit(node):
         _check_steps(low, node, steps)
     low.emit_note(f"scan {spec.name}")
     slots = {name: _allocate(low, node, name, steps) for name in (*(c.name for c in spec.carries), *spec.outputs)}
@@ -119,9 +120,9 @@ def _allocate(low: Lowering, node: Node, name: str, steps: Expr) -> Slots:
     storage = low.plan[node, name]
     row = spec.body.results[name].type
     slots = Slots(storage, row, {})
-    if storage.taps == "registers":
+    if storage.short:
         shape = tuple(int(d) for d in row.shape)  # type: ignore[arg-type]
-        for k in range(1, storage.depth + 1):
+        for k in range(1, storage.short + 1):
             slots.taps[-k] = np.empty(shape, dtype=object)
             for i in np.ndindex(shape):
                 tail = "_" + "_".join(map(str, i)) if i else ""
@@ -146,7 +147,7 @@ def _allocate(low: Lowering, node: Node, name: str, steps: Expr) -> Slots:
 
 def _store_initial(low: Lowering, slots: Slots, initial: Node, has_rows: bool) -> None:
     depth = slots.storage.depth
-    if isinstance(low.env[initial], Registers) and not slots.taps and initial.type.ndim:
+    if isinstance(low.env[initial], Registers) and slots.storage.taps != "registers" and initial.type.ndim:
         low.spill(initial)
 
     def element(j: int, index: Index) -> Expr:
@@ -156,6 +157,7 @@ def _store_initial(low: Lowering, slots: Slots, initial: Node, has_rows: bool) -
         for k, variables in slots.taps.items():
             for i in np.ndindex(variables.shape):
                 low.emit(Declare(variables[i], element(depth + k, tuple(map(const_int, i))), initial.loc))
+    if slots.storage.taps == "registers":
         return
     target = slots.trace if slots.storage.taps == "trace" else Target(slots.ring, ())  # type: ignore[arg-type]
     assert target is not None
@@ -218,7 +220,7 @@ def _load_registers(low: Lowering, leaf: Node, lazy: Lazy) -> None:
 
 def _bind_tap(low: Lowering, leaf: Node, slots: Slots, offset: int, t: Expr) -> None:
     storage = slots.storage
-    if storage.taps == "registers":
+    if offset in slots.taps:
         low.env[leaf] = Registers(slots.taps[offset])
         return
     if storage.taps == "trace":
@@ -286,7 +288,7 @@ def _finish_step(low: Lowering, body: Graph, slots: dict[str, Slots], t: Expr) -
         else:
             _store_row(low, result, target)
     for s in slots.values():
-        for k in range(s.storage.depth, 0, -1) if s.taps else ():
+        for k in range(s.storage.short, 0, -1):
             source = s.taps[-k + 1] if k > 1 else s.next
             assert source is not None
             for i in np.ndindex(source.shape):
@@ -344,7 +346,7 @@ def lower_get(low: Lowering, node: Node) -> None:
 
 def _past(low: Lowering, s: Slots, back: int, executed: Expr) -> Lazy | Registers:
     """The row made `back` steps before the end; initial rows count."""
-    if s.taps:
+    if -back in s.taps:
         return Registers(s.taps[-back])
     if s.storage.taps == "trace":
         assert s.trace is not None

@@ -8,7 +8,7 @@ import numpy as np
 
 from scancc.ir.graph import Node
 from scancc.ir.loop import BOOL, Const, Expr, Op
-from scancc.passes.lower.context import Lowering
+from scancc.passes.lower.context import Lowering, Target, in_memory
 from scancc.passes.lower.values import Index, Lazy, Registers, registers
 from scancc.passes.plan_taps import in_registers
 
@@ -18,7 +18,7 @@ def lower_const(low: Lowering, node: Node) -> None:
     if in_registers(node.type):
         low.env[node] = registers([Const(v, value.dtype) for v in value.ravel()], value.shape)
     else:
-        raise AssertionError("constants beyond registers reach a kernel as inputs")
+        low.env[node] = in_memory(Target(low.constant(value), ()), node.type.ndim)
 
 
 def lower_dim(low: Lowering, node: Node) -> None:

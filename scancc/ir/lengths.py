@@ -1,0 +1,41 @@
+"""What is known of step counts and sequence lengths before a program runs."""
+
+from __future__ import annotations
+
+from scancc.ir.graph import Node, Sequence, operands, spec_of
+from scancc.ir.types import Dim
+
+
+def steps_fit(scan: Node) -> bool:
+    """Whether every sequence of a scan is known to have the rows that its step count asks for."""
+    value = operands(scan)
+    return all(long_enough(scan.args[0], value[s.name], s) for s in spec_of(scan).sequences)
+
+
+def long_enough(steps: Node, rows: Node, sequence: Sequence) -> bool:
+    """Whether the step count is known to fit; otherwise an unread sequence stays, for the check when it runs."""
+    known = slack(steps, rows)
+    return known is not None and known >= sequence.reach
+
+
+def slack(steps: Node, rows: Node) -> int | None:
+    """A k with steps <= max(0, len(rows) - k), or None."""
+    length = rows.type.shape[0]
+    if isinstance(length, Dim) and length.define is steps:
+        return 0
+    match steps.op:
+        case "const":
+            if int(steps.attrs["value"]) == 0:
+                return 1 << 62  # no step reads anything
+            return length - int(steps.attrs["value"]) if isinstance(length, int) else None
+        case "dim":
+            return 0 if steps.args[0].type.shape[steps.attrs["axis"]] == length else None
+        case "subtract" if steps.args[1].op == "const":
+            inner = slack(steps.args[0], rows)
+            return None if inner is None else inner + int(steps.args[1].attrs["value"])
+        case "minimum":
+            return max((s for a in steps.args if (s := slack(a, rows)) is not None), default=None)
+        case "maximum" if steps.args[1].op == "const" and int(steps.args[1].attrs["value"]) == 0:
+            return slack(steps.args[0], rows)
+        case _:
+            return None

@@ -1,0 +1,160 @@
+"""The same computation on many rows at once: every op with one more leading axis on some of its operands.
+
+    before   %v = matmul %x %W; %y = tanh %v                 %x: f32[7]
+    after    %V = matmul %X %W; %Y = tanh %V                 %X: f32[n, 7]
+
+`hoist` uses it to take work on sequences out of a loop. The rules are those of `jax.vmap`: an operand without the
+axis is shared by all rows. RULES lists what can be batched; anything else is left to the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from scancc.ir import build
+from scancc.ir.graph import Node, topological
+from scancc.ir.ops import OPS
+from scancc.ir.types import Dim, Shape
+
+
+@dataclass
+class Batch:
+    """One batching: the added axis, what every inner node has become, and which of those have the axis."""
+
+    length: int | Dim
+    value: dict[Node, Node]
+    batched: set[Node]  # inner nodes
+    products: dict[tuple[str, int], Dim] = field(default_factory=dict)
+
+    def run(self, root: Node) -> Node:
+        """`root` with the axis in front; the leaves it needs are in `value` already."""
+        for node in topological([root]):
+            if node in self.value:
+                continue
+            if not any(a in self.batched for a in node.args):
+                self.value[node] = _moved(node, self.value)
+            else:
+                self.value[node] = RULES[node.op](self, node)
+                self.batched.add(node)
+        return self.value[root]
+
+    def operand(self, node: Node) -> Node:
+        return self.value[node]
+
+    def aligned(self, node: Node, rank: int) -> Node:
+        """An operand of an op that broadcasts to rows of `rank` axes: the batch axis stays in front of all of them."""
+        value = self.value[node]
+        if node not in self.batched or node.type.ndim == rank:
+            return value
+        ones = (1,) * (rank - node.type.ndim)
+        return build.reshape(value, (self.length, *ones, *node.type.shape), node.loc)
+
+    def whole(self, node: Node) -> Node:
+        """An operand that must have the axis itself."""
+        value = self.value[node]
+        if node in self.batched:
+            return value
+        return build.broadcast_to(value, (self.length, *node.type.shape), node.loc)
+
+    def rows(self, node: Node) -> Shape:
+        return (self.length, *node.type.shape)
+
+    def times(self, factor: int) -> int | Dim:
+        """The axis folded with another one of length `factor`."""
+        if isinstance(self.length, int):
+            return self.length * factor
+        key = (self.length.name, factor)
+        if key not in self.products:
+            some = next(v for n, v in self.value.items() if n in self.batched)
+            define = build.make("multiply", build.dim_of(some, 0), build.integer(factor))
+            hint = None if self.length.hint is None else self.length.hint * factor
+            self.products[key] = Dim(f"{self.length.name}_times_{factor}", hint, define)
+        return self.products[key]
+
+
+def _moved(node: Node, value: Mapping[Node, Node]) -> Node:
+    """A node whose operands are replaced and whose type stays."""
+    args = tuple(value[a] for a in node.args)
+    return node if args == node.args else Node(node.op, args, node.type, node.attrs, node.loc)
+
+
+def _elementwise(b: Batch, node: Node) -> Node:
+    return build.make(node.op, *(b.aligned(a, node.type.ndim) for a in node.args), loc=node.loc, **node.attrs)
+
+
+def _broadcast_to(b: Batch, node: Node) -> Node:
+    return build.broadcast_to(b.aligned(node.args[0], node.type.ndim), b.rows(node), node.loc)
+
+
+def _reshape(b: Batch, node: Node) -> Node:
+    return build.reshape(b.operand(node.args[0]), b.rows(node), node.loc)
+
+
+def _transpose(b: Batch, node: Node) -> Node:
+    perm = (0, *(p + 1 for p in node.attrs["perm"]))
+    return build.make("transpose", b.operand(node.args[0]), loc=node.loc, perm=perm)
+
+
+def _axes(b: Batch, node: Node) -> Node:
+    return build.make(node.op, b.operand(node.args[0]), loc=node.loc, axes=tuple(a + 1 for a in node.attrs["axes"]))
+
+
+def _axis(b: Batch, node: Node) -> Node:
+    attrs = {**node.attrs, "axis": node.attrs["axis"] + 1}
+    return build.make(node.op, b.operand(node.args[0]), loc=node.loc, **attrs)
+
+
+def _slice(b: Batch, node: Node) -> Node:
+    attrs = {k: (None, *node.attrs[k]) for k in ("starts", "stops", "steps")}
+    return build.make("slice", b.operand(node.args[0]), type=node.type.with_shape(b.rows(node)), loc=node.loc, **attrs)
+
+
+def _concatenate(b: Batch, node: Node) -> Node:
+    return build.make("concatenate", *map(b.whole, node.args), loc=node.loc, axis=node.attrs["axis"] + 1)
+
+
+def _matmul(b: Batch, node: Node) -> Node:
+    """One matrix product for all rows where one operand is shared; otherwise a sum over the inner axis per row."""
+    x, y = node.args
+    if x in b.batched and y not in b.batched:
+        rows, shared = b.operand(x), b.operand(y)
+        if x.type.ndim == 1:
+            return build.make("matmul", rows, shared, loc=node.loc)
+        m, k = x.type.shape
+        if isinstance(m, int):
+            flat = build.make("matmul", build.reshape(rows, (b.times(m), k), node.loc), shared, loc=node.loc)
+            return build.reshape(flat, b.rows(node), node.loc)
+    if y in b.batched and x not in b.batched and y.type.ndim == 1:
+        shared = b.operand(x)
+        if x.type.ndim == 2:
+            shared = build.make("transpose", shared, loc=node.loc, perm=(1, 0))
+        return build.make("matmul", b.operand(y), shared, loc=node.loc)
+    letters = "ij"[: x.type.ndim - 1] + "k", "k" + "l"[: y.type.ndim - 1]
+    return _contract(b, node, [letters[0], letters[1]], letters[0][:-1] + letters[1][1:])
+
+
+def _einsum(b: Batch, node: Node) -> Node:
+    terms, out = node.attrs["subscripts"].split("->")
+    return _contract(b, node, terms.split(","), out)
+
+
+def _contract(b: Batch, node: Node, terms: list[str], out: str) -> Node:
+    free = next(c for c in "tuvwxyzabcdefgh" if c not in "".join(terms))
+    marked = [free + term if a in b.batched else term for term, a in zip(terms, node.args, strict=True)]
+    subscripts = f"{','.join(marked)}->{free}{out}"
+    return build.make("einsum", *map(b.operand, node.args), loc=node.loc, subscripts=subscripts)
+
+
+RULES: dict[str, Callable[[Batch, Node], Node]] = {
+    **{name: _elementwise for name, d in OPS.items() if d.kind == "elementwise" and name != "wrap_index"},
+    **{name: _axes for name in OPS if name.startswith("reduce_") or name == "flip"},
+    **{name: _axis for name in ("index", "argmin", "argmax", "cumsum", "cumprod")},
+    "broadcast_to": _broadcast_to,
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "slice": _slice,
+    "concatenate": _concatenate,
+    "matmul": _matmul,
+    "einsum": _einsum,
+}

@@ -1,0 +1,229 @@
+"""Merges loops: sibling scans over the same steps, and sums over time into the loop that makes the rows.
+
+    before   %3 = scan a steps %n ...; %4 = scan b steps %n ...; %6 = reduce_sum (get %3 y trace) axes=[0]
+    after    %3 = scan a_and_b steps %n ... carry y_sum ...;     %6 = get %3 y_sum final
+
+Scans merge when their step counts are one node, neither depends on the other, and neither may stop early. Sequences
+that both read are read once. A sum, product, any or all over time of a whole output becomes a carry, so that the
+output itself need not be kept. (Element-wise ops merge into loop nests when they are lowered.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from scancc.ir import build
+from scancc.ir.graph import (
+    Carry,
+    Graph,
+    Node,
+    ScanSpec,
+    Sequence,
+    dependencies,
+    map_bodies,
+    operands,
+    rebuild,
+    rewrite,
+    spec_of,
+    users,
+    with_attrs,
+)
+
+REDUCTIONS = {"reduce_sum": ("add", 0), "reduce_prod": ("multiply", 1), "reduce_any": ("logical_or", False),
+              "reduce_all": ("logical_and", True)}  # fmt: skip
+
+
+def fuse(graph: Graph) -> Graph:
+    graph = rewrite(graph, lambda node: map_bodies(node, fuse))
+    return _merge_siblings(_accumulate(graph))
+
+
+# -- reductions over time ----------------------------------------------------------------------------------------
+
+
+def _accumulate(graph: Graph) -> Graph:
+    used = users(graph)
+    results = set(graph.results.values())
+    for node in graph.nodes():
+        if node.op != "scan" or spec_of(node).has_until:
+            continue
+        traces = [g for g in used.get(node, []) if g.op == "get" and g.attrs["view"] == "trace"]
+        found = [
+            r for g in traces if g not in results for r in used.get(g, [])
+            if all(_over_time(u) for u in used[g]) and _over_time(r)
+        ]  # fmt: skip
+        if found:
+            return _accumulate(_replace(graph, *_with_sums(node, found)))
+    return graph
+
+
+def _over_time(node: Node) -> bool:
+    return node.op in REDUCTIONS and 0 in node.attrs["axes"] and node.type.is_static
+
+
+def _with_sums(scan: Node, reductions: list[Node]) -> tuple[Node, Node, dict[Node, tuple[str, Node]]]:
+    """The scan with one carry more for each reduction; by reduction, the carry's name."""
+    spec = spec_of(scan)
+    value = operands(scan)
+    taken = {*spec.operand_names(), *spec.outputs}
+    carries, initials, results = list(spec.carries), [], dict(spec.body.results)
+    names: dict[Node, tuple[str, Node]] = {}
+    for r in reductions:
+        source = r.args[0].attrs["name"]
+        name = _unique(f"{source}_{r.op.split('_')[1]}", taken)
+        combine, start = REDUCTIONS[r.op]
+        row = spec.body.results[source]
+        inner = tuple(a - 1 for a in r.attrs["axes"] if a > 0)
+        row = build.make(r.op, row, loc=r.loc, axes=inner) if inner else row
+        tap = build.make("tap", type=r.type, name=name, offset=-1)
+        carries.append(Carry(name, (-1,)))
+        initials.append(build.broadcast_to(build.const(start, r.type.dtype), r.type.shape, r.loc))
+        results[name] = build.make(combine, tap, row, loc=r.loc)
+        names[r] = (name, r)
+    changed = replace(spec, carries=tuple(carries), body=Graph((), results))
+    args = (
+        scan.args[0],
+        *(value[s.name] for s in spec.sequences),
+        *(value[c.name] for c in spec.carries),
+        *initials,
+        *(value[n] for n in spec.nonseqs),
+    )
+    return scan, with_attrs(Node("scan", args, scan.type, scan.attrs, scan.loc), spec=changed), names
+
+
+def _replace(graph: Graph, old: Node, new: Node, finals: dict[Node, tuple[str, Node]]) -> Graph:
+    def rule(original: Node, node: Node) -> Node:
+        if original is old:
+            return Node(new.op, (node.args[0], *new.args[1:]), new.type, new.attrs, new.loc)
+        if original in finals:
+            name, r = finals[original]
+            return build.final(node.args[0].args[0], name, r.loc)
+        return node
+
+    mapping: dict[Node, Node] = {}
+    for node in graph.nodes():
+        mapping[node] = rule(node, rebuild(node, mapping))
+    return Graph(graph.inputs, {k: mapping[v] for k, v in graph.results.items()})
+
+
+# -- sibling scans -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Merged:
+    """A scan under construction from several."""
+
+    steps: Node
+    names: list[str] = field(default_factory=list)
+    sequences: dict[str, tuple[set[int], Node]] = field(default_factory=dict)
+    carries: dict[Carry, Node] = field(default_factory=dict)
+    nonseqs: dict[str, Node] = field(default_factory=dict)
+    outputs: list[str] = field(default_factory=list)
+    results: dict[str, Node] = field(default_factory=dict)
+    renamed: dict[Node, dict[str, str]] = field(default_factory=dict)  # by scan: results by their old names
+    taken: set[str] = field(default_factory=set)
+
+    def add(self, scan: Node) -> None:
+        spec, value = spec_of(scan), operands(scan)
+        new: dict[str, str] = {}
+        shift: dict[str, int] = {}
+        for s in spec.sequences:
+            known = next((n for n, (_, x) in self.sequences.items() if x is value[s.name]), None)
+            new[s.name] = name = known or _unique(s.name, self.taken)
+            # Counted from row 0, taps of both scans mean the same rows.
+            shift[s.name] = s.lead
+            taps = {k + s.lead for k in s.taps}
+            self.sequences[name] = (self.sequences.get(name, (set(), None))[0] | taps, value[s.name])
+        for c in spec.carries:
+            new[c.name] = _unique(c.name, self.taken)
+            self.carries[Carry(new[c.name], c.taps)] = value[c.name]
+        for name in spec.nonseqs:
+            known = next((k for k, x in self.nonseqs.items() if x is value[name]), None)
+            new[name] = known or _unique(name, self.taken)
+            self.nonseqs[new[name]] = value[name]
+        for o in spec.outputs:
+            new[o] = _unique(o, self.taken)
+            self.outputs.append(new[o])
+        self.names.append(spec.name)
+        self.renamed[scan] = new
+        mapping: dict[Node, Node] = {}
+        for n in spec.body.nodes():
+            mapping[n] = _leaf(n, new, shift) if n.op in ("tap", "read") else rebuild(n, mapping)
+        self.results |= {new[k]: mapping[v] for k, v in spec.body.results.items()}
+
+    def node(self, first: Node) -> Node:
+        sequences = {Sequence(n, tuple(sorted(taps))): x for n, (taps, x) in self.sequences.items()}
+        spec = ScanSpec(
+            "_and_".join(self.names), tuple(sequences), tuple(self.carries), tuple(self.nonseqs), tuple(self.outputs),
+            Graph((), self.results),
+        )  # fmt: skip
+        args = (self.steps, *sequences.values(), *self.carries.values(), *self.nonseqs.values())
+        return build.scan(spec, args, first.loc)
+
+
+def _leaf(n: Node, new: dict[str, str], shift: dict[str, int]) -> Node:
+    name = n.attrs["name"]
+    if n.op == "read":
+        return build.make("read", type=n.type, name=new[name], loc=n.loc)
+    return build.make("tap", type=n.type, name=new[name], offset=n.attrs["offset"] + shift.get(name, 0), loc=n.loc)
+
+
+def _merge_siblings(graph: Graph) -> Graph:
+    for group in _groups(graph):
+        merged = Merged(group[0].args[0])
+        for scan in group:
+            merged.add(scan)
+        return _merge_siblings(_with_merged(graph, merged, group))
+    return graph
+
+
+def _groups(graph: Graph) -> Iterable[list[Node]]:
+    """Scans of one step count of which none depends on another."""
+    order = graph.nodes()
+    scans = [n for n in order if n.op == "scan" and not spec_of(n).has_until]
+    by_steps: dict[Node, list[Node]] = {}
+    for n in scans:
+        by_steps.setdefault(n.args[0], []).append(n)
+    if all(len(group) < 2 for group in by_steps.values()):
+        return
+    above: dict[Node, frozenset[Node]] = {}
+    for n in order:
+        inherited: set[Node] = {n} if n.op == "scan" else set()
+        above[n] = frozenset(inherited.union(*(above[d] for d in dependencies(n))))
+    for siblings in by_steps.values():
+        group: list[Node] = []
+        for n in siblings:
+            if all(m not in above[n] for m in group):
+                group.append(n)
+        if len(group) > 1:
+            yield group
+
+
+def _with_merged(graph: Graph, merged: Merged, group: list[Node]) -> Graph:
+    """The merged scan stands for all of its parts. Its operands come before the first reader of any part."""
+    whole = merged.node(group[0])
+    members = set(group)
+    mapping: dict[Node, Node] = {n: whole for n in members}
+    readers = {n for n in graph.nodes() if n.op == "get" and n.args[0] in members}
+    for node in graph.nodes():
+        if node in members:
+            continue
+        if node in readers:
+            name = node.attrs["name"]
+            new_name = merged.renamed[node.args[0]][name] if name else name
+            mapping[node] = with_attrs(rebuild(node, mapping), name=new_name)
+        else:
+            mapping[node] = rebuild(node, mapping)
+    return Graph(graph.inputs, {k: mapping[v] for k, v in graph.results.items()})
+
+
+def _unique(base: str, taken: set[str]) -> str:
+    name, n = base, 1
+    while name in taken:
+        n += 1
+        name = f"{base}_{n}"
+    taken.add(name)
+    return name
+
+

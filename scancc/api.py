@@ -11,14 +11,16 @@ import numpy as np
 from scancc import interpreter
 from scancc.arrays import as_kernel_array
 from scancc.backends.cpu import CpuProgram
-from scancc.driver import Options, Programs, compile_graph
+from scancc.driver import Programs, compile_graph
 from scancc.errors import ScanValueError
 from scancc.frontend.scan_arguments import ScanArguments, SequenceArgument, normalise
 from scancc.frontend.scans import TracedScan, Until, add_scan
 from scancc.frontend.scope import Scope, current, entered
 from scancc.frontend.tracer import Tracer, wrap
+from scancc.inspection import Inspection
 from scancc.ir import build
 from scancc.ir.graph import Graph
+from scancc.passes.pipeline import Options
 from scancc.signature import flatten
 
 
@@ -115,7 +117,7 @@ class ScanFunction:
         return self.programs.get(key, lambda: EagerProgram(self, args, strict))  # type: ignore[no-any-return]
 
 
-class EagerProgram:
+class EagerProgram(Inspection):
     """A scan traced with all of its arguments as inputs, and its compiled form."""
 
     def __init__(self, owner: ScanFunction, args: ScanArguments, strict: bool) -> None:
@@ -150,18 +152,6 @@ class EagerProgram:
         labels = [label for label in self.inputs if not label.startswith("captured:")]
         results = self.run(dict(zip(labels, arrays, strict=True)) | self.captured, mode)
         return [results[n] for n in self.traced.names]
-
-    def loop_ir(self) -> str:
-        """The loop IR as text."""
-        return self.compiled.loop_ir()
-
-    def source(self) -> str:
-        """The generated Python kernel."""
-        return self.compiled.source
-
-    def asm(self) -> str:
-        """The machine code that numba generated; empty before the first call."""
-        return "\n".join(self.compiled.kernel.inspect_asm().values())  # type: ignore[attr-defined]
 
 
 def _identifier(name: str) -> str:

@@ -14,13 +14,15 @@ import numpy as np
 
 from scancc import interpreter
 from scancc.arrays import as_kernel_array
-from scancc.driver import Options, Programs, compile_graph
+from scancc.driver import Programs, compile_graph
 from scancc.errors import ScanTypeError
 from scancc.frontend.location import of_function
 from scancc.frontend.scope import Scope, current, entered
 from scancc.frontend.tracer import Tracer, unwrap
+from scancc.inspection import Inspection
 from scancc.ir.graph import Graph, Node, operands, spec_of
 from scancc.ir.ops import OPS
+from scancc.passes.pipeline import Options
 
 
 class JitFunction:
@@ -94,7 +96,7 @@ class Traced:
         return tuple(name in by_name for name in self.inputs)
 
 
-class JitProgram:
+class JitProgram(Inspection):
     def __init__(self, owner: JitFunction, arrays: list[np.ndarray], opened: tuple[bool, ...]) -> None:
         self.traced = Traced(owner.fn, owner.name, arrays, opened)
         name = owner.name if owner.name.isidentifier() else "function"
@@ -108,14 +110,6 @@ class JitProgram:
             results = self.compiled.run({k: as_kernel_array(a) for k, a in inputs.items()})
         values = [results[k] for k in self.traced.results]
         return values[0] if self.traced.single else tuple(values)
-
-    def source(self) -> str:
-        """The generated Python kernel."""
-        return self.compiled.source
-
-    def loop_ir(self) -> str:
-        """The loop IR as text."""
-        return self.compiled.loop_ir()
 
 
 def jit(fn: Callable | None = None, *, strict_fp: bool = False) -> Any:

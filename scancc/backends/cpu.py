@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import linecache
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from scancc.backends.machine_code import MachineCode, signature_of
 from scancc.backends.source import SourcePrinter
 from scancc.errors import ScanError, ScanIndexError, ScanValueError, ShapeError, StepsError
-from scancc.ir.graph import Graph, Node, operands, spec_of
+from scancc.ir.graph import Node, operands, spec_of
 from scancc.ir.lengths import steps_fit
 from scancc.ir.loop import Const, Expr, Op, Var, show_kernel
-from scancc.passes.lower import Lowered
+from scancc.passes.pipeline import Compilation
 
 FAILURES: dict[str, type[ScanError]] = {
     "index": ScanIndexError,
@@ -29,14 +29,16 @@ class CpuProgram:
     Thread-safe: all buffers belong to the call, and the kernel releases the GIL.
     """
 
-    def __init__(self, graph: Graph, lowered: Lowered, strict_fp: bool) -> None:
-        self.graph = graph
-        self.lowered = lowered
-        self.source = SourcePrinter(lowered.kernel).print()
-        self.given_steps = [n for n in graph.nodes() if n.op == "scan" and not steps_fit(n)]
+    def __init__(self, compilation: Compilation) -> None:
+        self.compilation = compilation
+        self.graph = compilation.graph
+        self.lowered = lowered = compilation.lowered
+        self.given_steps = [n for n in self.graph.nodes() if n.op == "scan" and not steps_fit(n)]
         # Writable copies: a kernel is compiled for writable arrays, whatever it does with them.
         self.constants = {b.name: np.array(value, order="C") for b, value in lowered.constants.items()}
-        self.kernel = _jit(self.source, lowered.kernel.name, strict_fp)
+        self.source = SourcePrinter(lowered.kernel).print()
+        self.code = MachineCode(self.source, lowered.kernel.name, signature_of(lowered.kernel), compilation.options)
+        self.kernel = self.code.call
 
     def loop_ir(self) -> str:
         return show_kernel(self.lowered.kernel)
@@ -143,21 +145,3 @@ def host_value(x: Node, inputs: Mapping[str, np.ndarray]) -> int | None:
             return known[0] if x.op == "cast" else int(getattr(np, x.op)(*known))
         case _:
             return None
-
-
-def _jit(source: str, name: str, strict_fp: bool) -> Callable:
-    import math
-
-    import numba
-    from scancc_runtime import products, scalar, transcendental
-
-    filename = f"<scancc kernel {name}>"
-    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-    namespace: dict[str, Any] = {"np": np, "math": math, "products": products, "scalar": scalar}
-    namespace["transcendental"] = transcendental
-    exec(compile(source, filename, "exec"), namespace)
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    if not strict_fp:
-        options["fastmath"] = {"contract"}
-    jitted: Callable = numba.njit(**options)(namespace[name])
-    return jitted

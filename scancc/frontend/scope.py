@@ -63,7 +63,8 @@ class Scope:
                 rule="arrays are bool, integers, float32, float64, complex64 or complex128",
                 fix=f"convert it first, for example {name}.astype('float64')",
             )
-        node = make("input", type=Type(dtype, shape), name=self.unique(name), loc=here())
+        native = dtype.newbyteorder("=")  # arrays are converted on their way into the kernel
+        node = make("input", type=Type(native, shape), name=self.unique(name), loc=here())
         self.inputs.append(node)
         return node
 

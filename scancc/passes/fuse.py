@@ -30,6 +30,7 @@ from scancc.ir.graph import (
     with_attrs,
 )
 
+JOINED = "_and_"  # between the names of merged scans
 REDUCTIONS = {"reduce_sum": ("add", 0), "reduce_prod": ("multiply", 1), "reduce_any": ("logical_or", False),
               "reduce_all": ("logical_and", True)}  # fmt: skip
 
@@ -155,7 +156,7 @@ class Merged:
     def node(self, first: Node) -> Node:
         sequences = {Sequence(n, tuple(sorted(taps))): x for n, (taps, x) in self.sequences.items()}
         spec = ScanSpec(
-            "_and_".join(self.names), tuple(sequences), tuple(self.carries), tuple(self.nonseqs), tuple(self.outputs),
+            JOINED.join(self.names), tuple(sequences), tuple(self.carries), tuple(self.nonseqs), tuple(self.outputs),
             Graph((), self.results),
         )  # fmt: skip
         args = (self.steps, *sequences.values(), *self.carries.values(), *self.nonseqs.values())

@@ -1,0 +1,124 @@
+"""Kernel source into machine code: numba with the options that generated code relies on, through the disk cache.
+
+What numba is told, and why it is right:
+    error_model="numpy"   divisions by zero give inf or nan, they do not raise
+    contract              multiply-adds may fuse (not under `strict_fp`)
+    noalias               no pointer that is stored through aliases another: outputs and scratch are allocated for the
+                          call, inputs are never stored to
+    nogil                 kernels touch no Python object
+"""
+
+from __future__ import annotations
+
+import linecache
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core.compiler import Compiler
+from scancc_runtime import products, scalar, transcendental
+
+from scancc.backends import disk_cache
+from scancc.ir.loop import Buffer, Kernel
+from scancc.passes.pipeline import Options
+
+# Modules that the source may name.
+NAMESPACE: dict[str, Any] = {
+    "__name__": "scancc_runtime",  # the module that a kernel from the cache finds its globals in
+    "np": np,
+    "math": __import__("math"),
+    "products": products,
+    "scalar": scalar,
+    "transcendental": transcendental,
+}
+
+
+class NoAliasCompiler(Compiler):  # type: ignore[misc]
+    def define_pipelines(self) -> Any:
+        self.state.flags.noalias = True
+        return super().define_pipelines()
+
+
+@dataclass(eq=False)
+class MachineCode:
+    """A kernel's machine code. `call` takes the parameters in order and returns the failure code."""
+
+    source: str
+    name: str
+    signature: tuple
+    options: Options
+
+    def __post_init__(self) -> None:
+        self.cached = False
+        key = disk_cache.key_of(self.source, str(self.signature), repr(self.options))
+        dispatcher = _dispatcher(self.source, self.name, self.options)
+        stored = disk_cache.load(key)
+        if stored is not None and _adopt(dispatcher, stored):
+            self.cached = True
+        else:
+            result = dispatcher.compile(self.signature)
+            del result
+            disk_cache.store(key, next(iter(dispatcher.overloads.values())))
+        dispatcher.disable_compile()
+        self.call: Callable[..., int] = dispatcher
+        self._dispatcher = dispatcher
+
+    @cached_property
+    def _fresh(self) -> Any:
+        """Compiled in this process: code from the cache has no LLVM IR any more."""
+        if not self.cached:
+            return self._dispatcher
+        dispatcher = _dispatcher(self.source, self.name, self.options)
+        dispatcher.compile(self.signature)
+        return dispatcher
+
+    def llvm(self) -> str:
+        (text,) = self._fresh.inspect_llvm().values()
+        return str(text)
+
+    def asm(self) -> str:
+        """The kernel's own function, without numba's wrappers around it."""
+        (text,) = self._fresh.inspect_asm().values()
+        found = re.search(rf"^(_ZN\S*{re.escape(self.name)}\S*):.*?^\.Lfunc_end\d+:", text, re.M | re.S)
+        return found.group(0) if found else str(text)
+
+
+def signature_of(kernel: Kernel) -> tuple:
+    """Numba types of the parameters."""
+    types = []
+    for p in kernel.params:
+        dtype = numba.from_dtype(p.dtype)
+        types.append(numba.types.Array(dtype, len(p.shape), "C") if isinstance(p, Buffer) else dtype)
+    return tuple(types)
+
+
+def _dispatcher(source: str, name: str, options: Options) -> Any:
+    filename = f"<scancc kernel {name}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+    namespace = dict(NAMESPACE)
+    exec(compile(source, filename, "exec"), namespace)
+    flags: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+    if options.fastmath:
+        flags["fastmath"] = {"contract", "reassoc", "nsz", "arcp"}
+    elif not options.strict_fp:
+        flags["fastmath"] = {"contract"}
+    return numba.njit(pipeline_class=NoAliasCompiler, **flags)(namespace[name])
+
+
+def _adopt(dispatcher: Any, stored: Any) -> bool:
+    """Give a stored compilation to a dispatcher; False if this numba cannot take it."""
+    from numba.core.compiler import CompileResult
+    from numba.core.registry import cpu_target
+
+    try:
+        context = cpu_target.target_context
+        context.refresh()  # its run-time symbols must exist before code that calls them is loaded
+        dispatcher.add_overload(CompileResult._rebuild(context, *stored))
+    except Exception as e:  # whatever numba raises on foreign data: the kernel is compiled instead
+        disk_cache.warn_once(f"a cached kernel could not be loaded ({type(e).__name__}: {e})")
+        return False
+    return True

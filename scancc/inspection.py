@@ -1,0 +1,56 @@
+"""What `.lower(...)` returns can be looked at: every stage of its compilation as text."""
+
+from __future__ import annotations
+
+from scancc.backends.cpu import CpuProgram
+from scancc.errors import ScanValueError
+from scancc.explain import explain
+from scancc.ir.graph import Graph
+from scancc.ir.printer import show
+from scancc.passes.pipeline import Compilation
+
+
+class Inspection:
+    """Mixin of compiled programs."""
+
+    compiled: CpuProgram
+
+    @property
+    def compilation(self) -> Compilation:
+        return self.compiled.compilation
+
+    def ir(self, after: str | None = None) -> str:
+        """The scan IR after all passes; `after` names a pass, or "trace" for what was traced.
+
+        Raises ValueError for a pass that did not run.
+        """
+        return show(self._graph(after), self.compilation.name, comments=True)
+
+    def _graph(self, after: str | None) -> Graph:
+        made = self.compilation
+        if after is None:
+            return made.graph
+        stages = {"trace": made.traced} | {p.name: p.graph for p in made.passes}
+        if after not in stages:
+            raise ScanValueError(f"no pass is named {after!r}", fix=f"passes are {', '.join(stages)}")
+        return stages[after]
+
+    def loop_ir(self) -> str:
+        """The loop IR."""
+        return self.compiled.loop_ir()
+
+    def source(self) -> str:
+        """The generated Python kernel. Comments name the line of the step function that a statement came from."""
+        return self.compiled.source
+
+    def llvm(self) -> str:
+        """The LLVM IR of the kernel's module, optimised."""
+        return self.compiled.code.llvm()
+
+    def asm(self) -> str:
+        """The machine code of the kernel, without the wrappers around it."""
+        return self.compiled.code.asm()
+
+    def explain(self) -> str:
+        """What was hoisted and fused, where every result is stored and in how many bytes, and what each pass took."""
+        return explain(self.compilation)

@@ -1,0 +1,105 @@
+"""The pipeline: from a traced graph to loops, one visible list of passes, each verified and timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scancc.ir.graph import Graph
+from scancc.passes.cse import cse
+from scancc.passes.dce import dce
+from scancc.passes.forward_outputs import forward_outputs
+from scancc.passes.fuse import fuse
+from scancc.passes.hoist import hoist
+from scancc.passes.lower import Lowered, lower
+from scancc.passes.narrow_views import narrow_views
+from scancc.passes.order_sums import order_sums
+from scancc.passes.plan_taps import Plan, plan_taps
+from scancc.passes.simplify import simplify
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options of a compilation.
+
+    `strict_fp`: no FMA contraction and no reordering, so that + - * / and sqrt are bit-equal to the interpreter.
+    `fastmath`: identities that hold for real numbers but not for every float, and reassociation of sums.
+    `optimize`: False leaves out every pass that storage and lowering do not need.
+    """
+
+    strict_fp: bool = False
+    fastmath: bool = False
+    optimize: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One step of the pipeline. `wanted` tells under which options it runs."""
+
+    name: str
+    run: Callable[[Graph, Options], Graph]
+    wanted: Callable[[Options], bool] = lambda options: options.optimize
+
+
+def _plain(transform: Callable[[Graph], Graph]) -> Callable[[Graph, Options], Graph]:
+    return lambda graph, options: transform(graph)
+
+
+PIPELINE: tuple[Pass, ...] = (
+    Pass("simplify", lambda graph, options: simplify(graph, options.fastmath)),
+    Pass("cse", _plain(cse)),
+    Pass("narrow_views", _plain(narrow_views)),
+    Pass("fuse", _plain(fuse)),
+    Pass("hoist", _plain(hoist)),
+    Pass("forward_outputs", _plain(forward_outputs)),
+    Pass("simplify_again", lambda graph, options: simplify(graph, options.fastmath)),
+    Pass("cse_again", _plain(cse)),
+    Pass("dce", _plain(dce)),
+    Pass("order_sums", _plain(order_sums), lambda options: options.optimize and not options.strict_fp),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What one pass made, and how long it took."""
+
+    name: str
+    seconds: float
+    graph: Graph
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """Everything between a traced graph and its kernel, for the back end and for whoever wants to look."""
+
+    name: str
+    options: Options
+    traced: Graph
+    passes: tuple[Applied, ...]
+    graph: Graph
+    plan: Plan
+    lowered: Lowered
+
+
+def optimise(graph: Graph, options: Options) -> tuple[Applied, ...]:
+    """Run the pipeline."""
+    applied: list[Applied] = []
+    for step in PIPELINE:
+        if not step.wanted(options):
+            continue
+        start = time.perf_counter()
+        new = step.run(graph, options)
+        applied.append(Applied(step.name, time.perf_counter() - start, new, new is not graph))
+        graph = new
+    return tuple(applied)
+
+
+def analyse(graph: Graph, name: str, options: Options) -> Compilation:
+    """Passes, storage plan and loops: everything but the machine code."""
+    applied = optimise(graph, options)
+    final = applied[-1].graph if applied else graph
+    plan = plan_taps(final)
+    lowered = lower(final, plan, name)
+    return Compilation(name, options, graph, applied, final, plan, lowered)

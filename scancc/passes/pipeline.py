@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from scancc.ir.graph import Graph
+from scancc.ir.verify import verify
+from scancc.ir.verify_loop import verify_kernel
 from scancc.passes.cse import cse
 from scancc.passes.dce import dce
 from scancc.passes.forward_outputs import forward_outputs
@@ -84,13 +86,15 @@ class Compilation:
 
 
 def optimise(graph: Graph, options: Options) -> tuple[Applied, ...]:
-    """Run the pipeline."""
+    """Run the pipeline; the IR is verified after every pass that changed it."""
     applied: list[Applied] = []
     for step in PIPELINE:
         if not step.wanted(options):
             continue
         start = time.perf_counter()
         new = step.run(graph, options)
+        if new is not graph:
+            verify(new, step.name)
         applied.append(Applied(step.name, time.perf_counter() - start, new, new is not graph))
         graph = new
     return tuple(applied)
@@ -98,8 +102,10 @@ def optimise(graph: Graph, options: Options) -> tuple[Applied, ...]:
 
 def analyse(graph: Graph, name: str, options: Options) -> Compilation:
     """Passes, storage plan and loops: everything but the machine code."""
+    verify(graph, "trace")
     applied = optimise(graph, options)
     final = applied[-1].graph if applied else graph
     plan = plan_taps(final)
     lowered = lower(final, plan, name)
+    verify_kernel(lowered.kernel)
     return Compilation(name, options, graph, applied, final, plan, lowered)

@@ -234,8 +234,9 @@ def _tap(node: Node, spec: ScanSpec) -> str | None:
         return f"there is no sequence or carry {name!r}"
     if offset not in source.taps:
         return f"{name} has taps {source.taps}"
-    if carry is not None and not _same_type(node.type, spec.body.results[name].type):
-        return f"{name} goes on as {spec.body.results[name].type}"
+    following = spec.body.results.get(name)
+    if carry is not None and following is not None and not _same_type(node.type, following.type):
+        return f"{name} goes on as {following.type}"
     return None
 
 

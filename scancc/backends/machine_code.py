@@ -10,7 +10,9 @@ What numba is told, and why it is right:
 
 from __future__ import annotations
 
+import cmath
 import linecache
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba.core.compiler import Compiler
-from scancc_runtime import products, scalar, transcendental
+from scancc_runtime import complexes, integers, linear_algebra, products, reals, scalar, transcendental
 
 from scancc.backends import disk_cache
 from scancc.ir.loop import Buffer, Kernel
@@ -30,8 +32,13 @@ from scancc.passes.pipeline import Options
 NAMESPACE: dict[str, Any] = {
     "__name__": "scancc_runtime",  # the module that a kernel from the cache finds its globals in
     "np": np,
-    "math": __import__("math"),
+    "cmath": cmath,
+    "math": math,
+    "complexes": complexes,
+    "integers": integers,
+    "linear_algebra": linear_algebra,
     "products": products,
+    "reals": reals,
     "scalar": scalar,
     "transcendental": transcendental,
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from scancc.backends.functions import CASTS, EXPRESSIONS
 from scancc.errors import UnsupportedError
 from scancc.ir.graph import Loc
 from scancc.ir.loop import (
@@ -35,17 +36,7 @@ from scancc.ir.loop import (
     product,
 )
 
-INFIX = {
-    "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "bitwise_and": "&", "bitwise_or": "|",
-    "bitwise_xor": "^", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "==",
-    "not_equal": "!=", "logical_and": "&", "logical_or": "|", "logical_xor": "^",
-}  # fmt: skip
-MATH = (
-    "sqrt expm1 log log2 log10 log1p sin cos tan sinh cosh erf erfc hypot isnan isinf isfinite copysign"
-).split()
-RENAMED = {"arcsin": "asin", "arccos": "acos", "arctan": "atan", "arcsinh": "asinh", "arccosh": "acosh",
-           "arctanh": "atanh", "arctan2": "atan2", "gammaln": "lgamma"}  # fmt: skip
-NUMPY = ("floor", "ceil", "trunc", "rint", "sign", "cbrt", "exp2", "logaddexp", "fmod")
+PRODUCTS = ("vecmat", "matvec", "gemm")
 
 
 class SourcePrinter:
@@ -102,15 +93,11 @@ class SourcePrinter:
         self.lines.append(f"{pad}{text}{where}")
 
     def call(self, s: Call) -> str:
-        if s.function not in ("vecmat", "matvec", "gemm"):
-            raise UnsupportedError(
-                f"{s.function} of a matrix larger than 4x4 is not supported by the CPU back end yet", s.loc,
-                fix="split the matrix into blocks of at most 4x4, or compute it outside the scan",
-            )  # fmt: skip
         args: list[str] = []
         for a in s.args:
             args += [a.buffer.name, self.expr(offset(a))] if isinstance(a, Place) else [self.expr(a)]
-        return f"products.{s.function}({', '.join(args)})"
+        module = "products" if s.function in PRODUCTS else "linear_algebra"
+        return f"{module}.{s.function}({', '.join(args)})"
 
     def expr(self, e: Expr) -> str:
         match e:
@@ -121,7 +108,7 @@ class SourcePrinter:
             case Load(buffer, index):
                 return f"{buffer.name}[{', '.join(self.expr(i) for i in index)}]"
             case Op(name, args, dtype):
-                return self.op(name, args, dtype, e)
+                return self.op(name, args, dtype)
 
     def const(self, value: Any, dtype: np.dtype) -> str:
         v = dtype.type(value)
@@ -137,44 +124,32 @@ class SourcePrinter:
             self.constants[name] = v
         return name
 
-    def op(self, name: str, args: tuple[Expr, ...], dtype: np.dtype, e: Op) -> str:
+    def op(self, name: str, args: tuple[Expr, ...], dtype: np.dtype) -> str:
         a = [self.expr(x) for x in args]
-        kind = args[0].dtype.kind
+        kind = args[-1].dtype.kind
         if name == "cast":
-            return f"np.{dtype.name}({a[0]})"
-        if name == "where":
-            return f"scalar.select({', '.join(a)})"
-        if kind == "b" and name in ("add", "multiply", "maximum", "minimum"):
-            return f"({a[0]} {'|' if name in ('add', 'maximum') else '&'} {a[1]})"
-        if name in INFIX:
-            if name.startswith("logical") and kind != "b":
-                a = [f"({x} != 0)" for x in a]
-            return self.narrow(f"({a[0]} {INFIX[name]} {a[1]})", dtype)
-        if name == "negative":
-            return self.narrow(f"(-{a[0]})", dtype)
-        if name == "absolute":
-            return self.narrow(f"abs({a[0]})", dtype)
-        if name == "logical_not":
-            return f"(not {a[0]})" if kind == "b" else f"({a[0]} == 0)"
-        if name in ("exp", "tanh", "expit") and kind == "f":
-            return f"transcendental.{name}({a[0]})"
-        if name in ("minimum", "maximum") and kind in "iuf":
-            return self.narrow(f"scalar.{name}({', '.join(a)})", dtype)
+            return self.cast(a[0], args[0].dtype, dtype)
         if name in ("floor_divide", "remainder") and kind == "i" and isinstance(args[1], Const) and args[1].value > 0:
             return self.narrow(f"({a[0]} {'//' if name == 'floor_divide' else '%'} {a[1]})", dtype)
-        if name == "power" and kind == "f":
-            return self.narrow(f"({a[0]} ** {a[1]})", dtype)
-        if kind == "f" and (name in MATH or name in RENAMED):
-            return self.narrow(f"math.{RENAMED.get(name, name)}({', '.join(a)})", dtype)
-        if kind == "f" and name in NUMPY:
-            return self.narrow(f"np.{name}({', '.join(a)})", dtype)
-        raise UnsupportedError(f"{name} of {args[0].dtype} is not supported by the CPU back end yet", self.loc)
+        form = EXPRESSIONS[name].get(kind)
+        if form is None:
+            raise UnsupportedError(
+                f"{name} of {args[-1].dtype} is not supported by the CPU back end", self.loc,
+                fix="compute it outside the step",
+            )  # fmt: skip
+        return self.narrow(form.format(*a), dtype)
+
+    def cast(self, text: str, source: np.dtype, dtype: np.dtype) -> str:
+        if dtype.kind == "u" and dtype.itemsize == 8 and source.kind == "f":
+            return f"np.uint64({text})"
+        return CASTS.get((source.kind, dtype.kind), "np.{1}({0})").format(text, dtype.name)
 
     def narrow(self, text: str, dtype: np.dtype) -> str:
         """Numba widens small integers (and some float32 functions): cast back to the dtype the IR says."""
         if dtype.name in ("int64", "uint64", "float64", "bool", "complex128"):
             return text
-        return text if dtype == np.float32 and text.startswith("(") and "**" not in text else f"np.{dtype.name}({text})"
+        exact = dtype == np.float32 and text.startswith("(") and "**" not in text
+        return text if exact or text.startswith("scalar.select") else f"np.{dtype.name}({text})"
 
 
 def _typed(v: Any) -> str:

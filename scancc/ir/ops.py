@@ -146,6 +146,10 @@ def _square_scalar(types: Sequence[Type], attrs: Mapping[str, Any]) -> Type:
     return types[0].with_shape(())
 
 
+def _square_real(types: Sequence[Type], attrs: Mapping[str, Any]) -> Type:
+    return _real_part(types, attrs).with_shape(())
+
+
 def _first(types: Sequence[Type], attrs: Mapping[str, Any]) -> Type:
     return types[0]
 
@@ -221,7 +225,7 @@ OPS: dict[str, OpDef] = _table(
     OpDef("cholesky", "linalg", 1, _first, (), True),
     OpDef("det", "linalg", 1, _square_scalar, (), True),
     OpDef("slogdet_sign", "linalg", 1, _square_scalar, (), True),
-    OpDef("slogdet_logabs", "linalg", 1, _square_scalar, (), True),
+    OpDef("slogdet_logabs", "linalg", 1, _square_real, (), True),
     # control
     OpDef("scan", "control", None, None, ("spec",)),
     OpDef("cond", "control", None, None, ("names", "then", "orelse")),

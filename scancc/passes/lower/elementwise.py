@@ -62,7 +62,17 @@ def apply(low: Lowering, node: Node, args: tuple[Expr, ...]) -> Expr:
     """The op on scalars."""
     if node.op == "wrap_index":
         return wrap_index(low, node, *args)
+    if node.op == "power" and node.type.dtype.kind == "i":
+        refuse_negative(low, node, args[1])
     return Op(node.op, args, node.type.dtype)
+
+
+def refuse_negative(low: Lowering, node: Node, exponent: Expr) -> None:
+    if isinstance(exponent, Const) and exponent.value >= 0:
+        return
+    exponent = low.let(exponent, "exponent", node.loc)
+    negative = Op("less", (exponent, Const(exponent.dtype.type(0), exponent.dtype)), BOOL)
+    low.fail_if(negative, "value", "an integer is raised to a negative integer power", node.loc)
 
 
 def wrap_index(low: Lowering, node: Node, i: Expr, n: Expr) -> Expr:

@@ -25,6 +25,7 @@ class Scalars:
     def __init__(self, low: Lowering, node: Node) -> None:
         self.low, self.node = low, node
         self.dtype = node.args[0].type.dtype
+        self.real = np.empty(0, self.dtype).real.dtype
 
     def op(self, name: str, *args: Expr, dtype: np.dtype | None = None) -> Expr:
         return self.low.let(Op(name, args, dtype or self.dtype), "v", self.node.loc)
@@ -33,8 +34,7 @@ class Scalars:
         return Const(self.dtype.type(value), self.dtype)
 
     def magnitude(self, x: Expr) -> Expr:
-        real = np.empty(0, self.dtype).real.dtype
-        return self.op("absolute", x, dtype=real)
+        return self.op("absolute", x, dtype=self.real)
 
 
 def eliminate(s: Scalars, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[Expr]]:
@@ -80,6 +80,7 @@ def substitute(s: Scalars, u: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _unrolled(low: Lowering, node: Node, n: int) -> None:
     s = Scalars(low, node)
     a = low.registers_of(node.args[0])
+    # Singular matrices: NaN in every element, as the interpreter defines it. One poisoned pivot reaches them all.
     match node.op:
         case "solve" | "inv":
             if node.op == "inv":
@@ -89,20 +90,31 @@ def _unrolled(low: Lowering, node: Node, n: int) -> None:
             else:
                 b = low.registers_of(node.args[1]).reshape(n, -1)
             u, y, _ = eliminate(s, a, b)
+            u[-1, -1] = s.op("where", _singular(s, u), s.const(np.nan), u[-1, -1])
             low.env[node] = Registers(substitute(s, u, y).reshape(node.type.shape))  # type: ignore[arg-type]
         case "cholesky":
             low.env[node] = Registers(_cholesky(s, a))
         case _:
             u, _, signs = eliminate(s, a, np.empty((n, 0), dtype=object))
-            low.env[node] = registers([_determinant(s, node.op, [u[i, i] for i in range(n)], signs)], ())
+            value = _determinant(s, node.op, [u[i, i] for i in range(n)], signs)
+            nothing = Const(value.dtype.type(-np.inf if node.op == "slogdet_logabs" else 0), value.dtype)
+            low.env[node] = registers([s.op("where", _singular(s, u), nothing, value, dtype=value.dtype)], ())
+
+
+def _singular(s: Scalars, u: np.ndarray) -> Expr:
+    flag: Expr | None = None
+    for i in range(u.shape[0]):
+        zero = s.op("equal", u[i, i], s.const(0), dtype=BOOL)
+        flag = zero if flag is None else s.op("logical_or", flag, zero, dtype=BOOL)
+    assert flag is not None
+    return flag
 
 
 def _determinant(s: Scalars, op: str, diagonal: list[Expr], signs: list[Expr]) -> Expr:
-    real = np.empty(0, s.dtype).real.dtype
     if op == "slogdet_logabs":
-        total: Expr = Const(real.type(0), real)
+        total: Expr = Const(s.real.type(0), s.real)
         for d in diagonal:
-            total = s.op("add", total, s.op("log", s.magnitude(d), dtype=real), dtype=real)
+            total = s.op("add", total, s.op("log", s.magnitude(d), dtype=s.real), dtype=s.real)
         return total
     total = s.const(1)
     for d in (*signs, *diagonal):
@@ -111,15 +123,28 @@ def _determinant(s: Scalars, op: str, diagonal: list[Expr], signs: list[Expr]) -
 
 
 def _cholesky(s: Scalars, a: np.ndarray) -> np.ndarray:
-    n = a.shape[0]
+    """Golub and Van Loan, Matrix Computations, 4.2; NaN everywhere unless every pivot is positive."""
+    n, is_complex = a.shape[0], s.dtype.kind == "c"
     out = np.empty((n, n), dtype=object)
     out[...] = s.const(0)
+    right: Expr | None = None
     for j in range(n):
         for i in range(j, n):
             total = a[i, j]
             for k in range(j):
-                total = s.op("subtract", total, Op("multiply", (out[i, k], out[j, k]), s.dtype))
-            out[i, j] = s.op("sqrt", total) if i == j else s.op("divide", total, out[j, j])
+                other = s.op("conjugate", out[j, k]) if is_complex else out[j, k]
+                total = s.op("subtract", total, Op("multiply", (out[i, k], other), s.dtype))
+            if i == j:
+                pivot = s.op("real", total, dtype=s.real) if is_complex else total
+                positive = s.op("greater", pivot, Const(s.real.type(0), s.real), dtype=BOOL)
+                right = positive if right is None else s.op("logical_and", right, positive, dtype=BOOL)
+                root = s.op("sqrt", pivot, dtype=s.real)
+                out[i, j] = s.op("cast", root) if is_complex else root
+            else:
+                out[i, j] = s.op("divide", total, out[j, j])
+    assert right is not None
+    for i in np.ndindex(n, n):
+        out[i] = s.op("where", right, out[i], s.const(np.nan))
     return out
 
 
@@ -128,7 +153,7 @@ def _call(low: Lowering, node: Node, n: int) -> None:
     assert all(places)
     size = const_int(n)
     columns = node.type.shape[1] if node.op == "solve" and node.type.ndim == 2 else 1
-    scratch = low.scratch("work", node.type.dtype, (2 * n * n + n * int(columns) + 4 * n,))  # type: ignore[arg-type]
+    scratch = low.scratch("work", node.args[0].type.dtype, (2 * n * n + n * int(columns) + 4 * n,))  # type: ignore[arg-type]
     work = Place(scratch, (const_int(0),))
     if node.type.ndim == 0:
         cell = Target(low.scratch("value", node.type.dtype, (1,)), ())

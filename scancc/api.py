@@ -12,7 +12,8 @@ from scancc import interpreter
 from scancc.arrays import as_kernel_array
 from scancc.backends.cpu import CpuProgram
 from scancc.driver import Programs, compile_graph
-from scancc.errors import ScanValueError
+from scancc.errors import ScanValueError, UnsupportedError
+from scancc.frontend.location import here
 from scancc.frontend.scan_arguments import ScanArguments, SequenceArgument, normalise
 from scancc.frontend.scans import TracedScan, Until, add_scan
 from scancc.frontend.scope import Scope, current, entered
@@ -239,6 +240,18 @@ def foldl(fn: Callable, sequences: Any, outputs_info: Any, non_sequences: Any = 
 def foldr(fn: Callable, sequences: Any, outputs_info: Any, non_sequences: Any = None, **options: Any) -> Any:
     """`reduce` from the last element to the first."""
     return reduce(fn, sequences, outputs_info, non_sequences, go_backwards=True, **options)
+
+
+def filter(fn: Callable, sequence: Any, non_sequences: Any = None) -> np.ndarray:
+    """The rows of `sequence` for which `fn(row, *non_sequences)` holds.
+
+    The length of the result depends on values, so this is not available inside of compiled functions.
+    """
+    if current() is not None:
+        raise UnsupportedError("sc.filter inside of a compiled function", here(), "lengths do not depend on values",
+                               "use sc.map for the condition, and index with it outside")
+    rows = np.asarray(sequence)
+    return rows[np.asarray(map(fn, rows, non_sequences), dtype=bool)]
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:

@@ -129,8 +129,3 @@ def test_strict_fp_is_bit_equal_to_the_interpreter():
     step = sc.scan_compile(lambda x, a, b: (x + 0.3 * a - 0.1 * b) / np.sqrt(1 + x * x), strict_fp=True)
     info = dict(initial=np.array([0.1, 0.2]), taps=[-1, -2])
     np.testing.assert_array_equal(step(x, info), step(x, info, mode="interpret"))
-
-
-def test_an_operation_without_a_kernel_names_the_line():
-    with pytest.raises(NotImplementedError, match=r"floor_divide of int64 (.|\n)*test_errors.py:\d+"):
-        sc.scan(lambda x, y: x // y, [np.arange(5), np.arange(5)])

@@ -1,24 +1,182 @@
-"""Matrix products of traced values."""
+"""Products of traced values: matmul and dot of any rank, einsum, tensordot and what is written with them."""
 
 from __future__ import annotations
 
+import string
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from scancc.errors import UnsupportedError
+from scancc.errors import ScanValueError, ShapeError
+from scancc.frontend.axes import array, axes_of, static_length
 from scancc.frontend.location import here
-from scancc.frontend.tracer import Tracer, emit, unwrap, wrap
+from scancc.frontend.numpy_reductions import total
+from scancc.frontend.numpy_shapes import diagonal, expand_dims
+from scancc.frontend.tracer import Tracer, emit, wrap
 from scancc.ir import build
+from scancc.ir.ops import unify_dims
 
 
 def matmul(a: Any, b: Any) -> Tracer:
-    """`a @ b` (and `np.dot`) for ranks 1 and 2; scalars multiply, as np.dot does."""
-    x, y = unwrap(a), unwrap(b)
-    if x.type.ndim == 0 or y.type.ndim == 0:
-        return np.multiply(wrap(x), wrap(y))  # type: ignore[no-any-return, call-overload]
-    if x.type.ndim > 2 or y.type.ndim > 2:
-        raise UnsupportedError("matrix products of more than two axes are not supported in a step", here(),
-                               fix="write the product as a sum over broadcast arrays")
-    dtype = np.result_type(x.type.dtype, y.type.dtype)
-    return wrap(emit("matmul", build.cast(x, dtype, here()), build.cast(y, dtype, here())))
+    """`a @ b`: ranks 1 and 2 are one op, leading axes of more broadcast."""
+    x, y = _alike(a, b)
+    if x.ndim == 0 or y.ndim == 0:
+        raise ShapeError("matmul: an operand is a scalar", here(), fix="use *")
+    if x.ndim <= 2 and y.ndim <= 2:
+        return wrap(emit("matmul", x.node, y.node))
+    x2, y2 = (x, y) if x.ndim > 1 and y.ndim > 1 else (expand_dims(x, 0) if x.ndim == 1 else x,
+                                                       expand_dims(y, 1) if y.ndim == 1 else y)  # fmt: skip
+    rank = max(x2.ndim, y2.ndim) - 2
+    letters = string.ascii_lowercase[:rank]
+    left, right = letters[rank - (x2.ndim - 2) :], letters[rank - (y2.ndim - 2) :]
+    result = einsum(f"{left}xy,{right}yz->{letters}xz", x2, y2)
+    if x.ndim == 1:
+        result = result[..., 0, :]
+    return result[..., 0] if y.ndim == 1 else result
+
+
+def dot(a: Any, b: Any) -> Any:
+    """np.dot: scalars multiply, higher ranks sum over the last axis of a and the last but one of b."""
+    x, y = _alike(a, b)
+    if x.ndim == 0 or y.ndim == 0:
+        return np.multiply(x, y)
+    if x.ndim <= 2 and y.ndim <= 2:
+        return wrap(emit("matmul", x.node, y.node))
+    return tensordot(x, y, ((x.ndim - 1,), (max(0, y.ndim - 2),)))
+
+
+def _alike(a: Any, b: Any) -> tuple[Tracer, Tracer]:
+    x, y = array(a), array(b)
+    dtype = np.result_type(x.dtype, y.dtype)
+    return x.astype(dtype), y.astype(dtype)
+
+
+def einsum(subscripts: str, *operands: Any, **options: Any) -> Tracer:
+    """Einstein summation in the form with letters; letters repeated in one operand take its diagonal."""
+    if not isinstance(subscripts, str):
+        raise ScanValueError("np.einsum with lists of axes is not supported in a step", here(),
+                             fix="write the subscripts as letters, for example 'ij,jk->ik'")
+    options.pop("optimize", None)
+    if options:
+        raise TypeError(f"einsum() got an unexpected keyword argument '{next(iter(options))}'")
+    text = subscripts.replace(" ", "")
+    if "..." in text:
+        raise ScanValueError("np.einsum with an ellipsis is not supported in a step", here(), fix="name every axis")
+    terms, arrow, out = text.partition("->")
+    names = terms.split(",")
+    parts = [array(x) for x in operands]
+    if len(names) != len(parts):
+        raise ScanValueError(f"einsum: {len(names)} terms for {len(parts)} operands", here())
+    if not arrow:
+        flat = "".join(names)
+        out = "".join(sorted(c for c in set(flat) if flat.count(c) == 1))
+    if not set(out) <= set("".join(names)) or len(set(out)) != len(out):
+        raise ScanValueError(f"einsum: the result {out!r} names axes that the terms do not", here())
+    dtype = np.result_type(*(p.dtype for p in parts))
+    for i, (term, part) in enumerate(zip(names, parts, strict=True)):
+        if len(term) != part.ndim:
+            raise ShapeError(f"einsum: {term!r} names {len(term)} axes of an operand that has {part.ndim}", here())
+        names[i], parts[i] = _distinct(term, part.astype(dtype))
+    names, parts = _unit_axes(names, parts, out)
+    return wrap(emit("einsum", *(p.node for p in parts), subscripts=f"{','.join(names)}->{out}"))
+
+
+def _distinct(term: str, x: Tracer) -> tuple[str, Tracer]:
+    """An operand without repeated letters."""
+    while len(set(term)) != len(term):
+        letter = next(c for c in term if term.count(c) > 1)
+        i, j = [k for k, c in enumerate(term) if c == letter][:2]
+        x = diagonal(x, 0, i, j)
+        term = "".join(c for k, c in enumerate(term) if k not in (i, j)) + letter
+    return term, x
+
+
+def _unit_axes(names: list[str], parts: list[Tracer], out: str) -> tuple[list[str], list[Tracer]]:
+    """Axes of length 1 that broadcast against longer ones leave their operand."""
+    dims: dict[str, Any] = {}
+    for term, x in zip(names, parts, strict=True):
+        for c, d in zip(term, x.node.type.shape, strict=True):
+            dims[c] = unify_dims(dims.get(c, d), d)
+    for i, (term, x) in enumerate(zip(names, parts, strict=True)):
+        short = [k for k, c in enumerate(term) if x.node.type.shape[k] == 1 and dims[c] != 1]
+        if short:
+            kept = tuple(d for k, d in enumerate(x.node.type.shape) if k not in short)
+            parts[i] = wrap(build.reshape(x.node, kept, here()))
+            names[i] = "".join(c for k, c in enumerate(term) if k not in short)
+    return names, parts
+
+
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Tracer:
+    x, y = array(a), array(b)
+    if isinstance(axes, (int, np.integer)):
+        left, right = tuple(range(x.ndim - int(axes), x.ndim)), tuple(range(int(axes)))
+    else:
+        left, right = axes_of(axes[0], x.ndim), axes_of(axes[1], y.ndim)
+    letters = iter(string.ascii_lowercase)
+    first = [next(letters) for _ in range(x.ndim)]
+    second = [first[left[right.index(k)]] if k in right else next(letters) for k in range(y.ndim)]
+    out = [c for k, c in enumerate(first) if k not in left] + [c for k, c in enumerate(second) if k not in right]
+    return einsum(f"{''.join(first)},{''.join(second)}->{''.join(out)}", x, y)
+
+
+def inner(a: Any, b: Any) -> Any:
+    x, y = _alike(a, b)
+    if x.ndim == 0 or y.ndim == 0:
+        return np.multiply(x, y)
+    return tensordot(x, y, ((x.ndim - 1,), (y.ndim - 1,)))
+
+
+def outer(a: Any, b: Any) -> Any:
+    return np.multiply(expand_dims(np.ravel(array(a)), 1), expand_dims(np.ravel(array(b)), 0))
+
+
+def kron(a: Any, b: Any) -> Any:
+    x, y = array(a), array(b)
+    while x.ndim < y.ndim:
+        x = expand_dims(x, 0)
+    while y.ndim < x.ndim:
+        y = expand_dims(y, 0)
+    wide = np.multiply(expand_dims(x, tuple(range(1, 2 * x.ndim, 2))), expand_dims(y, tuple(range(0, 2 * y.ndim, 2))))
+    return wide.reshape(tuple(m * n for m, n in zip(x.shape, y.shape, strict=True)))
+
+
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    return total(diagonal(a, offset, axis1, axis2), -1)
+
+
+def cross(a: Any, b: Any, axis: int = -1) -> Any:
+    """Of vectors with three components."""
+    x, y = array(a), array(b)
+    if static_length(x, x.ndim - 1, "np.cross") != 3 or static_length(y, y.ndim - 1, "np.cross") != 3 or axis != -1:
+        raise ShapeError("np.cross in a step takes vectors of three components along the last axis", here())
+    xs, ys = ([v[..., i] for i in range(3)] for v in (x, y))
+    return np.stack([xs[1] * ys[2] - xs[2] * ys[1], xs[2] * ys[0] - xs[0] * ys[2], xs[0] * ys[1] - xs[1] * ys[0]], -1)
+
+
+def matrix_power(a: Any, n: int) -> Any:
+    x = array(a)
+    if n < 0:
+        return matrix_power(np.linalg.inv(x), -n)
+    result = None
+    while n:
+        if n & 1:
+            result = x if result is None else matmul(result, x)
+        n >>= 1
+        x = matmul(x, x) if n else x
+    return np.eye(static_length(x, 0, "np.linalg.matrix_power"), dtype=x.dtype) if result is None else result
+
+
+def polyval(p: Any, x: Any) -> Any:
+    coefficients = array(p)
+    value = coefficients[0] * np.ones((), coefficients.dtype)
+    for i in range(1, static_length(coefficients, 0, "np.polyval")):
+        value = value * x + coefficients[i]
+    return value
+
+
+CONTRACTIONS: dict[Callable, Callable] = {
+    np.dot: dot, np.einsum: einsum, np.tensordot: tensordot, np.inner: inner, np.outer: outer, np.kron: kron,
+    np.vdot: lambda a, b: dot(np.conjugate(np.ravel(array(a))), np.ravel(array(b))), np.trace: trace,
+    np.cross: cross, np.polyval: polyval, np.linalg.matrix_power: matrix_power,
+}  # fmt: skip

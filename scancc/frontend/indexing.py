@@ -1,4 +1,8 @@
-"""Indexing of traced values: integers, slices, None, Ellipsis, and traced or constant integer scalars."""
+"""Indexing of traced values with NumPy's meaning: integers, slices, None, Ellipsis, and integer arrays.
+
+Integer arrays may be constant or traced; several of them broadcast against one another. Constant masks are integer
+arrays in disguise. A traced mask is an error: the shape of its result would depend on values.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +12,19 @@ import numpy as np
 
 from scancc.errors import ScanIndexError, UnsupportedError
 from scancc.frontend.location import here
-from scancc.frontend.tracer import Tracer, emit, tracing, unwrap, wrap
+from scancc.frontend.tracer import Tracer, emit, guard_broadcast, tracing, unwrap, wrap
 from scancc.ir import build
+from scancc.ir.graph import Node
 from scancc.ir.types import Dim
 
 
 def getitem(x: Tracer, key: Any) -> Tracer:
-    keys = list(key) if isinstance(key, tuple) else [key]
-    keys = [np.asarray(k) if isinstance(k, list) else k for k in keys]
-    used = sum(k is not None and k is not Ellipsis for k in keys)
     node = unwrap(x)
-    if used > node.type.ndim:
-        raise ScanIndexError(f"too many indices: {used} for an array of {node.type.ndim} axes", here())
-    fill = [slice(None)] * (node.type.ndim - used)
-    if any(k is Ellipsis for k in keys):
-        at = next(i for i, k in enumerate(keys) if k is Ellipsis)
-        keys[at : at + 1] = fill
-    else:
-        keys += fill
+    keys = _expanded(key, node.type.ndim)
+    advanced = [i for i, k in enumerate(keys) if isinstance(k, (Tracer, np.ndarray))]
+    if any(keys[i].ndim > 0 for i in advanced):
+        return _advanced(node, keys)
     axis = 0
-    gathered = False
     for k in keys:
         if k is None:
             node = build.reshape(node, (*node.type.shape[:axis], 1, *node.type.shape[axis:]), here())
@@ -35,42 +32,131 @@ def getitem(x: Tracer, key: Any) -> Tracer:
         elif isinstance(k, slice):
             node = _slice(node, axis, k)
             axis += 1
-        elif isinstance(k, (int, np.integer)) and not isinstance(k, bool):
-            node = _index(node, axis, int(k))
-        elif isinstance(k, (Tracer, np.ndarray)) and k.dtype.kind in "iu" and not gathered:
-            # One integer array: its axes stand where the indexed axis was. Indices are checked when the kernel runs.
-            length = build.dim_of(node, axis, here())
-            node = emit("take", node, emit("wrap_index", build.cast(unwrap(k), "int64"), length), axis=axis)
-            axis += k.ndim
-            gathered = k.ndim > 0
+        elif isinstance(k, int):
+            node = _index(node, axis, k)
         else:
-            raise UnsupportedError(f"indexing with {type(k).__name__} is not supported in a step", here(),
-                                   fix="use integers, slices or one integer array; sc.where to choose by a mask")
+            node = emit("take", node, _wrapped(node, axis, k), axis=axis)
     return wrap(node)
 
 
-def _index(node: Any, axis: int, position: int) -> Any:
+def _expanded(key: Any, rank: int) -> list[Any]:
+    """One entry an axis (and None for new ones); masks as integer arrays, integers as Python's."""
+    keys: list[Any] = []
+    for k in key if isinstance(key, tuple) else (key,):
+        if isinstance(k, list):
+            k = np.asarray(k) if k else np.empty(0, np.int64)
+        if isinstance(k, np.ndarray) and k.dtype.kind == "b":
+            keys += np.nonzero(k)
+        elif isinstance(k, (bool, np.bool_)) or (isinstance(k, Tracer) and k.dtype.kind == "b"):
+            raise UnsupportedError(
+                "indexing with a traced mask is not supported in a step: the shape would depend on values", here(),
+                fix="use np.where(mask, x, 0) to choose by a mask",
+            )  # fmt: skip
+        elif isinstance(k, np.ndarray) and k.ndim == 0 and k.dtype.kind in "iu":
+            keys.append(int(k))
+        elif isinstance(k, np.integer):
+            keys.append(int(k))
+        elif k is None or k is Ellipsis or isinstance(k, (int, slice)):
+            keys.append(k)
+        elif isinstance(k, (Tracer, np.ndarray)) and k.dtype.kind in "iu":
+            keys.append(k)
+        else:
+            kind = f"an array of {k.dtype}" if isinstance(k, (Tracer, np.ndarray)) else type(k).__name__
+            raise UnsupportedError(f"indexing with {kind} is not supported in a step", here(),
+                                   fix="use integers, slices or integer arrays")
+    used = sum(k is not None and k is not Ellipsis for k in keys)
+    if used > rank:
+        raise ScanIndexError(f"too many indices: {used} for an array of {rank} axes", here())
+    fill = [slice(None)] * (rank - used)
+    at = next((i for i, k in enumerate(keys) if k is Ellipsis), None)
+    if at is None:
+        return keys + fill
+    if any(k is Ellipsis for k in keys[at + 1 :]):
+        raise ScanIndexError("an index can only have a single ellipsis ('...')", here())
+    return [*keys[:at], *fill, *keys[at + 1 :]]
+
+
+def _wrapped(node: Node, axis: int, k: Any) -> Node:
+    """Indices of one axis, negative ones counted from the end; checked when the kernel runs unless constant."""
+    length = build.dim_of(node, axis, here())
+    if isinstance(k, np.ndarray) and isinstance(node.type.shape[axis], int):
+        n = int(node.type.shape[axis])  # type: ignore[arg-type]
+        outside = (k < -n) | (k >= n)
+        if outside.any():
+            raise ScanIndexError(f"index {k[outside][0]} is out of bounds for axis {axis} of length {n}", here())
+        return build.const(np.where(k < 0, k + n, k).astype(np.int64), loc=here())
+    return emit("wrap_index", build.cast(unwrap(k), "int64"), length)
+
+
+def _advanced(node: Node, keys: list[Any]) -> Tracer:
+    """Several indices that broadcast: the axes they index become one, of which rows are taken by flat positions.
+
+    As in NumPy an integer beside an array is an array too, and the result's axes stand where the indexed ones were,
+    or in front when these are not neighbours.
+    """
+    axis, source, plain = 0, node, []
+    places: list[int] = []  # axes of `source` that are indexed
+    indices: list[Any] = []
+    for k in keys:
+        if k is None:
+            source = build.reshape(source, (*source.type.shape[:axis], 1, *source.type.shape[axis:]), here())
+            plain.append(axis)
+        elif isinstance(k, slice):
+            source = _slice(source, axis, k)
+            plain.append(axis)
+        else:
+            places.append(axis)
+            indices.append(np.asarray(k) if isinstance(k, int) else k)
+        axis += 1
+    wrapped = [_wrapped(source, a, k) for a, k in zip(places, indices, strict=True)]
+    neighbours = places == list(range(places[0], places[-1] + 1))
+    front = places[0] if neighbours else 0
+    order = [*plain[:front], *places, *plain[front:]]
+    if order != list(range(len(order))):
+        source = emit("transpose", source, perm=tuple(order))
+    lengths = source.type.shape[front : front + len(places)]
+    if len(places) == 1:
+        return wrap(emit("take", source, wrapped[0], axis=front))
+    if not all(isinstance(d, int) for d in lengths):
+        raise UnsupportedError("several index arrays need axes of fixed lengths in a step", here(),
+                               fix="index one axis after the other")
+    flat = wrapped[0]
+    for d, index in zip(lengths[1:], wrapped[1:], strict=True):
+        scaled = emit("multiply", flat, build.integer(int(d)))  # type: ignore[arg-type]
+        flat = emit("add", *guard_broadcast([scaled, index]))
+    size = int(np.prod(lengths))  # type: ignore[arg-type]
+    shape = (*source.type.shape[:front], size, *source.type.shape[front + len(places) :])
+    return wrap(emit("take", build.reshape(source, shape, here()), flat, axis=front))
+
+
+def _index(node: Node, axis: int, position: int) -> Node:
     d = node.type.shape[axis]
     if isinstance(d, int) and not -d <= position < d:
         raise ScanIndexError(f"index {position} is out of bounds for axis {axis} of length {d}", here())
     return emit("index", node, axis=axis, position=position)
 
 
-def _slice(node: Any, axis: int, k: slice) -> Any:
+def _slice(node: Node, axis: int, k: slice) -> Node:
     if k == slice(None):
         return node
     d = node.type.shape[axis]
     if any(isinstance(b, Tracer) for b in (k.start, k.stop, k.step)):
-        raise UnsupportedError("slices with traced bounds are not supported in a step", here())
-    full = [(None, None, None)] * node.type.ndim
-    full[axis] = (k.start, k.stop, k.step)
+        raise UnsupportedError(
+            "slices with traced bounds are not supported in a step: the length would depend on values", here(),
+            fix="index with start + np.arange(length)",
+        )  # fmt: skip
+    if k.step is not None and int(k.step) == 0:
+        raise ScanIndexError("slice step cannot be zero", here())
+    bounds = tuple(None if b is None else int(b) for b in (k.start, k.stop, k.step))
+    full: list[tuple[int | None, int | None, int | None]] = [(None, None, None)] * node.type.ndim
+    full[axis] = bounds
     starts, stops, steps = zip(*full, strict=True)
     length: int | Dim = _run_time_length(node, axis, k) if isinstance(d, Dim) else len(range(*k.indices(d)))
     shape = (*node.type.shape[:axis], length, *node.type.shape[axis + 1 :])
     return emit("slice", node, type=node.type.with_shape(shape), starts=starts, stops=stops, steps=steps)
 
 
-def _run_time_length(node: Any, axis: int, k: slice) -> Any:
+def _run_time_length(node: Node, axis: int, k: slice) -> Any:
     """Length of a Python slice along an axis whose length is known at run time: max(0, ceil((stop - start) / step))."""
     step = 1 if k.step is None else int(k.step)
     n, zero = build.dim_of(node, axis, here()), build.integer(0)

@@ -3,85 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from scancc.frontend.contractions import matmul
+from scancc.errors import UnsupportedError
+from scancc.frontend.axes import array, floating
+from scancc.frontend.contractions import CONTRACTIONS
 from scancc.frontend.location import here
+from scancc.frontend.numpy_reductions import REDUCTIONS, every
+from scancc.frontend.numpy_shapes import SHAPES
 from scancc.frontend.tracer import Tracer, emit, guard_broadcast, unwrap, wrap
+from scancc.frontend.ufuncs import loop_dtypes, operand, unsupported
 from scancc.ir import build
 
 
 def call_function(func: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
-    from scancc.frontend.ufuncs import unsupported
-
+    name = func.__name__
+    module = "np.linalg" if getattr(np.linalg, name, None) is func else "np"
     if func not in FUNCTIONS:
-        raise unsupported(f"np.{func.__name__}", func.__name__)
+        raise unsupported(f"{module}.{name}", name)
+    given = {k: v for k, v in kwargs.items() if v is not np._NoValue}  # type: ignore[attr-defined]
+    if given.get("out", given) is None:
+        del given["out"]
     try:
-        return FUNCTIONS[func](*args, **kwargs)
+        return FUNCTIONS[func](*args, **given)
     except TypeError as e:
         if "unexpected keyword" in str(e):
-            raise unsupported(f"np.{func.__name__} with {str(e).split('argument ')[-1]}", func.__name__) from None
+            keyword = str(e).rsplit("argument ", 1)[-1]
+            raise UnsupportedError(f"{module}.{name} with {keyword} is not supported in a step", here(),
+                                   fix="leave the argument out") from None
         raise
 
 
-def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
-    if axis is None:
-        return tuple(range(ndim))
-    from numpy.lib.array_utils import normalize_axis_tuple
-
-    return normalize_axis_tuple(axis, ndim)
-
-
-def _keep(x: Tracer, axes: tuple[int, ...]) -> tuple:
-    return tuple(1 if i in axes else d for i, d in enumerate(x.node.type.shape))
-
-
-def _reduction(op: str, accumulate: Callable[[np.dtype], np.dtype]) -> Callable:
-    def reduce(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tracer:
-        x = wrap(unwrap(a))
-        x = x.astype(dtype or accumulate(x.dtype))
-        axes = _axes(axis, x.ndim)
-        if not axes:
-            return x
-        result = emit(op, x.node, axes=axes)
-        return wrap(build.reshape(result, _keep(x, axes), here()) if keepdims else result)
-
-    return reduce
-
-
-def _summed(d: np.dtype) -> np.dtype:
-    return np.sum(np.empty(0, d)).dtype
-
-
-_sum = _reduction("reduce_sum", _summed)
-
-
-def _count(x: Tracer, axis: Any) -> Tracer:
-    """Number of elements along axes, which may be known at run time only."""
-    total = build.integer(1)
-    for a in _axes(axis, x.ndim):
-        total = emit("multiply", total, build.dim_of(x.node, a))
-    return wrap(total)
-
-
-def _mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    x = wrap(unwrap(a))
-    x = x.astype(dtype or (x.dtype if x.dtype.kind in "fc" else np.float64))
-    return _sum(x, axis, keepdims=keepdims) / _count(x, axis).astype(x.dtype)
-
-
-def _var(a: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
-    x = wrap(unwrap(a))
-    x = x.astype(x.dtype if x.dtype.kind in "fc" else np.float64)
-    d = x - _mean(x, axis, keepdims=True)
-    return _sum(d * d, axis, keepdims=keepdims) / (_count(x, axis) - ddof).astype(x.dtype)
-
-
-def _where(condition: Any, a: Any, b: Any) -> Tracer:
-    from scancc.frontend.ufuncs import loop_dtypes, operand
-
+def where(condition: Any, a: Any = None, b: Any = None) -> Tracer:
+    if a is None or b is None:
+        raise UnsupportedError(
+            "np.where with a condition only is not supported in a step: the shape of its result depends on values",
+            here(), fix="use np.where(condition, a, b)",
+        )  # fmt: skip
     c = unwrap(condition)
     if c.type.dtype.kind != "b":
         c = emit("not_equal", c, build.const(0, c.type.dtype))
@@ -89,87 +49,104 @@ def _where(condition: Any, a: Any, b: Any) -> Tracer:
     return wrap(emit("where", *guard_broadcast([c, operand(a, dtype), operand(b, dtype)])))
 
 
-def _clip(a: Any, a_min: Any = None, a_max: Any = None) -> Any:
-    if a_min is not None:
-        a = np.maximum(a, a_min)
-    return a if a_max is None else np.minimum(a, a_max)
+def select(conditions: Any, choices: Any, default: Any = 0) -> Any:
+    result = default
+    for condition, choice in zip(reversed(list(conditions)), reversed(list(choices)), strict=True):
+        result = where(condition, choice, result)
+    return result
 
 
-def _reshape(a: Any, shape: Any) -> Tracer:
-    x = unwrap(a)
-    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-    if -1 in shape:
-        known = int(np.prod([d for d in shape if d != -1]))
-        shape = tuple((x.type.size or 0) // max(1, known) if d == -1 else d for d in shape)
-    if int(np.prod(shape)) != x.type.size:
-        raise ValueError(f"cannot reshape {x.type} into shape {shape}")
-    return wrap(build.reshape(x, shape, here()))
+def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    low, high = a_min if min is None else min, a_max if max is None else max
+    if low is not None:
+        a = np.maximum(a, low)
+    return a if high is None else np.minimum(a, high)
 
 
-def _concatenate(arrays: Any, axis: int = 0) -> Tracer:
-    dtype = np.result_type(*(unwrap(a).type.dtype for a in arrays))
-    nodes = [build.cast(unwrap(a), dtype, here()) for a in arrays]
-    return wrap(emit("concatenate", *nodes, axis=_axes(axis, nodes[0].type.ndim)[0]))
+def rounded(a: Any, decimals: int = 0) -> Any:
+    x = array(a)
+    if x.dtype.kind in "biu" and decimals >= 0:
+        return x
+    if decimals == 0:
+        return np.rint(x)
+    scale = 10.0 ** abs(decimals)
+    result = np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale
+    return result.astype(x.dtype)
 
 
-def _stack(arrays: Any, axis: int = 0) -> Tracer:
-    parts = [wrap(unwrap(a)) for a in arrays]
-    return _concatenate([_expand_dims(p, axis) for p in parts], axis)
+def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+    x, y = array(a), array(b)
+    near = np.absolute(floating(x) - floating(y)) <= atol + rtol * np.absolute(floating(y))
+    result = (near & np.isfinite(y)) | (x == y)
+    return result | (np.isnan(x) & np.isnan(y)) if equal_nan else result
 
 
-def _expand_dims(a: Any, axis: int) -> Tracer:
-    x = unwrap(a)
-    at = _axes(axis, x.type.ndim + 1)[0]
-    return wrap(build.reshape(x, (*x.type.shape[:at], 1, *x.type.shape[at:]), here()))
+def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    a = array(x)
+    if a.dtype.kind != "f":
+        return a
+    info = np.finfo(a.dtype)
+    a = np.where(np.isnan(a), a.dtype.type(nan), a)
+    a = np.where(a == np.inf, a.dtype.type(info.max if posinf is None else posinf), a)
+    return np.where(a == -np.inf, a.dtype.type(info.min if neginf is None else neginf), a)
 
 
-def _transpose(a: Any, axes: Any = None) -> Tracer:
-    x = unwrap(a)
-    perm = tuple(range(x.type.ndim))[::-1] if axes is None else _axes(axes, x.type.ndim)
-    return wrap(emit("transpose", x, perm=perm))
+def sinc(x: Any) -> Any:
+    y = np.pi * np.where(array(x) == 0, 1.0e-20, x)
+    return np.sin(y) / y
 
 
-def _full_like(value: Any) -> Callable:
-    def full(a: Any, fill: Any = value, dtype: Any = None) -> Tracer:
-        x = unwrap(a)
-        return wrap(build.broadcast_to(build.const(fill, dtype or x.type.dtype), x.type.shape, here()))
+def angle(z: Any, deg: bool = False) -> Any:
+    x = array(z)
+    found = np.arctan2(x.imag, x.real)
+    return found * (180 / np.pi) if deg else found
 
-    return full
+
+def imag(a: Any) -> Any:
+    x = array(a)
+    return wrap(emit("imag", x.node)) if x.dtype.kind == "c" else np.zeros_like(x)
+
+
+def real(a: Any) -> Any:
+    x = array(a)
+    return wrap(emit("real", x.node)) if x.dtype.kind == "c" else x
+
+
+class SlogdetResult(NamedTuple):
+    sign: Any
+    logabsdet: Any
 
 
 def _linalg(op: str) -> Callable:
     def call(*arrays: Any) -> Tracer:
-        return wrap(emit(op, *(unwrap(a) for a in arrays)))
+        parts = [array(a) for a in arrays]
+        matrix = parts[0].node.type
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.is_static:
+            raise UnsupportedError(f"np.linalg.{op} in a step takes one square matrix of fixed size, not {matrix}",
+                                   here(), fix="loop over stacked matrices with sc.map")
+        if len(parts) == 2 and parts[1].ndim not in (1, 2):
+            raise UnsupportedError("np.linalg.solve in a step takes right-hand sides of one or two axes", here())
+        dtype = np.result_type(*(floating(p).dtype for p in parts))
+        return wrap(emit(op, *(build.cast(p.node, dtype, here()) for p in parts)))
 
     return call
 
 
 FUNCTIONS: dict[Callable, Callable] = {
-    np.sum: _sum,
-    np.prod: _reduction("reduce_prod", _summed),
-    np.min: _reduction("reduce_min", lambda d: d),
-    np.max: _reduction("reduce_max", lambda d: d),
-    np.any: _reduction("reduce_any", lambda d: np.dtype(bool)),
-    np.all: _reduction("reduce_all", lambda d: np.dtype(bool)),
-    np.mean: _mean,
-    np.var: _var,
-    np.std: lambda a, axis=None, ddof=0, keepdims=False: np.sqrt(_var(a, axis, ddof, keepdims)),
-    np.where: _where,
-    np.clip: _clip,
-    np.dot: matmul,
-    np.reshape: _reshape,
-    np.ravel: lambda a: _reshape(a, -1),
-    np.concatenate: _concatenate,
-    np.stack: _stack,
-    np.expand_dims: _expand_dims,
-    np.transpose: _transpose,
-    np.zeros_like: lambda a, dtype=None: _full_like(0)(a, 0, dtype),
-    np.ones_like: lambda a, dtype=None: _full_like(1)(a, 1, dtype),
-    np.full_like: lambda a, fill_value, dtype=None: _full_like(0)(a, fill_value, dtype),
-    np.outer: lambda a, b: np.multiply(_expand_dims(a, 1), _expand_dims(b, 0)),
-    np.linalg.solve: _linalg("solve"),
-    np.linalg.inv: _linalg("inv"),
-    np.linalg.det: _linalg("det"),
+    **REDUCTIONS,
+    **SHAPES,
+    **CONTRACTIONS,
+    np.where: where, np.select: select, np.clip: clip, np.round: rounded, np.around: rounded,
+    np.fix: lambda x: np.trunc(x), np.isclose: isclose,
+    np.allclose: lambda a, b, rtol=1e-5, atol=1e-8, equal_nan=False: every(isclose(a, b, rtol, atol, equal_nan)),
+    np.array_equal: lambda a, b: every(array(a) == array(b)), np.nan_to_num: nan_to_num, np.sinc: sinc,
+    np.angle: angle, np.real: real, np.imag: imag, np.iscomplexobj: lambda x: array(x).dtype.kind == "c",
+    np.isrealobj: lambda x: array(x).dtype.kind != "c", np.result_type: lambda *a: np.result_type(*map(_kind, a)),
+    np.linalg.solve: _linalg("solve"), np.linalg.inv: _linalg("inv"), np.linalg.det: _linalg("det"),
     np.linalg.cholesky: _linalg("cholesky"),
-    np.linalg.slogdet: lambda a: (_linalg("slogdet_sign")(a), _linalg("slogdet_logabs")(a)),
-}
+    np.linalg.slogdet: lambda a: SlogdetResult(_linalg("slogdet_sign")(a), _linalg("slogdet_logabs")(a)),
+}  # fmt: skip
+
+
+def _kind(x: Any) -> Any:
+    return x.dtype if isinstance(x, Tracer) else x

@@ -96,7 +96,8 @@ class Tracer:
         self._ask("a complex", "use x.astype('complex128') to convert; sc.where to choose, sc.until to stop")
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        self._ask("a NumPy array", "call a NumPy function on it directly, or return it from the step")
+        self._ask("a NumPy array", "NumPy functions take it as it is: np.stack([...]) joins traced values, np.take(array, i, axis=0) indexes an "
+                  "array by one")
 
     def item(self) -> NoReturn:
         self._ask("its value with .item()")
@@ -122,7 +123,7 @@ class Tracer:
             "a traced array cannot be assigned to",
             here(),
             "values of a step are immutable",
-            "build a new array, for example with np.where or np.concatenate",
+            "write x = x.at[index].set(value)",
         )
 
     @property
@@ -142,6 +143,13 @@ class Tracer:
         if not supported(dtype):
             raise ScanTypeError(f"dtype {dtype} is not supported", here())
         return wrap(build.cast(unwrap(self), dtype, here()))
+
+    @property
+    def at(self) -> Any:
+        """`x.at[index].set(v)`, `.add`, `.multiply`, `.min`, `.max`: a changed copy (see `frontend/updates.py`)."""
+        from scancc.frontend.updates import At
+
+        return At(self)
 
     def copy(self) -> Tracer:
         return self

@@ -143,8 +143,8 @@ def _cholesky(s: Scalars, a: np.ndarray) -> np.ndarray:
             else:
                 out[i, j] = s.op("divide", total, out[j, j])
     assert right is not None
-    for i in np.ndindex(n, n):
-        out[i] = s.op("where", right, out[i], s.const(np.nan))
+    for at in np.ndindex(n, n):
+        out[at] = s.op("where", right, out[at], s.const(np.nan))
     return out
 
 

@@ -1,0 +1,113 @@
+"""Axes and lengths of traced values: what the NumPy functions share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+from scancc.errors import ShapeError, UnsupportedError
+from scancc.frontend.location import here
+from scancc.frontend.tracer import Tracer, emit, unwrap, wrap
+from scancc.ir import build
+from scancc.ir.graph import Node
+from scancc.ir.types import Dim, Shape
+
+
+def array(value: Any) -> Tracer:
+    """Anything that can stand for an array, as a traced value."""
+    return wrap(unwrap(value))
+
+
+def floating(x: Tracer) -> Tracer:
+    """Integers and bools as float64, as NumPy's means and norms take them."""
+    return x if x.dtype.kind in "fc" else x.astype(np.float64)
+
+
+def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
+    """All axes for None, else non-negative ones; NumPy's AxisError for those that do not exist."""
+    return tuple(range(ndim)) if axis is None else normalize_axis_tuple(axis, ndim)
+
+
+def axis_of(axis: Any, ndim: int) -> int:
+    return normalize_axis_tuple(axis, ndim)[0]
+
+
+def static_length(x: Tracer, axis: int, what: str) -> int:
+    """The length of an axis that must be known while tracing."""
+    d = x.node.type.shape[axis]
+    if isinstance(d, Dim):
+        raise UnsupportedError(
+            f"{what} along an axis whose length is known at run time only is not supported in a step", here(),
+            fix="use an axis of fixed length",
+        )  # fmt: skip
+    return d
+
+
+def static_shape(x: Tracer, what: str) -> tuple[int, ...]:
+    return tuple(static_length(x, axis, what) for axis in range(x.ndim))
+
+
+def merged(x: Node, axes: Iterable[int]) -> int | Dim:
+    """The length of several axes folded into one."""
+    factor, total = 1, None
+    names = []
+    for axis in axes:
+        d = x.type.shape[axis]
+        if isinstance(d, int):
+            factor *= d
+        else:
+            length = build.dim_of(x, axis, here())
+            total = length if total is None else emit("multiply", total, length)
+            names.append(d.name)
+    if total is None:
+        return factor
+    if factor == 1 and len(names) == 1:
+        return build.dim_from(total, names[0])
+    if factor != 1:
+        total = emit("multiply", total, build.integer(factor))
+    return build.dim_from(total, "_times_".join([*names, *([str(factor)] if factor != 1 else [])]))
+
+
+def shape_of(x: Node, shape: Any) -> Shape:
+    """A target shape of reshape: ints, one -1, or traced lengths."""
+    entries = list(shape) if isinstance(shape, (tuple, list)) else [shape]
+    dims: list[Any] = []
+    for e in entries:
+        if isinstance(e, Tracer):
+            dims.append(build.dim_from(build.cast(unwrap(e), "int64", here()), "length"))
+        else:
+            dims.append(int(e))
+    if dims.count(-1) > 1:
+        raise ShapeError("can only specify one unknown dimension", here())
+    if -1 in dims:
+        dims[dims.index(-1)] = _rest(x, [d for d in dims if d != -1], dims)
+    size, wanted = x.type.size, np.prod([d for d in dims if isinstance(d, int)], dtype=np.int64)
+    if size is not None and all(isinstance(d, int) for d in dims) and wanted != size:
+        raise ShapeError(f"cannot reshape an array of {size} elements into shape {tuple(dims)}", here())
+    return tuple(dims)
+
+
+def _rest(x: Node, given: list[Any], dims: list[Any]) -> int | Dim:
+    """The length that -1 stands for: lengths known at run time cancel by name."""
+    left = list(range(x.type.ndim))
+    for d in given:
+        match = next((a for a in left if isinstance(d, Dim) and x.type.shape[a] == d), None)
+        if match is not None:
+            left.remove(match)
+    known = int(np.prod([d for d in given if isinstance(d, int)], dtype=np.int64))
+    if any(isinstance(d, Dim) and d not in x.type.shape for d in given):
+        raise UnsupportedError("reshape with -1 beside this length is not supported in a step", here(),
+                               fix="write every length")
+    whole = merged(x, left)
+    if isinstance(whole, int):
+        if known == 0 or whole % known:
+            raise ShapeError(f"cannot reshape an array of type {x.type} into shape {tuple(dims)}", here())
+        return whole // known
+    if known == 1:
+        return whole
+    assert whole.define is not None or True
+    length = whole.define if whole.define is not None else build.dim_of(x, left[0], here())
+    return build.dim_from(emit("floor_divide", length, build.integer(known)), f"{whole.name}_over_{known}")

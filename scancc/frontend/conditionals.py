@@ -1,0 +1,80 @@
+"""`sc.cond`: one of two branches, chosen when the kernel runs. Only the branch taken is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from scancc.errors import ScanTypeError, ScanValueError
+from scancc.frontend.location import here
+from scancc.frontend.scans import Returned, parse_return
+from scancc.frontend.scope import Scope, current, entered
+from scancc.frontend.tracer import Tracer, tracing, unwrap, wrap
+from scancc.ir import build
+from scancc.ir.graph import Graph, Node
+from scancc.ir.types import INT
+
+
+def cond(predicate: Any, true_fn: Callable, false_fn: Callable, *operands: Any) -> Any:
+    """`true_fn(*operands)` where `predicate` (one truth value) holds, else `false_fn(*operands)`.
+
+    Both branches return one array, or a tuple, list or dict of them, with the same structure and shapes; dtypes are
+    promoted. Outside of a step this is Python's `if`. `sc.where` evaluates both sides and chooses by element.
+
+    Raises TypeError or ValueError naming what the branches return where that differs.
+    """
+    if current() is None:
+        return true_fn(*operands) if predicate else false_fn(*operands)
+    if not isinstance(predicate, Tracer):
+        return true_fn(*operands) if np.asarray(predicate).item() else false_fn(*operands)
+    outer = tracing()
+    test = unwrap(predicate)
+    if test.type.shape != ():
+        raise ScanTypeError(f"the predicate of sc.cond has shape {test.type.shape}", here(),
+                            "a predicate is one truth value", "use sc.where to choose by element")
+    if test.type.dtype.kind != "b":
+        test = build.make("not_equal", test, build.const(0, test.type.dtype), loc=here())
+    given = [x if isinstance(x, Tracer) else wrap(unwrap(x)) for x in operands]
+    branch = Scope(f"{outer.name}_branch", parent=outer, strict=outer.strict)
+    with entered(branch):
+        then, orelse = (_branch(fn, given) for fn in (true_fn, false_fn))
+        names = _names(then[0], orelse[0])
+        results = [_results(names, a, b) for a, b in zip(then[1], orelse[1], strict=True)]
+    graphs = [Graph((), {n: pair[i] for n, pair in zip(names, results, strict=True)}) for i in (0, 1)]
+    captured = tuple(read.attrs["name"] for read in branch.captures.values())
+    node = Node("cond", (test, *branch.captures), INT, {"names": captured, "then": graphs[0], "orelse": graphs[1]},
+                here())
+    values = [
+        wrap(build.make("get", node, loc=here(), type=graphs[0].results[n].type, name=n, view="branch")) for n in names
+    ]
+    returned = then[0]
+    if returned.keys is not None:
+        return dict(zip(returned.keys, values, strict=True))
+    return values[0] if returned.single else tuple(values)
+
+
+def _branch(fn: Callable, operands: list[Tracer]) -> tuple[Returned, list[Node]]:
+    returned = parse_return(fn(*operands), fn)
+    if returned.until is not None:
+        raise ScanTypeError("a branch of sc.cond returned sc.until", here(), fix="return it from the step itself")
+    return returned, [unwrap(v) for v in returned.values]
+
+
+def _names(a: Returned, b: Returned) -> list[str]:
+    if (a.single, a.keys, len(a.values)) != (b.single, b.keys, len(b.values)):
+        def form(r: Returned) -> str:
+            return "one array" if r.single else f"a dict of {list(r.keys)}" if r.keys else f"{len(r.values)} arrays"
+
+        raise ScanValueError(f"one branch of sc.cond returns {form(a)}, the other {form(b)}", here(),
+                             "both branches return the same structure")
+    return [f"result_{i}" for i in range(len(a.values))]
+
+
+def _results(names: list[str], a: Node, b: Node) -> tuple[Node, Node]:
+    if a.type.shape != b.type.shape:
+        raise ScanValueError(f"one branch of sc.cond returns {a.type}, the other {b.type}", here(),
+                             "both branches return the same shapes", "broadcast one of them with np.broadcast_to")
+    dtype = np.result_type(a.type.dtype, b.type.dtype)
+    return build.cast(a, dtype, here()), build.cast(b, dtype, here())

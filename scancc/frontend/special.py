@@ -1,0 +1,26 @@
+"""Functions beyond NumPy that steps need, for traced values and arrays alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+
+def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """log(sum(exp(a))) along axes without overflow; -inf where all elements are."""
+    highest = np.max(a, axis=axis, keepdims=True)
+    # Infinities are left to the exponential: inf - inf would be NaN.
+    shift = np.where(np.isfinite(highest), highest, np.zeros((), highest.dtype))
+    total = np.log(np.sum(np.exp(a - shift), axis=axis, keepdims=True)) + shift
+    return total if keepdims else np.squeeze(total, axis=axis)
+
+
+def softmax(a: Any, axis: Any = -1) -> Any:
+    """exp(a) / sum(exp(a)) along an axis without overflow."""
+    e = np.exp(a - np.max(a, axis=axis, keepdims=True))
+    return e / np.sum(e, axis=axis, keepdims=True)
+
+
+erf, erfc, gammaln, expit = scipy.special.erf, scipy.special.erfc, scipy.special.gammaln, scipy.special.expit

@@ -1,0 +1,115 @@
+"""Functional updates: `x.at[index].set(v)` and `sc.at_set(x, index, v)` give a new array, x stays what it was.
+
+The convention is that of jax.numpy's `.at`, because a step has no memory to assign to: `x[i] = v` would have to change
+a value that other steps, and the loop around them, still read. The index is anything that `x[index]` takes. With
+repeated positions `set` keeps the last one, `add`, `multiply`, `minimum` and `maximum` take all of them in. An index
+outside the array is an IndexError when the kernel runs (JAX drops such updates silently).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from scancc.errors import ScanTypeError
+from scancc.frontend.axes import array, static_shape
+from scancc.frontend.indexing import _wrapped, getitem
+from scancc.frontend.location import here
+from scancc.frontend.scope import current
+from scancc.frontend.tracer import Tracer, emit, wrap
+from scancc.ir import build
+
+MODES = ("set", "add", "multiply", "minimum", "maximum")
+
+
+class At:
+    """`x.at`: indexing it chooses the positions."""
+
+    __slots__ = ("x",)
+
+    def __init__(self, x: Tracer) -> None:
+        self.x = x
+
+    def __getitem__(self, index: Any) -> Positions:
+        return Positions(self.x, index)
+
+
+class Positions:
+    """`x.at[index]`, with one method for each way of combining old and new."""
+
+    __slots__ = ("index", "x")
+
+    def __init__(self, x: Tracer, index: Any) -> None:
+        self.x, self.index = x, index
+
+    def set(self, v: Any) -> Tracer:
+        return update(self.x, self.index, v, "set")
+
+    def add(self, v: Any) -> Tracer:
+        return update(self.x, self.index, v, "add")
+
+    def multiply(self, v: Any) -> Tracer:
+        return update(self.x, self.index, v, "multiply")
+
+    def min(self, v: Any) -> Tracer:
+        return update(self.x, self.index, v, "minimum")
+
+    def max(self, v: Any) -> Tracer:
+        return update(self.x, self.index, v, "maximum")
+
+    def get(self) -> Tracer:
+        return self.x[self.index]
+
+
+def update(x: Any, index: Any, value: Any, mode: str) -> Tracer:
+    target, v = array(x), array(value)
+    if isinstance(index, Tracer) and index.dtype.kind == "b" or isinstance(index, np.ndarray) and (
+        index.dtype.kind == "b" and index.shape == target.node.type.shape and v.ndim == 0
+    ):
+        return np.where(index, v.astype(target.dtype) if mode == "set" else COMBINE[mode](target, v), target)  # type: ignore[return-value]
+    if not np.can_cast(v.dtype, target.dtype, "same_kind"):
+        raise ScanTypeError(f"an array of {target.dtype} cannot take values of {v.dtype}", here(),
+                            fix=f'cast one of them, for example with .astype("{target.dtype}")')
+    v = v.astype(target.dtype)
+    if _is_scalar(index):
+        at = _wrapped(target.node, 0, np.asarray(index) if not isinstance(index, Tracer) else index)
+        row = wrap(build.broadcast_to(v.node, target.node.type.shape[1:], here()))
+        return wrap(emit("put", target.node, at, row.node, axis=0, mode=mode))
+    # Which flat positions the index means is asked of the indexing itself.
+    shape = static_shape(target, "an update by slices or arrays")
+    size = int(np.prod(shape))
+    iota = build.make("iota", type=build.integer(0).type.with_shape((size,)), shape=(size,), loc=here())
+    positions = getitem(wrap(build.reshape(iota, shape, here())), index)
+    values = np.broadcast_to(v, positions.node.type.shape)
+    flat = emit("put", np.ravel(target).node, np.ravel(positions).node, np.ravel(values).node, axis=0, mode=mode)
+    return wrap(build.reshape(flat, shape, here()))
+
+
+def _is_scalar(index: Any) -> bool:
+    return (isinstance(index, (int, np.integer)) and not isinstance(index, bool)) or (
+        isinstance(index, Tracer) and index.ndim == 0 and index.dtype.kind in "iu"
+    )
+
+
+COMBINE: dict[str, Callable] = {"add": np.add, "multiply": np.multiply, "minimum": np.minimum, "maximum": np.maximum}
+
+
+def _function(mode: str) -> Callable:
+    def at(x: Any, index: Any, value: Any) -> Any:
+        if current() is not None:
+            return update(x, index, value, mode)
+        result = np.array(x)
+        if mode == "set":
+            result[index] = value
+        else:
+            COMBINE[mode].at(result, index, value)
+        return result
+
+    at.__name__ = at.__qualname__ = f"at_{mode}"
+    at.__doc__ = f"A copy of x (an array) with x[index] {mode if mode != 'set' else 'replaced by'} value, as `x.at`."
+    return at
+
+
+at_set, at_add, at_multiply, at_minimum, at_maximum = map(_function, MODES)

@@ -7,6 +7,17 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+from scancc.frontend import numpy_shapes
+from scancc.frontend.scope import current
+
+
+def take(a: Any, indices: Any, axis: Any = None) -> Any:
+    """np.take, also for an array indexed by traced values: `a[i]` and np.take do not ask `i` how to index.
+
+    Raises IndexError, when the kernel runs, for an index outside of the axis.
+    """
+    return np.take(a, indices, axis=axis) if current() is None else numpy_shapes.take(a, indices, axis)
+
 
 def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """log(sum(exp(a))) along axes without overflow; -inf where all elements are."""

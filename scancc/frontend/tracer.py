@@ -96,8 +96,8 @@ class Tracer:
         self._ask("a complex", "use x.astype('complex128') to convert; sc.where to choose, sc.until to stop")
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        self._ask("a NumPy array", "NumPy functions take it as it is: np.stack([...]) joins traced values, np.take(array, i, axis=0) indexes an "
-                  "array by one")
+        fix = "join traced values with np.stack([...]), index an array by one with sc.take(array, i, axis=0)"
+        self._ask("a NumPy array", fix)
 
     def item(self) -> NoReturn:
         self._ask("its value with .item()")

@@ -144,7 +144,8 @@ def _cholesky(s: Scalars, a: np.ndarray) -> np.ndarray:
                 out[i, j] = s.op("divide", total, out[j, j])
     assert right is not None
     for at in np.ndindex(n, n):
-        out[at] = s.op("where", right, out[at], s.const(np.nan))
+        element: Expr = out[at]  # type: ignore[assignment]
+        out[at] = s.op("where", right, element, s.const(np.nan))
     return out
 
 

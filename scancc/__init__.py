@@ -10,5 +10,6 @@ from scancc.jit import jit
 
 __all__ = [
     "at_add", "at_maximum", "at_minimum", "at_multiply", "at_set", "cond", "erf", "erfc", "expit", "filter", "foldl",
-    "foldr", "gammaln", "jit", "logsumexp", "map", "reduce", "scan", "scan_compile", "softmax", "take", "until", "where",
+    "foldr", "gammaln", "jit", "logsumexp", "map", "reduce", "scan", "scan_compile", "softmax", "take", "until",
+    "where",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ COMPARISONS = {"less": "<", "less_equal": "<=", "greater": ">", "greater_equal":
 BITWISE = {"bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^"}
 LOGICAL = {"logical_and": "&", "logical_or": "|", "logical_xor": "^"}
 # Vectorised polynomials of the run-time library.
-TRANSCENDENTAL = ("exp", "tanh", "expit")
+TRANSCENDENTAL = ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", "expit")
 # Functions of Python's math module under NumPy's names, for floats and (those of cmath) for complex numbers.
 MATH = {
     "sqrt": "sqrt", "expm1": "expm1", "log": "log", "log2": "log2", "log10": "log10", "log1p": "log1p", "sin": "sin",

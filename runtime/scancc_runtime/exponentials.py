@@ -59,7 +59,9 @@ def expm1(e: Emitter, x: Value) -> Value:
     # Half of the result first: 2**k itself overflows where the result does not yet.
     scale = e.power_of_two(e.b.sub(k, e.int(1)))
     m = e.fma(q, scale, scale - 0.5) * 2.0
-    return e.select(x.equals(0.0), x, e.select(x < f.expm1_low, -1.0, m))  # -0.0 stays -0.0
+    # So small an x is its own result: -0.0, and subnormal numbers, which halves would round.
+    own = e.absolute(x) < 2.0 ** -(e.mantissa + 2)
+    return e.select(own, x, e.select(x < f.expm1_low, -1.0, m))
 
 
 def tanh(e: Emitter, x: Value) -> Value:

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import peers
-from harness import Inputs, Workload
+
+from scancc.measure import Inputs, Workload
 
 A, B = 1.3, -0.5  # complex poles of modulus 0.71: stable, and no value underflows
 

@@ -14,7 +14,8 @@ import ar2
 import numpy as np
 import peak_memory
 import peers
-from harness import Inputs, Result, Workload
+
+from scancc.measure import Inputs, Result, Workload
 
 
 def whole_njit(inputs: Inputs) -> Callable[[], Any]:

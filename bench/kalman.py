@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 import peers
-from harness import Inputs, Workload
 from straight_line import Matrix, Writer, entries, transpose
+
+from scancc.measure import Inputs, Workload
 
 STATES, OBSERVED = 4, 2
 LOG_2PI = math.log(2.0 * math.pi)

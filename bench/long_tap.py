@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import peers
-from harness import Inputs, Workload
+
+from scancc.measure import Inputs, Workload
 
 DELAY = 1000
 STEPS = 10**6

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import Result, Workload
+from scancc.measure import Result, Workload
 
 
 def add_peaks(module: str, workload: Workload, result: Result) -> None:

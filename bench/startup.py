@@ -21,7 +21,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from first_call import MODULES
-from harness import Result, timing
+
+from scancc.measure import Result, timing
 
 PHASES = ("import", "cold", "warm", "call")
 

@@ -1,98 +1,117 @@
 """Integer arithmetic with NumPy's results where the machine's would trap or be undefined.
 
 Division by zero gives 0, the smallest integer divided by -1 wraps to itself, and shifts by the width or more give 0
-(-1 for negative numbers shifted right). Operands are of one integer type, and so is the result.
+(-1 for negative numbers shifted right). Operands are of one integer type, and so is the result; it wraps.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-
-def _binary(emit: Any, doc: str) -> Any:
-    """An intrinsic on two integers of one type; `emit(builder, a, b, signed)` gives the value."""
-
-    def function(typingctx, a, b):  # type: ignore[no-untyped-def]
-        kind = types.unliteral(a)
-        if not isinstance(kind, types.Integer) or types.unliteral(b) != kind:
-            return None
-
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            return emit(builder, *args, kind.signed)
-
-        return kind(kind, kind), codegen
-
-    function.__name__ = emit.__name__.lstrip("_")
-    function.__doc__ = doc
-    return intrinsic(function)
+from scancc_runtime.scalar import ScalarEmitter, like, scalar_function
 
 
-def _parts(b: Any, x: Any, y: Any, signed: bool) -> tuple[Any, Any, Any, Any, Any]:
-    """Quotient and remainder rounded towards zero of a division that never traps; flags y == 0 and y == -1."""
-    zero, one = y.type(0), y.type(1)
-    by_zero = b.icmp_unsigned("==", y, zero)
-    by_minus_one = b.icmp_signed("==", y, y.type(-1)) if signed else by_zero
-    safe = b.select(b.or_(by_zero, by_minus_one), one, y)
-    quotient = b.sdiv(x, safe) if signed else b.udiv(x, safe)
-    rest = b.sub(x, b.mul(quotient, safe))
-    return quotient, rest, by_zero, by_minus_one, zero
+@scalar_function(types.Integer)
+def floor_divide(e: ScalarEmitter, x: Any, y: Any) -> Any:
+    """Quotient rounded towards minus infinity; 0 where the divisor is 0."""
+    quotient, rest = _divide(e, x, y)
+    if e.signed:
+        quotient = e.b.sub(quotient, e.b.zext(_opposite(e, rest, y), e.type))
+        quotient = e.choose(e.compare("==", y, e.c(-1)), e.b.neg(x), quotient)
+    return e.choose(e.compare("==", y, e.c(0)), e.c(0), quotient)
 
 
-def _opposite(b: Any, rest: Any, y: Any, zero: Any) -> Any:
-    """Whether a remainder is not zero and has the other sign than the divisor."""
-    return b.and_(b.icmp_signed("!=", rest, zero), b.icmp_signed("<", b.xor(rest, y), zero))
+@scalar_function(types.Integer)
+def remainder(e: ScalarEmitter, x: Any, y: Any) -> Any:
+    """Remainder with the sign of the divisor; 0 where that is 0."""
+    _, rest = _divide(e, x, y)
+    return e.b.add(rest, e.choose(_opposite(e, rest, y), y, e.c(0))) if e.signed else rest
 
 
-def _floor_divide(b: Any, x: Any, y: Any, signed: bool) -> Any:
-    quotient, rest, by_zero, by_minus_one, zero = _parts(b, x, y, signed)
-    if signed:
-        lower = b.select(_opposite(b, rest, y, zero), y.type(1), zero)
-        quotient = b.select(by_minus_one, b.sub(zero, x), b.sub(quotient, lower))
-    return b.select(by_zero, zero, quotient)
+@scalar_function(types.Integer)
+def fmod(e: ScalarEmitter, x: Any, y: Any) -> Any:
+    """Remainder with the sign of the dividend; 0 where the divisor is 0."""
+    return _divide(e, x, y)[1]
 
 
-def _remainder(b: Any, x: Any, y: Any, signed: bool) -> Any:
-    _, rest, by_zero, _, zero = _parts(b, x, y, signed)
-    if signed:
-        rest = b.add(rest, b.select(_opposite(b, rest, y, zero), y, zero))
-    return b.select(by_zero, zero, rest)
+def _divide(e: ScalarEmitter, x: Any, y: Any) -> tuple[Any, Any]:
+    """Quotient and remainder rounded towards zero. By 0 and -1, which may trap, it divides as if by 1: no remainder."""
+    traps = e.compare("==", y, e.c(0))
+    if e.signed:
+        traps = e.b.or_(traps, e.compare("==", y, e.c(-1)))
+    safe = e.choose(traps, e.c(1), y)
+    quotient = (e.b.sdiv if e.signed else e.b.udiv)(x, safe)
+    return quotient, e.b.sub(x, e.b.mul(quotient, safe))
 
 
-def _fmod(b: Any, x: Any, y: Any, signed: bool) -> Any:
-    _, rest, by_zero, _, zero = _parts(b, x, y, signed)
-    return b.select(by_zero, zero, rest)
+def _opposite(e: ScalarEmitter, rest: Any, y: Any) -> Any:
+    """Whether a remainder is not zero and has another sign than the divisor."""
+    return e.b.and_(e.compare("!=", rest, e.c(0)), e.compare("<", e.b.xor(rest, y), e.c(0)))
 
 
-def _left_shift(b: Any, x: Any, y: Any, signed: bool) -> Any:
-    fits = b.icmp_unsigned("<", y, y.type(x.type.width))
-    return b.select(fits, b.shl(x, b.select(fits, y, y.type(0))), x.type(0))
+@scalar_function(types.Integer)
+def left_shift(e: ScalarEmitter, x: Any, y: Any) -> Any:
+    """x << y; 0 where y is not below the width."""
+    fits = e.b.icmp_unsigned("<", y, e.c(x.type.width))
+    return e.choose(fits, e.b.shl(x, e.choose(fits, y, e.c(0))), e.c(0))
 
 
-def _right_shift(b: Any, x: Any, y: Any, signed: bool) -> Any:
-    last = x.type.width - 1
-    fits = b.icmp_unsigned("<", y, y.type(x.type.width))
-    if signed:
-        return b.ashr(x, b.select(fits, y, y.type(last)))
-    return b.select(fits, b.lshr(x, b.select(fits, y, y.type(0))), x.type(0))
-
-
-floor_divide = _binary(_floor_divide, "Quotient rounded towards minus infinity; 0 where the divisor is 0.")
-remainder = _binary(_remainder, "Remainder with the sign of the divisor; 0 where that is 0.")
-fmod = _binary(_fmod, "Remainder with the sign of the dividend; 0 where the divisor is 0.")
-left_shift = _binary(_left_shift, "x << y; 0 where y is not below the width.")
-right_shift = _binary(_right_shift, "x >> y; the sign everywhere where y is not below the width.")
+@scalar_function(types.Integer)
+def right_shift(e: ScalarEmitter, x: Any, y: Any) -> Any:
+    """x >> y; only the sign is left where y is not below the width."""
+    fits = e.b.icmp_unsigned("<", y, e.c(x.type.width))
+    if e.signed:
+        return e.b.ashr(x, e.choose(fits, y, e.c(x.type.width - 1)))
+    return e.choose(fits, e.b.lshr(x, e.choose(fits, y, e.c(0))), e.c(0))
 
 
 @njit
 def power(x, p):  # type: ignore[no-untyped-def]
-    """x ** p for p >= 0 by squaring (Knuth, TAOCP 2, 4.6.3), modulo 2**width as NumPy's."""
-    result = x * 0 + 1
+    """x ** p for p >= 0 by squaring (Knuth, TAOCP 2, 4.6.3)."""
+    result = like(x, 1)
     while p > 0:
         if p & 1:
-            result = result * x
-        x = x * x
-        p = p >> 1
+            result = like(x, result * x)
+        x = like(x, x * x)
+        p = like(p, p >> 1)
     return result
+
+
+@intrinsic
+def truncate(typingctx, x, dtype):  # type: ignore[no-untyped-def]
+    """A float as an integer of `dtype`, rounded towards zero.
+
+    What does not fit is undefined in C and poison in LLVM. Here it is what x86-64 and NumPy there make of it: the
+    smallest integer of the register that converts (32 bits for the small dtypes, 64 for uint32), cut to the dtype.
+    """
+    if not isinstance(x, types.Float) or not isinstance(dtype, types.NumberClass):
+        return None
+    target = dtype.dtype
+    if not isinstance(target, types.Integer):
+        return None
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        value = args[0]
+        wide = target.bitwidth == 64 or (target.bitwidth == 32 and not target.signed)
+        register = ir.IntType(64 if wide else 32)
+
+        def convert(v: Any) -> Any:
+            name = f"llvm.fptosi.sat.i{register.width}.f{x.bitwidth}"
+            function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(register, [v.type]), name)
+            fits = builder.fcmp_ordered("<", v, v.type(limit))
+            return builder.select(fits, builder.call(function, [v]), register(smallest))
+
+        limit, smallest = 2.0 ** (register.width - 1), -(2 ** (register.width - 1))
+        result = convert(value)
+        if target == types.uint64:
+            # The upper half of the range, by way of the lower.
+            upper = builder.xor(convert(builder.fsub(value, value.type(limit))), register(smallest))
+            result = builder.select(builder.fcmp_ordered(">=", value, value.type(limit)), upper, result)
+        return builder.trunc(result, ir.IntType(target.bitwidth)) if target.bitwidth < register.width else result
+
+    return target(x, dtype), codegen

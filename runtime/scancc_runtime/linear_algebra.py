@@ -1,163 +1,180 @@
 """Dense linear algebra on square matrices that lie in row-major memory, given by arrays and flat element offsets.
 
-Elimination with partial pivoting and Cholesky factorisation as in Golub and Van Loan, Matrix Computations, 3.4 and 4.2.
-A singular matrix gives NaN everywhere (determinant 0), one that is not positive definite NaN from `cholesky`: a kernel
-does not raise in the middle of a loop. `work` has room for 2 n n + n m + 4 n elements; nothing is allocated.
+Elimination with partial pivoting and Cholesky factorisation as in Golub and Van Loan, Matrix Computations, 3.4 and 4.2,
+for float32, float64, complex64 and complex128 in their own precision. A kernel does not raise in the middle of a loop:
+a singular matrix gives NaN everywhere (its determinant is 0), and so does `cholesky` of one that is not positive
+definite. `work` has room for n * n elements at least; nothing is allocated.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 
-FLAGS = {"fastmath": {"contract"}, "error_model": "numpy"}
+from scancc_runtime.flat import load, pointer, store
+from scancc_runtime.scalar import like
+
+FLAGS = {"fastmath": {"contract", "reassoc"}, "error_model": "numpy"}
+SCALE = 2.0**300
 
 
 @njit(**FLAGS)
-def _factorise(a, n):  # type: ignore[no-untyped-def]
-    """Eliminate below the diagonal of the n rows of n in `a`, factors kept there; the number of exchanges.
+def _copy(source, target, count):  # type: ignore[no-untyped-def]
+    for i in range(count):
+        store(target, i, load(source, i))
 
-    Row exchanges are not recorded: right-hand sides stand beside the matrix, see `_eliminate`.
-    """
-    exchanges = 0
-    for k in range(n):
-        best, pivot = abs(a[k * n + k]), k
-        for r in range(k + 1, n):
-            size = abs(a[r * n + k])
-            if size > best:
-                best, pivot = size, r
-        if pivot != k:
-            exchanges += 1
-            for c in range(n):
-                a[k * n + c], a[pivot * n + c] = a[pivot * n + c], a[k * n + c]
-        if best == 0:
-            return exchanges  # singular: the determinant has a zero factor here
-        for r in range(k + 1, n):
-            factor = a[r * n + k] / a[k * n + k]
-            for c in range(k + 1, n):
-                a[r * n + c] -= factor * a[k * n + c]
-    return exchanges
+
+@njit(**FLAGS)
+def _fill(target, count, value):  # type: ignore[no-untyped-def]
+    for i in range(count):
+        store(target, i, value)
+
+
+@njit(**FLAGS)
+def _exchange(a, i, b, j, count):  # type: ignore[no-untyped-def]
+    for c in range(count):
+        x, y = load(a, i + c), load(b, j + c)
+        store(a, i + c, y)
+        store(b, j + c, x)
+
+
+@njit(**FLAGS)
+def _subtract(a, i, factor, b, j, count):  # type: ignore[no-untyped-def]
+    """Take `factor` times one run of elements from another."""
+    for c in range(count):
+        store(a, i + c, load(a, i + c) - factor * load(b, j + c))
 
 
 @njit(**FLAGS)
 def _eliminate(a, b, n, m):  # type: ignore[no-untyped-def]
-    """Solve in place: `a` has n rows of n, `b` n rows of m. False if a pivot is zero."""
+    """Make `a` (n rows of n) upper triangular and do the same to `b` (n rows of m).
+
+    Returns 1 or -1, the sign of the row exchanges, or 0 for a singular matrix.
+    """
+    sign = 1
     for k in range(n):
-        best, pivot = abs(a[k * n + k]), k
+        best, pivot = abs(load(a, k * n + k)), k
         for r in range(k + 1, n):
-            size = abs(a[r * n + k])
+            size = abs(load(a, r * n + k))
             if size > best:
                 best, pivot = size, r
         if best == 0:
-            return False
+            return 0
         if pivot != k:
-            for c in range(k, n):
-                a[k * n + c], a[pivot * n + c] = a[pivot * n + c], a[k * n + c]
-            for c in range(m):
-                b[k * m + c], b[pivot * m + c] = b[pivot * m + c], b[k * m + c]
+            sign = -sign
+            _exchange(a, k * n + k, a, pivot * n + k, n - k)
+            _exchange(b, k * m, b, pivot * m, m)
+        inverse = 1 / load(a, k * n + k)
         for r in range(k + 1, n):
-            factor = a[r * n + k] / a[k * n + k]
-            for c in range(k + 1, n):
-                a[r * n + c] -= factor * a[k * n + c]
-            for c in range(m):
-                b[r * m + c] -= factor * b[k * m + c]
-    for k in range(n - 1, -1, -1):
+            factor = load(a, r * n + k) * inverse
+            _subtract(a, r * n + k + 1, factor, a, k * n + k + 1, n - k - 1)
+            _subtract(b, r * m, factor, b, k * m, m)
+    return sign
+
+
+@njit(**FLAGS)
+def _solve(a, b, n, m):  # type: ignore[no-untyped-def]
+    """Replace `b` (n rows of m) by a^-1 b; destroys `a`."""
+    if _eliminate(a, b, n, m) == 0:
+        _fill(b, n * m, math.nan)
+        return
+    for r in range(n - 1, -1, -1):
+        for k in range(r + 1, n):
+            _subtract(b, r * m, load(a, r * n + k), b, k * m, m)
+        pivot = load(a, r * n + r)
         for c in range(m):
-            b[k * m + c] /= a[k * n + k]
-        for r in range(k):
-            factor = a[r * n + k]
-            for c in range(m):
-                b[r * m + c] -= factor * b[k * m + c]
-    return True
+            store(b, r * m + c, load(b, r * m + c) / pivot)
 
 
 @njit(**FLAGS)
 def solve(out, o0, a, a0, b, b0, n, m, work, w0):  # type: ignore[no-untyped-def]
     """out = a^-1 b for n rows of m right-hand sides."""
-    o, av, bv, w = out.reshape(-1), a.reshape(-1), b.reshape(-1), work.reshape(-1)
-    matrix, result = w[w0 : w0 + n * n], o[o0 : o0 + n * m]
-    matrix[:] = av[a0 : a0 + n * n]
-    result[:] = bv[b0 : b0 + n * m]
-    if not _eliminate(matrix, result, n, m):
-        result[:] = np.nan
+    matrix, result = pointer(work, w0), pointer(out, o0)
+    _copy(pointer(a, a0), matrix, n * n)
+    _copy(pointer(b, b0), result, n * m)
+    _solve(matrix, result, n, m)
 
 
 @njit(**FLAGS)
 def inv(out, o0, a, a0, n, work, w0):  # type: ignore[no-untyped-def]
     """out = a^-1."""
-    o, av, w = out.reshape(-1), a.reshape(-1), work.reshape(-1)
-    matrix, result = w[w0 : w0 + n * n], o[o0 : o0 + n * n]
-    matrix[:] = av[a0 : a0 + n * n]
-    result[:] = 0
+    matrix, result = pointer(work, w0), pointer(out, o0)
+    _copy(pointer(a, a0), matrix, n * n)
+    _fill(result, n * n, 0.0)
     for i in range(n):
-        result[i * n + i] = 1
-    if not _eliminate(matrix, result, n, n):
-        result[:] = np.nan
+        store(result, i * n + i, 1)
+    _solve(matrix, result, n, n)
 
 
 @njit(**FLAGS)
 def cholesky(out, o0, a, a0, n, work, w0):  # type: ignore[no-untyped-def]
     """The lower triangular L with L L^H = a, of which the lower triangle is read."""
-    o, av = out.reshape(-1), a.reshape(-1)
-    result = o[o0 : o0 + n * n]
-    result[:] = 0
-    for j in range(n):
-        pivot = av[a0 + j * n + j].real
-        for k in range(j):
-            pivot -= (result[j * n + k] * np.conj(result[j * n + k])).real
-        if not pivot > 0:
-            result[:] = np.nan
-            return
-        root = np.sqrt(pivot)
-        result[j * n + j] = root
-        for i in range(j + 1, n):
-            total = av[a0 + i * n + j]
+    matrix, result = pointer(a, a0), pointer(out, o0)
+    for i in range(n):
+        for j in range(i + 1):
+            total = load(matrix, i * n + j)
             for k in range(j):
-                total -= result[i * n + k] * np.conj(result[j * n + k])
-            result[i * n + j] = total / root
+                total -= load(result, i * n + k) * np.conj(load(result, j * n + k))
+            if i > j:
+                store(result, i * n + j, total / load(result, j * n + j).real)
+            elif total.real > 0:
+                store(result, i * n + i, math.sqrt(total.real))
+            else:
+                _fill(result, n * n, math.nan)
+                return
+        _fill(pointer(out, o0 + i * n + i + 1), n - i - 1, 0.0)
+
+
+@njit(**FLAGS)
+def _factorise(a, a0, n, work, w0):  # type: ignore[no-untyped-def]
+    """Where the upper triangle of the elimination lies, and the sign of `_eliminate`."""
+    matrix = pointer(work, w0)
+    _copy(pointer(a, a0), matrix, n * n)
+    return matrix, _eliminate(matrix, matrix, n, 0)
 
 
 @njit(**FLAGS)
 def det(out, o0, a, a0, n, work, w0):  # type: ignore[no-untyped-def]
-    o, av, w = out.reshape(-1), a.reshape(-1), work.reshape(-1)
-    matrix = w[w0 : w0 + n * n]
-    matrix[:] = av[a0 : a0 + n * n]
-    exchanges = _factorise(matrix, n)
-    total = matrix[0] * 0 + (-1 if exchanges & 1 else 1)
-    for i in range(n):
-        if matrix[i * n + i] == 0:
-            total = matrix[0] * 0
-            break
-        total *= matrix[i * n + i]
-    o[o0] = total
+    """The product of the pivots, scaled on the way: only the result may overflow."""
+    matrix, sign = _factorise(a, a0, n, work, w0)
+    total, scale = like(load(matrix, 0), sign) * 1.0, 0
+    for i in range(n if sign != 0 else 0):
+        total *= load(matrix, i * n + i)
+        size = abs(total)
+        if size > SCALE:
+            total *= 1 / SCALE
+            scale += 1
+        elif size < 1 / SCALE:
+            total *= SCALE
+            scale -= 1
+    while scale > 0:
+        total *= SCALE
+        scale -= 1
+    while scale < 0:
+        total *= 1 / SCALE
+        scale += 1
+    store(pointer(out, o0), 0, total)
 
 
 @njit(**FLAGS)
 def slogdet_sign(out, o0, a, a0, n, work, w0):  # type: ignore[no-untyped-def]
-    o, av, w = out.reshape(-1), a.reshape(-1), work.reshape(-1)
-    matrix = w[w0 : w0 + n * n]
-    matrix[:] = av[a0 : a0 + n * n]
-    exchanges = _factorise(matrix, n)
-    total = matrix[0] * 0 + (-1 if exchanges & 1 else 1)
-    for i in range(n):
-        x = matrix[i * n + i]
-        if x == 0:
-            total = matrix[0] * 0
-            break
-        total *= x / abs(x)
-    o[o0] = total
+    """The determinant over its magnitude; 0 of a singular matrix."""
+    matrix, sign = _factorise(a, a0, n, work, w0)
+    total = like(load(matrix, 0), sign)
+    if sign != 0:
+        for i in range(n):
+            x = load(matrix, i * n + i)
+            total *= x / abs(x)
+    store(pointer(out, o0), 0, total)
 
 
 @njit(**FLAGS)
 def slogdet_logabs(out, o0, a, a0, n, work, w0):  # type: ignore[no-untyped-def]
-    o, av, w = out.reshape(-1), a.reshape(-1), work.reshape(-1)
-    matrix = w[w0 : w0 + n * n]
-    matrix[:] = av[a0 : a0 + n * n]
-    _factorise(matrix, n)
-    total = 0.0
-    for i in range(n):
-        if matrix[i * n + i] == 0:
-            total = -np.inf
-            break
-        total += np.log(abs(matrix[i * n + i]))
-    o[o0] = total
+    """The logarithm of the determinant's magnitude; -inf of a singular matrix."""
+    matrix, sign = _factorise(a, a0, n, work, w0)
+    total = -math.inf if sign == 0 else 0.0
+    for i in range(n if sign != 0 else 0):
+        total += math.log(abs(load(matrix, i * n + i)))
+    store(pointer(out, o0), 0, total)

@@ -5,162 +5,116 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import types
 
-from scancc_runtime.scalar import select
+from scancc_runtime.scalar import ScalarEmitter, scalar_function
 
 
-def _llvm(name: str, arity: int) -> Any:
-    """An LLVM intrinsic that is an instruction (or a few) on every target, and vectorises."""
-
-    def emit(typingctx: Any, *operands: Any) -> Any:
-        kind = operands[0]
-        if kind not in (types.float32, types.float64) or any(o != kind for o in operands):
-            return None
-
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            real = ir.FloatType() if kind == types.float32 else ir.DoubleType()
-            function = ir.FunctionType(real, [real] * arity)
-            full = f"llvm.{name}.f{kind.bitwidth}"
-            return builder.call(cgutils.get_or_insert_function(builder.module, function, full), args)
-
-        return kind(*operands), codegen
-
-    if arity == 1:
-
-        def unary(typingctx, x):  # type: ignore[no-untyped-def]
-            return emit(typingctx, x)
-
-        unary.__name__ = name
-        return intrinsic(unary)
-
-    def binary(typingctx, x, y):  # type: ignore[no-untyped-def]
-        return emit(typingctx, x, y)
-
-    binary.__name__ = name
-    return intrinsic(binary)
+@scalar_function(types.Float)
+def floor(e: ScalarEmitter, x: Any) -> Any:
+    return e.llvm("floor", x)
 
 
-floor, ceil, trunc, rint = (_llvm(n, 1) for n in ("floor", "ceil", "trunc", "rint"))
-absolute = _llvm("fabs", 1)
-copysign = _llvm("copysign", 2)
+@scalar_function(types.Float)
+def ceil(e: ScalarEmitter, x: Any) -> Any:
+    return e.llvm("ceil", x)
 
 
-@intrinsic
-def fmod(typingctx, x, y):  # type: ignore[no-untyped-def]
-    """Remainder with the sign of x, exact; NaN where y is 0."""
-    if x not in (types.float32, types.float64) or y != x:
-        return None
-    return x(x, y), lambda context, builder, signature, args: builder.frem(*args)
+@scalar_function(types.Float)
+def trunc(e: ScalarEmitter, x: Any) -> Any:
+    return e.llvm("trunc", x)
 
 
-@intrinsic
-def sign(typingctx, x):  # type: ignore[no-untyped-def]
-    """1, -1 or 0; a NaN stays a NaN."""
-    if x not in (types.float32, types.float64):
-        return None
-
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        (v,) = args
-        zero, one = v.type(0.0), v.type(1.0)
-        of_zero = builder.select(builder.fcmp_ordered("==", v, zero), zero, v)
-        negative = builder.select(builder.fcmp_ordered("<", v, zero), v.type(-1.0), of_zero)
-        return builder.select(builder.fcmp_ordered(">", v, zero), one, negative)
-
-    return x(x), codegen
+@scalar_function(types.Float)
+def rint(e: ScalarEmitter, x: Any) -> Any:
+    """The nearest integer, the even one of two."""
+    return e.llvm("rint", x)
 
 
-@intrinsic
-def signbit(typingctx, x):  # type: ignore[no-untyped-def]
+@scalar_function(types.Float)
+def copysign(e: ScalarEmitter, x: Any, y: Any) -> Any:
+    return e.llvm("copysign", x, y)
+
+
+@scalar_function(types.Float, types.boolean)
+def signbit(e: ScalarEmitter, x: Any) -> Any:
     """Whether the sign bit is set, of zeros and NaNs too."""
-    if x not in (types.float32, types.float64):
-        return None
-
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        bits = ir.IntType(x.bitwidth)
-        return builder.icmp_signed("<", builder.bitcast(args[0], bits), bits(0))
-
-    return types.boolean(x), codegen
+    bits = ir.IntType(e.kind.bitwidth)
+    return e.b.icmp_signed("<", e.b.bitcast(x, bits), bits(0))
 
 
-@njit
-def fmin(a, b):  # type: ignore[no-untyped-def]
-    return select((a < b) | (b != b), a, b)
+@scalar_function(types.Float)
+def power(e: ScalarEmitter, x: Any, y: Any) -> Any:
+    return e.llvm("pow", x, y)
 
 
-@njit
-def fmax(a, b):  # type: ignore[no-untyped-def]
-    return select((a > b) | (b != b), a, b)
+@scalar_function(types.Float)
+def exp2(e: ScalarEmitter, x: Any) -> Any:
+    return e.llvm("exp2", x)
 
 
-# The rest computes in double precision, also for float32: one rounding at the end.
+@scalar_function(types.Float)
+def cbrt(e: ScalarEmitter, x: Any) -> Any:
+    return e.libm("cbrt", x)
 
 
-@njit
-def remainder(a, b):  # type: ignore[no-untyped-def]
-    """a - b * floor(a / b) without its rounding: the sign of b, NaN where b is 0."""
-    a, b = np.float64(a), np.float64(b)
-    rest = fmod(a, b)
-    if b == 0:
-        return rest
-    if rest == 0:
-        return copysign(rest, b)
-    return rest + b if (b < 0) != (rest < 0) else rest
+@scalar_function(types.Float)
+def hypot(e: ScalarEmitter, x: Any, y: Any) -> Any:
+    return e.libm("hypot", x, y)
 
 
-@njit
-def floor_divide(a, b):  # type: ignore[no-untyped-def]
-    """floor(a / b) made right where the quotient rounds up to an integer (Python's float_divmod)."""
-    a, b = np.float64(a), np.float64(b)
-    if b == 0:
-        return a / b
-    rest = fmod(a, b)
-    quotient = (a - rest) / b
-    if rest != 0 and (b < 0) != (rest < 0):
-        quotient -= 1.0
-    if quotient == 0:
-        return copysign(quotient, a / b)
-    whole = floor(quotient)
-    return whole + 1.0 if quotient - whole > 0.5 else whole
+@scalar_function(types.Float)
+def arctan2(e: ScalarEmitter, y: Any, x: Any) -> Any:
+    return e.libm("atan2", y, x)
 
 
-@njit
-def logaddexp(a, b):  # type: ignore[no-untyped-def]
-    """log(e**a + e**b) without overflow; equal infinities stay what they are."""
-    a, b = np.float64(a), np.float64(b)
-    if a == b:
-        return a + 0.6931471805599453
-    if a != a or b != b:
-        return a + b
-    high = a if a > b else b
-    low = b if a > b else a
-    return high + math.log1p(math.exp(low - high))
+@scalar_function(types.Float)
+def fmod(e: ScalarEmitter, x: Any, y: Any) -> Any:
+    """Remainder with the sign of x, exact; NaN where y is 0."""
+    return e.b.frem(x, y)
 
 
-@njit
-def exp2(x):  # type: ignore[no-untyped-def]
-    return 2.0 ** np.float64(x)
+@scalar_function(types.Float)
+def remainder(e: ScalarEmitter, x: Any, y: Any) -> Any:
+    """Remainder with the sign of y, as Python's %; NaN where y is 0."""
+    return _divide(e, x, y)[1]
 
 
-@njit
-def gammaln(x):  # type: ignore[no-untyped-def]
+@scalar_function(types.Float)
+def floor_divide(e: ScalarEmitter, x: Any, y: Any) -> Any:
+    """The integer quotient that belongs to `remainder`: a rounding of x / y up to an integer does not show."""
+    rest, with_sign, steps_down = _divide(e, x, y)
+    whole = e.b.fdiv(e.b.fsub(x, rest), y)  # an integer but for rounding
+    whole = e.choose(steps_down, e.b.fsub(whole, e.c(1)), whole)
+    below = e.llvm("floor", whole)
+    nearest = e.choose(e.compare(">", e.b.fsub(whole, below), e.c(0.5)), e.b.fadd(below, e.c(1)), below)
+    quotient = e.b.fdiv(x, y)
+    nearest = e.choose(e.compare("==", whole, e.c(0)), e.llvm("copysign", e.c(0), quotient), nearest)
+    return e.choose(e.compare("==", y, e.c(0)), quotient, nearest)
+
+
+def _divide(e: ScalarEmitter, x: Any, y: Any) -> tuple[Any, Any, Any]:
+    """Remainders with the sign of x and with the sign of y, and whether they differ."""
+    zero = e.c(0)
+    rest = e.b.frem(x, y)
+    opposite = e.b.xor(e.compare("<", y, zero), e.compare("<", rest, zero))
+    steps_down = e.b.and_(e.compare("!=", rest, zero), opposite)
+    signed = e.choose(e.compare("==", rest, zero), e.llvm("copysign", zero, y), rest)
+    return rest, e.choose(steps_down, e.b.fadd(rest, y), signed), steps_down
+
+
+@scalar_function(types.Float)
+def logaddexp(e: ScalarEmitter, x: Any, y: Any) -> Any:
+    """log(e**x + e**y) without overflow. The difference of equal infinities would be a NaN: they are kept."""
+    larger = e.choose(e.compare(">", x, y), x, y)
+    gap = e.b.fneg(e.llvm("fabs", e.b.fsub(x, y)))
+    gap = e.choose(e.compare("==", x, y), e.c(0), gap)
+    tail = e.libm("log1p", e.llvm("exp", gap))
+    return e.b.fadd(larger, tail)
+
+
+@scalar_function(types.Float)
+def gammaln(e: ScalarEmitter, x: Any) -> Any:
     """log |gamma(x)|; -inf at -inf, as SciPy has it (C's lgamma says inf)."""
-    return x if x == -math.inf else math.lgamma(x)
-
-
-@njit
-def cbrt(x):  # type: ignore[no-untyped-def]
-    """Cube root: a power, then one step of Newton's method to the last bit; signs, zeros and infinities are kept."""
-    x = np.float64(x)
-    if x == 0 or x != x or absolute(x) == math.inf:
-        return x
-    size, scale = absolute(x), 1.0
-    if size < 1e-290:  # its cube would be subnormal and lose digits
-        size, scale = size * 2.0**90, 2.0**-30
-    root = size ** (1 / 3)
-    root = root - (root * root * root - size) / (3 * root * root)
-    return copysign(root * scale, x)
+    return e.choose(e.compare("==", x, e.c(-math.inf)), x, e.libm("lgamma", x))

@@ -15,6 +15,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from scancc_runtime.flat import load, pointer, store
+
 BLOCKS = (8, 4, 1)  # accumulators a block
 
 
@@ -26,16 +28,32 @@ def _vector_bytes() -> int:
     return 64 if "+avx512f" in features else 32 if "+avx2" in features else 16
 
 
+def _plain(out, o0, x, x0, w, w0, k, n, stride):  # type: ignore[no-untyped-def]
+    result, vector, matrix = pointer(out, o0), pointer(x, x0), pointer(w, w0)
+    for j in range(n):
+        store(result, j, 0)
+    for i in range(k):
+        xi = load(vector, i)
+        for j in range(n):
+            store(result, j, load(result, j) + xi * load(matrix, i * stride + j))
+
+
 @intrinsic
 def vecmat(typingctx, out, o0, x, x0, w, w0, k, n, stride):  # type: ignore[no-untyped-def]
     """out[o0 + j] = sum_i x[x0 + i] * w[w0 + i * stride + j], j < n, i < k.
 
-    Arrays are C-contiguous of float32 or float64, all of one dtype; the offsets and the stride count elements.
+    Arrays are C-contiguous and all of one dtype; the offsets and the stride count elements. Vector code is written for
+    float32 and float64, plain loops for the other dtypes.
     """
     scalar = out.dtype
-    if scalar not in (types.float32, types.float64) or x.dtype != scalar or w.dtype != scalar:
+    if x.dtype != scalar or w.dtype != scalar:
         return None
     signature = types.void(out, *[types.intp], x, types.intp, w, types.intp, types.intp, types.intp, types.intp)
+
+    if scalar not in (types.float32, types.float64):
+        return signature, lambda context, builder, signature, args: context.compile_internal(
+            builder, _plain, signature, args
+        )
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         element = context.get_value_type(scalar)

@@ -1,99 +1,96 @@
 """How an op on scalars is written in the kernel's source, by the kind of its operands.
 
 EXPRESSIONS[op][kind] is a format of the operands; kinds are those of NumPy dtypes: b(ool), i(nt), u(int), f(loat),
-c(omplex). Numba widens small integers and some float32 results; `narrow` casts what is not exact back.
+c(omplex). Functions give the very dtype that the op has. Operators of numba give that too, but for integers below
+64 bits, which they widen: the printer casts those back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-Formats = Mapping[str, str]
+# Vectorised polynomials of the run-time library; the other functions of floats are those of the C library.
+TRANSCENDENTAL = frozenset("exp expm1 log log1p sin cos tanh erf expit".split())
 
-ARITHMETIC = {"add": "+", "subtract": "-", "multiply": "*"}
-COMPARISONS = {"less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!="}
-BITWISE = {"bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^"}
-LOGICAL = {"logical_and": "&", "logical_or": "|", "logical_xor": "^"}
-# Vectorised polynomials of the run-time library.
-TRANSCENDENTAL = ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", "expit")
-# Functions of Python's math module under NumPy's names, for floats and (those of cmath) for complex numbers.
-MATH = {
-    "sqrt": "sqrt", "expm1": "expm1", "log": "log", "log2": "log2", "log10": "log10", "log1p": "log1p", "sin": "sin",
-    "cos": "cos", "tan": "tan", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "sinh": "sinh", "cosh": "cosh",
-    "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "arctan2": "atan2", "hypot": "hypot", "erf": "erf",
-    "erfc": "erfc", "gammaln": "lgamma", "isnan": "isnan", "isinf": "isinf", "isfinite": "isfinite",
-}  # fmt: skip
-CMATH = (
-    "sqrt exp log log10 sin cos tan sinh cosh tanh arcsin arccos arctan arcsinh arccosh arctanh"
-).split()
-REALS = "fmod floor ceil trunc rint copysign sign signbit fmin fmax remainder floor_divide logaddexp exp2 cbrt".split()
-INTEGERS = "floor_divide remainder fmod left_shift right_shift power".split()
-COMPLEXES = (
-    "less less_equal isnan isinf isfinite minimum maximum fmin fmax sign rint log2 exp2 expm1 log1p power"
-).split()
+# Ops, the kinds of their operands, and how they are written; {op} stands for the op's own name.
+ROWS: tuple[tuple[str, str, str], ...] = (
+    ("add", "iufc", "({0} + {1})"),
+    ("subtract", "iufc", "({0} - {1})"),
+    ("multiply", "iufc", "({0} * {1})"),
+    ("divide", "f", "({0} / {1})"),
+    ("negative", "iufc", "(-{0})"),
+    ("add maximum fmax bitwise_or logical_or", "b", "({0} | {1})"),
+    ("multiply minimum fmin bitwise_and logical_and", "b", "({0} & {1})"),
+    ("bitwise_xor logical_xor not_equal", "b", "({0} ^ {1})"),
+    ("bitwise_and", "iu", "({0} & {1})"),
+    ("bitwise_or", "iu", "({0} | {1})"),
+    ("bitwise_xor", "iu", "({0} ^ {1})"),
+    ("invert", "iu", "(~{0})"),
+    ("invert logical_not", "b", "(not {0})"),
+    ("logical_and", "iufc", "(({0} != 0) & ({1} != 0))"),
+    ("logical_or", "iufc", "(({0} != 0) | ({1} != 0))"),
+    ("logical_xor", "iufc", "(({0} != 0) ^ ({1} != 0))"),
+    ("logical_not", "iufc", "({0} == 0)"),
+    ("less", "biuf", "({0} < {1})"),
+    ("less_equal", "biuf", "({0} <= {1})"),
+    ("greater", "biuf", "({0} > {1})"),
+    ("greater_equal", "biuf", "({0} >= {1})"),
+    ("equal", "biufc", "({0} == {1})"),
+    ("not_equal", "iufc", "({0} != {1})"),
+    ("less less_equal", "c", "complexes.{op}({0}, {1})"),
+    ("greater", "c", "complexes.less({1}, {0})"),
+    ("greater_equal", "c", "complexes.less_equal({1}, {0})"),
+    ("where", "biufc", "scalar.select({0}, {1}, {2})"),
+    ("minimum maximum fmin fmax", "iuf", "scalar.{op}({0}, {1})"),
+    ("sign", "iuf", "scalar.{op}({0})"),
+    ("absolute", "if", "scalar.{op}({0})"),
+    ("absolute", "bu", "{0}"),
+    ("floor ceil trunc", "biu", "{0}"),
+    ("real conjugate", "biuf", "{0}"),
+    ("imag", "biuf", "scalar.like({0}, 0)"),
+    ("isnan isinf", "biu", "False"),
+    ("isfinite", "biu", "True"),
+    ("floor_divide remainder fmod left_shift right_shift power", "iu", "integers.{op}({0}, {1})"),
+    ("floor ceil trunc rint signbit exp2 cbrt gammaln", "f", "reals.{op}({0})"),
+    ("copysign power hypot arctan2 fmod remainder floor_divide logaddexp", "f", "reals.{op}({0}, {1})"),
+    ("sqrt log2 log10 tan sinh cosh erfc isnan isinf isfinite", "f", "math.{op}({0})"),
+    ("arcsin", "f", "math.asin({0})"),
+    ("arccos", "f", "math.acos({0})"),
+    ("arctan", "f", "math.atan({0})"),
+    ("arcsinh", "f", "math.asinh({0})"),
+    ("arccosh", "f", "math.acosh({0})"),
+    ("arctanh", "f", "math.atanh({0})"),
+    (" ".join(sorted(TRANSCENDENTAL)), "f", "transcendental.{op}({0})"),
+    ("real imag", "c", "{0}.{op}"),
+    ("conjugate", "c", "{0}.conjugate()"),
+    ("absolute", "c", "abs({0})"),
+    ("divide power minimum maximum fmin fmax", "c", "complexes.{op}({0}, {1})"),
+    ("sign rint isnan isinf isfinite sqrt exp exp2 expm1 log log2 log10 log1p", "c", "complexes.{op}({0})"),
+    ("sin cos tan sinh cosh tanh", "c", "complexes.{op}({0})"),
+    ("arcsin arccos arctan arcsinh arccosh arctanh", "c", "complexes.{op}({0})"),
+    ("erf erfc", "c", "special.{op}({0})"),
+)  # fmt: skip
 
 
-def _call(module: str, function: str, arity: int) -> str:
-    return f"{module}.{function}({', '.join(f'{{{i}}}' for i in range(arity))})"
-
-
-def _table() -> dict[str, dict[str, str]]:
-    from scancc.ir.ops import OPS
-
-    table: dict[str, dict[str, str]] = {name: {} for name, d in OPS.items() if d.kind == "elementwise"}
-    for name, sign in ARITHMETIC.items():
-        table[name] |= dict.fromkeys("iufc", f"({{0}} {sign} {{1}})")
-    table["add"]["b"], table["multiply"]["b"] = "({0} | {1})", "({0} & {1})"
-    table["divide"] |= {"f": "({0} / {1})", "c": "complexes.divide({0}, {1})"}
-    for name, sign in COMPARISONS.items():
-        table[name] |= dict.fromkeys("biuf", f"({{0}} {sign} {{1}})")
-    table["equal"]["c"], table["not_equal"]["c"] = "({0} == {1})", "({0} != {1})"
-    for name, sign in BITWISE.items():
-        table[name] |= dict.fromkeys("biu", f"({{0}} {sign} {{1}})")
-    for name, sign in LOGICAL.items():
-        table[name] |= {"b": f"({{0}} {sign} {{1}})"}
-        table[name] |= dict.fromkeys("iufc", f"(({{0}} != 0) {sign} ({{1}} != 0))")
-    table["logical_not"] |= {"b": "(not {0})"} | dict.fromkeys("iufc", "({0} == 0)")
-    table["invert"] |= {"b": "(not {0})"} | dict.fromkeys("iu", "(~{0})")
-    table["negative"] |= dict.fromkeys("iufc", "(-{0})")
-    table["absolute"] |= {"b": "{0}", "u": "{0}", "i": "abs({0})", "c": "abs({0})", "f": "reals.absolute({0})"}
-    table["sign"] |= {"i": "(({0} > 0) - ({0} < 0))", "u": "({0} > 0)"}
-    for name in ("minimum", "maximum"):
-        table[name] |= dict.fromkeys("iuf", f"scalar.{name}({{0}}, {{1}})")
-        table[name]["b"] = "({0} & {1})" if name == "minimum" else "({0} | {1})"
-        table["f" + name[:3]] |= {k: table[name][k] for k in "biu"}
-    for name, function in MATH.items():
-        table[name]["f"] = _call("math", function, OPS[name].arity or 1)
-    for name in CMATH:
-        table[name]["c"] = f"cmath.{MATH.get(name, name)}({{0}})"
-    for module, names, kinds in (("reals", REALS, "f"), ("integers", INTEGERS, "iu"), ("complexes", COMPLEXES, "c")):
-        for name in names:
-            table[name] |= dict.fromkeys(kinds, _call(module, name, OPS[name].arity or 1))
-    table["greater"]["c"], table["greater_equal"]["c"] = "complexes.less({1}, {0})", "complexes.less_equal({1}, {0})"
-    table["power"]["f"] = "({0} ** {1})"
-    table["signbit"] |= {"i": "({0} < 0)", "u": "({0} != {0})", "b": "({0} != {0})"}
-    for name in ("floor", "ceil", "trunc", "rint"):
-        table[name] |= dict.fromkeys("biu", "{0}")
-    table["isnan"] |= dict.fromkeys("biu", "({0} != {0})")
-    table["isinf"] |= dict.fromkeys("biu", "({0} != {0})")
-    table["isfinite"] |= dict.fromkeys("biu", "({0} == {0})")
-    table["gammaln"]["f"] = "reals.gammaln({0})"
-    table["conjugate"] |= {"c": "{0}.conjugate()"} | dict.fromkeys("biuf", "{0}")
-    table["real"] |= {"c": "{0}.real"} | dict.fromkeys("biuf", "{0}")
-    table["imag"] |= {"c": "{0}.imag"} | dict.fromkeys("biuf", "({0} * 0)")
-    table["where"] |= dict.fromkeys("biufc", "scalar.select({0}, {1}, {2})")
-    for name in TRANSCENDENTAL:
-        table[name]["f"] = f"transcendental.{name}({{0}})"
+def _expressions() -> dict[str, dict[str, str]]:
+    """Later rows go over earlier ones."""
+    table: dict[str, dict[str, str]] = {}
+    for ops, kinds, form in ROWS:
+        for op in ops.split():
+            table.setdefault(op, {}).update(dict.fromkeys(kinds, form.replace("{op}", op)))
     return table
 
 
-EXPRESSIONS: Mapping[str, Formats] = _table()
+EXPRESSIONS: Mapping[str, Mapping[str, str]] = _expressions()
 
-# Casts by the kinds of both dtypes, where plain `np.<dtype>(x)` is not NumPy's conversion: floats become small
-# integers by way of int64, since what does not fit is undefined otherwise.
+# Casts by the kinds of both dtypes; {1} is the name of the dtype. A complex number loses its imaginary part, and what
+# becomes complex is made real of the same precision first, so that it is rounded once.
 CASTS: Mapping[tuple[str, str], str] = {
-    **{(k, "b"): "({0} != 0)" for k in "iufc"},
-    **{("f", k): "np.{1}(np.int64({0}))" for k in "iu"},
-    **{("c", k): "np.{1}({0}.real)" for k in "f"},
-    **{("c", k): "np.{1}(np.int64({0}.real))" for k in "iu"},
+    **{(source, target): "np.{1}({0})" for source in "biuf" for target in "biuf"},
+    **{(source, "b"): "({0} != 0)" for source in "iufc"},
+    **{("f", target): "integers.truncate({0}, np.{1})" for target in "iu"},
+    **{("c", target): "integers.truncate({0}.real, np.{1})" for target in "iu"},
+    ("c", "f"): "np.{1}({0}.real)",
+    ("c", "c"): "np.{1}({0})",
+    **{(source, "c"): "np.{1}(np.{2}({0}))" for source in "biuf"},
 }

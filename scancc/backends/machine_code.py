@@ -10,7 +10,6 @@ What numba is told, and why it is right:
 
 from __future__ import annotations
 
-import cmath
 import linecache
 import math
 import re
@@ -22,7 +21,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba.core.compiler import Compiler
-from scancc_runtime import complexes, integers, linear_algebra, products, reals, scalar, transcendental
+from scancc_runtime import complexes, integers, linear_algebra, products, reals, scalar, special, transcendental
 
 from scancc.backends import disk_cache
 from scancc.ir.loop import Buffer, Kernel
@@ -32,7 +31,6 @@ from scancc.passes.pipeline import Options
 NAMESPACE: dict[str, Any] = {
     "__name__": "scancc_runtime",  # the module that a kernel from the cache finds its globals in
     "np": np,
-    "cmath": cmath,
     "math": math,
     "complexes": complexes,
     "integers": integers,
@@ -40,6 +38,7 @@ NAMESPACE: dict[str, Any] = {
     "products": products,
     "reals": reals,
     "scalar": scalar,
+    "special": special,
     "transcendental": transcendental,
 }
 

@@ -128,28 +128,24 @@ class SourcePrinter:
         a = [self.expr(x) for x in args]
         kind = args[-1].dtype.kind
         if name == "cast":
-            return self.cast(a[0], args[0].dtype, dtype)
+            source = args[0].dtype.kind
+            real = np.empty(0, dtype).real.dtype.name
+            return CASTS[source, dtype.kind].format(a[0], dtype.name, real)
         if name in ("floor_divide", "remainder") and kind == "i" and isinstance(args[1], Const) and args[1].value > 0:
-            return self.narrow(f"({a[0]} {'//' if name == 'floor_divide' else '%'} {a[1]})", dtype)
-        form = EXPRESSIONS[name].get(kind)
+            return narrow(f"({a[0]} {'//' if name == 'floor_divide' else '%'} {a[1]})", dtype)
+        form = EXPRESSIONS.get(name, {}).get(kind)
         if form is None:
             raise UnsupportedError(
                 f"{name} of {args[-1].dtype} is not supported by the CPU back end", self.loc,
                 fix="compute it outside the step",
             )  # fmt: skip
-        return self.narrow(form.format(*a), dtype)
+        return narrow(form.format(*a), dtype)
 
-    def cast(self, text: str, source: np.dtype, dtype: np.dtype) -> str:
-        if dtype.kind == "u" and dtype.itemsize == 8 and source.kind == "f":
-            return f"np.uint64({text})"
-        return CASTS.get((source.kind, dtype.kind), "np.{1}({0})").format(text, dtype.name)
 
-    def narrow(self, text: str, dtype: np.dtype) -> str:
-        """Numba widens small integers (and some float32 functions): cast back to the dtype the IR says."""
-        if dtype.name in ("int64", "uint64", "float64", "bool", "complex128"):
-            return text
-        exact = dtype == np.float32 and text.startswith("(") and "**" not in text
-        return text if exact or text.startswith("scalar.select") else f"np.{dtype.name}({text})"
+def narrow(text: str, dtype: np.dtype) -> str:
+    """Numba's operators widen small integers to 64 bits: cast back to the dtype that the IR says."""
+    widened = text.startswith("(") and dtype.kind in "iu" and dtype.itemsize < 8
+    return f"np.{dtype.name}{text}" if widened else text
 
 
 def _typed(v: Any) -> str:
@@ -167,5 +163,3 @@ def offset(place: Place) -> Expr:
     for axis, i in enumerate(place.index):
         total = add(total, mul(i, product(place.buffer.shape[axis + 1 :])))
     return total
-
-

@@ -64,7 +64,7 @@ class Scope:
                 fix=f"convert it first, for example {name}.astype('float64')",
             )
         native = dtype.newbyteorder("=")  # arrays are converted on their way into the kernel
-        node = make("input", type=Type(native, shape), name=self.unique(name), loc=here())
+        node = make("input", type=Type(native, shape), name=self.unique(name))
         self.inputs.append(node)
         return node
 

@@ -1,0 +1,120 @@
+"""FILE:NAME: a compiled function of a Python file, and the example inputs that the file declares for it."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from scancc.api import ScanFunction
+from scancc.cli.chunks import run_in_chunks
+from scancc.inspection import Inspection
+from scancc.ir.types import DTYPES
+from scancc.jit import JitFunction
+
+TYPE = re.compile(r"\s*(\w+)\s*\[([\w\s,]*)\]\s*")
+RUN_TIME_LENGTH = 16  # stands for a length that has a name
+
+
+class UsageError(Exception):
+    """The command is wrong, not the work: exit status 2."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A function of a file."""
+
+    file: Path
+    name: str
+    function: ScanFunction | JitFunction
+    module: ModuleType
+
+    @property
+    def label(self) -> str:
+        return f"{self.file.name}:{self.name}"
+
+    def examples(self) -> dict[str, Any] | tuple:
+        """The arguments of the call that the file declares for this function."""
+        declared = getattr(self.module, "SCANCC_EXAMPLE_INPUTS", None)
+        if declared is None and hasattr(self.module, "scancc_example_inputs"):
+            declared = self.module.scancc_example_inputs()
+        if not isinstance(declared, dict) or self.name not in declared:
+            raise UsageError(
+                f"{self.label}: the types of the arguments are not known\n"
+                "  help: give each one with --arg, for example --arg 'f64[n]', or declare\n"
+                f"  SCANCC_EXAMPLE_INPUTS = {{'{self.name}': dict(sequences=...)}} in the file"
+            )
+        found: dict[str, Any] | tuple = declared[self.name]
+        return found
+
+    def program(self, types: list[str] | None) -> Inspection:
+        """The compiled program for arguments of these types, or for the declared examples."""
+        if types:
+            values = [value_of_type(t) for t in types]
+            if isinstance(self.function, ScanFunction):
+                raise UsageError(
+                    f"{self.label}: --arg is for functions under @jit; a scan's arguments have roles\n"
+                    "  help: declare SCANCC_EXAMPLE_INPUTS in the file"
+                )
+            return self.function.lower(*values)
+        given = self.examples()
+        if isinstance(given, dict):
+            return self.function.lower(**given)
+        return self.function.lower(*given)
+
+    def run(self, sequences: list, outputs: list, non_sequences: list, n_steps: int | None, chunk: int) -> list[Any]:
+        """Results on these arguments, as a list."""
+        if isinstance(self.function, JitFunction):
+            result = self.function(*sequences, *(o["initial"] for o in outputs if o), *non_sequences)
+            return list(result) if isinstance(result, tuple) else [result]
+        return run_in_chunks(self.function, sequences, outputs, non_sequences, n_steps, chunk)
+
+
+def value_of_type(text: str) -> np.ndarray:
+    """Ones of a type written as in the IR: f64[], i32[3], f32[n, 128] with n known at run time."""
+    match = TYPE.fullmatch(text)
+    if match is None or match.group(1) not in DTYPES:
+        raise UsageError(f"--arg {text}: write a type such as f64[n, 3]; dtypes are {', '.join(DTYPES)}")
+    dims = [d.strip() for d in match.group(2).split(",") if d.strip()]
+    return np.ones([int(d) if d.isdigit() else RUN_TIME_LENGTH for d in dims], DTYPES[match.group(1)])
+
+
+def load(subject: str) -> Target:
+    """Import the file of FILE:NAME. Without NAME the file must have one compiled function."""
+    path, _, name = subject.rpartition(":")
+    if not path:
+        path, name = name, ""
+    file = Path(path)
+    if not file.is_file():
+        raise UsageError(f"there is no file {path}")
+    module = _import(file)
+    found = {k: v for k, v in vars(module).items() if isinstance(v, (ScanFunction, JitFunction))}
+    if not name and len(found) == 1:
+        name = next(iter(found))
+    if name in found:
+        return Target(file, name, found[name], module)
+    known = ", ".join(found) or "none"
+    if name and hasattr(module, name):
+        raise UsageError(f"{name} of {file.name} is not decorated with @scan_compile or @jit (those are: {known})")
+    near = difflib.get_close_matches(name, found, 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    what = f"{file.name} has no function {name!r}" if name else f"name one function of {file.name}"
+    raise UsageError(f"{what} (compiled functions: {known}){hint}")
+
+
+def _import(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{file} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(file.parent.resolve()))  # it may import its neighbours
+    sys.modules[file.stem] = module
+    spec.loader.exec_module(module)
+    return module

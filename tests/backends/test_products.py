@@ -1,0 +1,93 @@
+"""Products of the run-time library: every dtype, layout and size against NumPy; nothing is allocated."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numba import njit
+from scancc_runtime import products
+
+R = np.random.default_rng(5)
+DTYPES = ["f4", "f8", "c8", "c16"]
+SIZES = [(1, 1, 1), (3, 5, 2), (4, 9, 8), (7, 17, 33), (13, 1, 40), (1, 70, 9), (40, 30, 50)]  # the last is for BLAS
+OFFSET, GUARD = 3, 4  # elements before and after the operands
+
+
+def filled(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    x = R.normal(size=shape) * 3
+    return (x + 1j * R.normal(size=shape) if dtype[0] == "c" else x).astype(dtype)
+
+
+def placed(a: np.ndarray, stride: int) -> np.ndarray:
+    """`a` in flat memory from OFFSET on, with `stride` elements from row to row; NaN (or 77) everywhere else."""
+    rows = a.reshape(-1, a.shape[-1])
+    flat = np.full(OFFSET + len(rows) * stride + GUARD, 77 if a.dtype.kind in "iub" else np.nan, a.dtype)
+    for i, row in enumerate(rows):
+        flat[OFFSET + i * stride : OFFSET + i * stride + len(row)] = row
+    return flat
+
+
+def check(flat: np.ndarray, want: np.ndarray, stride: int) -> None:
+    """`want` lies in `flat` as by `placed`, and nothing else was written."""
+    blank = placed(want, stride)
+    tolerance = 100 * np.finfo(want.dtype).eps if want.dtype.kind in "fc" else 0
+    np.testing.assert_allclose(flat, blank, rtol=tolerance, atol=tolerance * 50)
+
+
+@njit
+def vecmat(*args):
+    products.vecmat(*args)
+
+
+@njit
+def gemm(*args):
+    products.gemm(*args)
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, "i4", "u1", "i8"])
+def test_vector_times_matrix(dtype):
+    for k, n, _ in SIZES:
+        x, w = filled((k,), dtype), filled((k, n), dtype)
+        out = placed(np.zeros(n, dtype) * 0, n)
+        vecmat(out, OFFSET, placed(x, k), OFFSET, placed(w, n + 2), OFFSET, k, n, n + 2)
+        check(out, x @ w, n)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_matrix_times_vector(dtype):
+    for m, k, _ in SIZES:
+        w, x = filled((m, k), dtype), filled((k,), dtype)
+        out = placed(np.zeros(m, dtype), m)
+        products.matvec(out, OFFSET, placed(w, k + 2), OFFSET, placed(x, k), OFFSET, m, k, k + 2)
+        check(out, w @ x, m)
+
+
+@pytest.mark.parametrize("transposed", [(a, b) for a in (False, True) for b in (False, True)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_matrix_times_matrix(dtype, transposed):
+    for m, k, n in SIZES:
+        a, b = filled((m, k), dtype), filled((k, n), dtype)
+        stored = [(x.T if t else x).copy() for x, t in zip((a, b), transposed, strict=True)]
+        strides = [s.shape[1] + 1 + i for i, s in enumerate(stored)]
+        out = placed(np.zeros((m, n), dtype), n + 3)
+        left, right = (placed(x, stride) for x, stride in zip(stored, strides, strict=True))
+        flags = map(int, transposed)
+        gemm(out, OFFSET, n + 3, left, OFFSET, strides[0], right, OFFSET, strides[1], m, n, k, *flags)
+        check(out, a @ b, n + 3)
+
+
+def test_empty_sums_are_zero():
+    out, none = np.full((3, 4), np.nan), np.empty((0,))
+    gemm(out, 0, 4, none, 0, 1, none, 0, 1, 3, 4, 0, 0, 0)
+    np.testing.assert_array_equal(out, 0)
+    products.matvec(out, 0, none, 0, none, 0, 12, 0, 1)
+    np.testing.assert_array_equal(out, 0)
+
+
+def test_nothing_is_allocated():
+    a, out = filled((60, 60), "f8"), np.empty((60, 60))
+    gemm(out, 0, 60, a, 0, 60, a, 0, 60, 60, 60, 60, 0, 0)
+    products.matvec(out, 0, a, 0, a, 0, 60, 60, 60)
+    for function in (gemm, products.gemm, products.matvec):
+        for code in function.inspect_llvm().values():
+            assert "call" in code and "NRT_MemInfo_alloc" not in code and "NRT_Allocate" not in code

@@ -42,6 +42,7 @@ def scan(
     name: str | None = None,
     return_list: bool = False,
     strict_fp: bool = False,
+    fastmath: bool = False,
     mode: str = "compiled",
 ) -> Any:
     """Apply a step function along sequences, feeding past outputs back.
@@ -54,14 +55,15 @@ def scan(
     Parameters follow Theano's `scan`: `fn` receives sequence taps, then output taps, then non-sequences, each in the
     order given. `outputs_info` has one entry an output: None (no feedback), the initial value, or
     dict(initial=, taps=); an initial value of taps other than -1 has one row a past value, row j being time j - depth.
-    `strict_fp` turns FMA contraction off. `mode="interpret"` runs the NumPy reference interpreter instead.
+    `strict_fp` and `fastmath` are those of `scan_compile`. `mode="interpret"` runs the NumPy reference interpreter
+    instead.
 
     Returns one array of shape (steps, *row), or a tuple (a dict when the step returns one).
 
     Raises ValueError, TypeError or NotImplementedError with the user's line and a fix; nothing is allocated before
     the number of steps is checked. Inputs are never modified.
     """
-    compiled = ScanFunction(fn, Options(strict_fp), name)
+    compiled = ScanFunction(fn, Options(strict_fp, fastmath), name)
     return compiled(
         sequences, outputs_info, non_sequences, n_steps, go_backwards=go_backwards, strict=strict,
         return_list=return_list, mode=mode,
@@ -208,15 +210,27 @@ def pack(traced: TracedScan, values: list[Any], return_list: bool) -> Any:
     return values[0] if len(values) == 1 else tuple(values)
 
 
-def scan_compile(fn: Callable | None = None, *, strict_fp: bool = False, name: str | None = None) -> Any:
+def scan_compile(
+    fn: Callable | None = None,
+    *,
+    strict_fp: bool = False,
+    fastmath: bool = False,
+    optimize: bool = True,
+    name: str | None = None,
+) -> Any:
     """Decorator: a step function becomes a compiled scan, called with the arguments of `scan` after `fn`.
 
-    `@sc.scan_compile` or `@sc.scan_compile(strict_fp=True)`. Values that the step captures are taken when a
-    signature is first traced: arrays by reference, Python numbers as constants.
+    `@sc.scan_compile` or `@sc.scan_compile(strict_fp=True)`. Options:
+
+    - `strict_fp`: no FMA contraction and no reordering: + - * / and sqrt are bit-equal to the interpreter.
+    - `fastmath`: sums may be reassociated, divisions by constants become products.
+    - `optimize=False`: no passes, for comparison.
+
+    Values that the step captures are taken when a signature is first traced: arrays by reference, Python numbers as
+    constants.
     """
-    if fn is None:
-        return lambda f: ScanFunction(f, Options(strict_fp), name)
-    return ScanFunction(fn, Options(strict_fp), name)
+    options = Options(strict_fp, fastmath, optimize)
+    return (lambda f: ScanFunction(f, options, name)) if fn is None else ScanFunction(fn, options, name)
 
 
 def map(fn: Callable, sequences: Any, non_sequences: Any = None, **options: Any) -> Any:

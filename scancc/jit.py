@@ -7,7 +7,7 @@ anything again; every other length is part of the signature. Then it is traced a
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,12 @@ class JitFunction:
         """The compiled program for arguments like these: `.source()`, `.loop_ir()`."""
         return self._program([np.asarray(a) for a in args])
 
+    def trace(self, *args: Any) -> Traced:
+        """The traced program for arguments like these, not yet compiled: `.graph` is its scan IR."""
+        arrays = [np.asarray(a) for a in args]
+        opened = Traced(self.fn, self.name, arrays, (False,) * len(arrays)).lengths_of_scans()
+        return Traced(self.fn, self.name, arrays, opened)
+
     def _program(self, arrays: list[np.ndarray]) -> JitProgram:
         kinds = tuple((a.dtype.str, a.ndim) for a in arrays)
         opened = self._open.get(kinds)
@@ -81,6 +87,10 @@ class Traced:
         self.captured = dict(scope.bound)
         self.graph = Graph(tuple(scope.inputs), self.results)
 
+    def bound(self, arrays: Sequence[Any]) -> dict[str, np.ndarray]:
+        """Inputs of the graph by name: these arguments and what the function captured."""
+        return dict(zip(self.inputs, map(np.asarray, arrays), strict=True)) | self.captured
+
     def lengths_of_scans(self) -> tuple[bool, ...]:
         """Which inputs have a first axis that is a sequence of a scan."""
         pending = [operands(n)[s.name] for n in self.graph.nodes() if n.op == "scan" for s in spec_of(n).sequences]
@@ -103,7 +113,7 @@ class JitProgram(Inspection):
         self.compiled = compile_graph(self.traced.graph, name, owner.options)
 
     def run(self, arrays: list[np.ndarray], mode: str) -> Any:
-        inputs = dict(zip(self.traced.inputs, arrays, strict=True)) | self.traced.captured
+        inputs = self.traced.bound(arrays)
         if mode == "interpret":
             results = interpreter.run(self.traced.graph, inputs)
         else:
@@ -112,11 +122,12 @@ class JitProgram(Inspection):
         return values[0] if self.traced.single else tuple(values)
 
 
-def jit(fn: Callable | None = None, *, strict_fp: bool = False) -> Any:
+def jit(
+    fn: Callable | None = None, *, strict_fp: bool = False, fastmath: bool = False, optimize: bool = True
+) -> Any:
     """Decorator: compile a whole NumPy function that contains scans.
 
     The compiler sees what is used of each output: a function that returns `ys[-1]` keeps one row, not the history.
     """
-    if fn is None:
-        return lambda f: JitFunction(f, Options(strict_fp))
-    return JitFunction(fn, Options(strict_fp))
+    options = Options(strict_fp, fastmath, optimize)
+    return (lambda f: JitFunction(f, options)) if fn is None else JitFunction(fn, options)

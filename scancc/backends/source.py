@@ -35,6 +35,7 @@ from scancc.ir.loop import (
     mul,
     product,
 )
+from scancc.ir.walk import statements
 
 PRODUCTS = ("vecmat", "matvec", "gemm")
 
@@ -43,6 +44,9 @@ class SourcePrinter:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.constants: dict[str, Any] = {}  # typed constants that Python has no literal for
+        self.variables = {p.name for p in kernel.params} | {
+            s.var.name for s in statements(kernel.body) if isinstance(s, (Let, Declare, For))
+        }
         self.lines: list[str] = []
         self.loc: Loc | None = None  # of the statement being printed, for errors
 
@@ -121,6 +125,8 @@ class SourcePrinter:
         name = next((n for n, k in self.constants.items() if k.dtype == dtype and k.tobytes() == v.tobytes()), None)
         if name is None:
             name = f"c{len(self.constants)}_{dtype.name}"
+            while name in self.variables:
+                name += "_"
             self.constants[name] = v
         return name
 

@@ -7,6 +7,7 @@ Two rules keep generated code right and readable:
 
 from __future__ import annotations
 
+import keyword
 from collections import ChainMap, Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -47,6 +48,11 @@ from scancc.passes.lower.values import Index, Lazy, Registers, Value, registers
 from scancc.passes.plan_taps import Plan
 
 INLINE_WEIGHT = 6  # operations in one statement
+# Names that mean something in every target's source: the user's variables must not hide them.
+RESERVED = frozenset(keyword.kwlist) | {
+    "abs", "cmath", "complex", "complexes", "float", "int", "integers", "linear_algebra", "math", "np", "products",
+    "range", "reals", "scalar", "transcendental",
+}  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -78,7 +84,8 @@ class Target:
 class Lowering:
     def __init__(self, name: str, plan: Plan) -> None:
         self.plan = plan
-        self.kernel = Kernel(name, [], [], [])
+        self._names: set[str] = set(RESERVED)
+        self.kernel = Kernel(self.name(name), [], [], [])
         self.blocks = [Block(self.kernel.body)]
         # Scoped like blocks: what an inner block makes of an outer value is forgotten when the block ends.
         self.env: ChainMap[Node, Value] = ChainMap()
@@ -93,7 +100,6 @@ class Lowering:
         self.scans: dict[Node, Any] = {}  # lowered scans: storage of their results, executed length
         self.branches: dict[Node, dict[str, Value]] = {}
         self.trace_targets: dict[tuple[Node, str], Target] = {}
-        self._names: set[str] = set()
         self.buffers: list[Buffer] = []
         self.constants: dict[Buffer, np.ndarray] = {}
 
@@ -102,7 +108,7 @@ class Lowering:
         name, n = base, 1
         while name in self._names:
             n += 1
-            name = f"{base}_{n}" if base[-1:].isdigit() else f"{base}{n}"
+            name = f"{base}_{n}" if base[-1:].isdigit() or base in RESERVED else f"{base}{n}"
         self._names.add(name)
         return name
 

@@ -141,6 +141,8 @@ class EagerProgram(Inspection):
         self.inputs |= {f"captured:{k}": k for k in scope.bound}
         self.graph = Graph(tuple(scope.inputs), results)
         self.compiled: CpuProgram = compile_graph(self.graph, _identifier(owner.name), owner.options)
+        same_inputs = tuple(self.inputs.values()) == self.compiled.inputs
+        self._in_order = same_inputs and self.traced.names == tuple(results)
 
     def run(self, arrays: Mapping[str, np.ndarray], mode: str) -> dict[str, np.ndarray]:
         by_name = {self.inputs[label]: a for label, a in arrays.items()}
@@ -152,6 +154,9 @@ class EagerProgram(Inspection):
 
     def run_flat(self, arrays: list[np.ndarray], mode: str) -> list[np.ndarray]:
         """Results for the arrays of a call that was flattened, in the order of the step's outputs."""
+        if mode == "compiled" and not self.compiled.given_steps and self._in_order:
+            # The inputs of the graph are the arrays of the call in their order, then what was captured.
+            return list(self.compiled.call(*[as_kernel_array(a) for a in (*arrays, *self.captured.values())]))
         labels = [label for label in self.inputs if not label.startswith("captured:")]
         results = self.run(dict(zip(labels, arrays, strict=True)) | self.captured, mode)
         return [results[n] for n in self.traced.names]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
+from scancc.backends.host import host_function
 from scancc.backends.machine_code import MachineCode, signature_of
 from scancc.backends.source import SourcePrinter
 from scancc.errors import ScanError, ScanIndexError, ScanValueError, ShapeError, StepsError
 from scancc.ir.graph import Node, operands, spec_of
 from scancc.ir.lengths import steps_fit
-from scancc.ir.loop import Const, Expr, Op, Var, show_kernel
+from scancc.ir.loop import show_kernel
 from scancc.passes.pipeline import Compilation
 
 FAILURES: dict[str, type[ScanError]] = {
@@ -34,56 +34,22 @@ class CpuProgram:
         self.graph = compilation.graph
         self.lowered = lowered = compilation.lowered
         self.given_steps = [n for n in self.graph.nodes() if n.op == "scan" and not steps_fit(n)]
-        # Writable copies: a kernel is compiled for writable arrays, whatever it does with them.
-        self.constants = {b.name: np.array(value, order="C") for b, value in lowered.constants.items()}
         self.source = SourcePrinter(lowered.kernel).print()
         self.code = MachineCode(self.source, lowered.kernel.name, signature_of(lowered.kernel), compilation.options)
-        self.kernel = self.code.call
+        self.inputs = tuple(node.attrs["name"] for node in self.graph.inputs)
+        self.call = host_function(self.graph, lowered, self.code.call, self._fail)
 
     def loop_ir(self) -> str:
         return show_kernel(self.lowered.kernel)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        low = self.lowered
-        known: dict[str, Any] = {var.name: inputs[name].shape[axis] for var, name, axis in low.lengths}
-        params: dict[str, Any] = {**known, **self.constants}
-        for node, param in zip(self.graph.inputs, low.kernel.params, strict=False):
-            array = inputs[node.attrs["name"]]
-            params[param.name] = array[()] if node.type.ndim == 0 else array
-            if node.type.ndim == 0:
-                known[param.name] = array[()]
-        self._check_steps(inputs)
-        for buffer in low.allocated:
-            shape = tuple(max(0, int(self._evaluate(d, known))) for d in buffer.shape)
-            params[buffer.name] = np.empty(shape, buffer.dtype)
-        code = self.kernel(*(params[p.name] for p in low.kernel.params))
-        if code:
-            failure = low.kernel.failures[code - 1]
-            raise FAILURES[failure.kind](failure.message, failure.loc)
-        return {label: self._result(label, params) for label in low.results}
+        if self.given_steps:
+            self._check_steps(inputs)
+        return dict(zip(self.lowered.results, self.call(*(inputs[name] for name in self.inputs)), strict=True))
 
-    def _result(self, label: str, params: Mapping[str, Any]) -> np.ndarray:
-        buffer, lead = self.lowered.results[label]
-        array: np.ndarray = params[buffer.name]
-        if label in self.lowered.executed:
-            return array[lead : lead + int(params[self.lowered.executed[label].name][0])]
-        return array.reshape(()) if self.graph.results[label].type.ndim == 0 else array
-
-    def _evaluate(self, e: Expr, known: dict[str, Any]) -> int:
-        """A length: arithmetic on input lengths and integer inputs."""
-        match e:
-            case Const(value, _):
-                return int(value)
-            case Var(name, _):
-                if name not in known:
-                    known[name] = self._evaluate(self.lowered.definitions[name], known)
-                return int(known[name])
-            case Op("cast", (x,), _):
-                return self._evaluate(x, known)
-            case Op(name, args, _):
-                return int(getattr(np, name)(*(self._evaluate(a, known) for a in args)))
-            case _:
-                raise AssertionError(f"not a length: {e}")
+    def _fail(self, code: int) -> None:
+        failure = self.lowered.kernel.failures[code - 1]
+        raise FAILURES[failure.kind](failure.message, failure.loc)
 
     def _check_steps(self, inputs: Mapping[str, np.ndarray]) -> None:
         """Step counts that were given must fit the sequences: checked before anything is allocated.

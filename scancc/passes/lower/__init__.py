@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scancc.errors import UnsupportedError
-from scancc.ir.graph import Graph, Node
+from scancc.ir.graph import Graph, Node, spec_of
 from scancc.ir.loop import INT64, Buffer, Expr, Kernel, Var
 from scancc.ir.types import Dim
 from scancc.passes.lower.context import Lowering, Target, in_memory
@@ -24,7 +24,7 @@ class Lowered:
     definitions: dict[str, Expr]  # lengths computed from those, by variable
     allocated: list[Buffer]
     results: dict[str, tuple[Buffer, int]]  # buffer and rows in front
-    executed: dict[str, Buffer]  # results cut to the executed number of steps
+    executed: dict[str, Buffer]  # of scans that may stop early: results cut to the executed number of steps
     constants: dict[Buffer, np.ndarray]  # buffers with their contents
 
 
@@ -58,7 +58,7 @@ def lower(graph: Graph, plan: Plan, name: str) -> Lowered:
     executed: dict[str, Buffer] = {}
     for label, node in graph.results.items():
         results[label] = _result(low, label, node)
-        if node.op == "get" and node.attrs["view"] == "trace":
+        if node.op == "get" and node.attrs["view"] == "trace" and spec_of(node.args[0]).has_until:
             count = low.scans[node.args[0]][1]
             cell = low.scratch(f"{label}_count", INT64, (1,))
             low.fill_scalar(cell, count)

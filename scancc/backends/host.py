@@ -1,0 +1,88 @@
+"""The host's side of a call as a Python function of its own: lengths, allocations, the kernel, the results.
+
+    def call(x, y0, a):
+        n_x = x.shape[0]
+        y_rows = empty((n_x,), dtype_y_rows)
+        code = kernel(x, y0, a[()], n_x, y_rows)
+        if code: fail(code)
+        return (y_rows,)
+
+A short scan takes microseconds, so this is generated once instead of being interpreted at every call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from scancc.ir.graph import Graph
+from scancc.ir.loop import Const, Expr, Op, Var
+from scancc.passes.lower import Lowered
+
+INFIX = {"add": "+", "subtract": "-", "multiply": "*", "floor_divide": "//", "remainder": "%"}
+
+
+def host_function(
+    graph: Graph, lowered: Lowered, kernel: Callable[..., int], fail: Callable[[int], None]
+) -> Callable[..., tuple]:
+    """A function of the input arrays, in the order of the graph's inputs, that returns the results in their order."""
+    scope: dict[str, Any] = {"kernel_": kernel, "fail_": fail, "empty_": np.empty, "max_": max, "min_": min}
+    lines: list[str] = []
+    inputs = [p.name for p in lowered.kernel.params[: len(graph.inputs)]]
+    by_input = {node.attrs["name"]: name for node, name in zip(graph.inputs, inputs, strict=True)}
+    for node, name in zip(graph.inputs, inputs, strict=True):
+        if node.type.ndim == 0:
+            lines.append(f"{name} = {name}[()]")
+    for var, name, axis in lowered.lengths:
+        lines.append(f"{var.name} = {by_input[name]}.shape[{axis}]")
+    known: set[str] = {*inputs, *(v.name for v, _, _ in lowered.lengths)}
+
+    def length(e: Expr) -> str:
+        match e:
+            case Const(value, _):
+                return str(int(value))
+            case Var(name, _):
+                if name not in known:
+                    known.add(name)
+                    text = length(lowered.definitions[name])
+                    lines.append(f"{name} = {text}")
+                return name
+            case Op("cast", (x,), _):
+                return f"int({length(x)})"
+            case Op(("minimum" | "maximum") as name, args, _):
+                return f"{name[:3]}_({', '.join(map(length, args))})"
+            case Op("where", (condition, a, b), _):
+                return f"({length(a)} if {length(condition)} else {length(b)})"
+            case Op(name, (a, b), _) if name in INFIX:
+                return f"({length(a)} {INFIX[name]} {length(b)})"
+            case _:
+                raise AssertionError(f"not a length: {e}")
+
+    for buffer in lowered.allocated:
+        shape = ", ".join(length(d) if isinstance(d, (Const, Var)) else f"max_(0, {length(d)})" for d in buffer.shape)
+        scope[f"dtype_{buffer.name}"] = buffer.dtype
+        lines.append(f"{buffer.name} = empty_(({shape},), dtype_{buffer.name})")
+    for buffer, value in lowered.constants.items():
+        # Writable copies: a kernel is compiled for writable arrays, whatever it does with them.
+        scope[buffer.name] = np.array(value, order="C")
+    lines.append(f"code_ = kernel_({', '.join(p.name for p in lowered.kernel.params)})")
+    lines.append("if code_: fail_(code_)")
+    results = [_result(lowered, graph, label) for label in lowered.results]
+    lines.append(f"return ({''.join(r + ', ' for r in results)})")
+    source = f"def call_({', '.join(inputs)}):\n    " + "\n    ".join(lines) + "\n"
+    exec(compile(source, f"<scancc host {lowered.kernel.name}>", "exec"), scope)
+    made: Callable[..., tuple] = scope["call_"]
+    return made
+
+
+def _result(lowered: Lowered, graph: Graph, label: str) -> str:
+    buffer, lead = lowered.results[label]
+    if label in lowered.executed:
+        return f"{buffer.name}[{lead} : {lead} + int({lowered.executed[label].name}[0])]"
+    if graph.results[label].type.ndim == 0:
+        return f"{buffer.name}.reshape(())"
+    return f"{buffer.name}[{lead}:]" if lead else buffer.name
+
+

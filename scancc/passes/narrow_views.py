@@ -4,7 +4,7 @@
     after    %5 = get %2 y last 1; %4 = index %5 axis=0 position=0
 
 `ys[-k]` becomes `last k` (the rows must exist: an IndexError otherwise), `ys[-k:]` becomes `tail k` (as many as there
-are). If another consumer wants the whole history the trace stays, and these views are read from it.
+are), `ys[-k:-j]` a slice of it. If another consumer wants the whole history the trace stays, and these views are read from it.
 """
 
 from __future__ import annotations
@@ -30,8 +30,20 @@ def _narrow(node: Node) -> Node | None:
     if node.op == "slice":
         start, stop, step = (node.attrs[a][0] for a in ("starts", "stops", "steps"))
         whole = all(node.attrs[a][i] is None for a in ("starts", "stops", "steps") for i in range(1, node.type.ndim))
-        if start is not None and start < 0 and stop is None and step in (None, 1) and whole:
+        if start is None or start >= 0 or step not in (None, 1) or not whole:
+            return None
+        if stop is None:
             return build.make("get", scan, loc=node.loc, type=node.type, name=name, view=f"tail {-start}")
+        if start < stop < 0:
+            # Rows before the last ones: a slice of the tail, whose length is min(-start, rows).
+            rows = build.dim_of(source, 0, node.loc)
+            kept = build.make("minimum", rows, build.integer(-start), loc=node.loc)
+            length = build.dim_from(kept, f"{name}_tail_{-start}")
+            tail_type = source.type.with_shape((length, *source.type.shape[1:]))
+            tail = build.make("get", scan, loc=node.loc, type=tail_type, name=name, view=f"tail {-start}")
+            bounds = {k: (None, *node.attrs[k][1:]) for k in ("starts", "stops", "steps")}
+            bounds["stops"] = (stop, *bounds["stops"][1:])
+            return build.make("slice", tail, loc=node.loc, type=node.type, **bounds)
     return None
 
 

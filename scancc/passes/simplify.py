@@ -171,14 +171,23 @@ def _view_of_view(node: Node) -> Node | None:
 
 
 def _length(node: Node) -> Node | None:
-    """The length of an axis: a constant, or the scalar that defines it."""
+    """The length of an axis: a constant, the scalar that defines it, or the length of what it comes from.
+
+    A length must not keep alive the array it is asked of.
+    """
     if node.op != "dim":
         return None
     axis: int = node.attrs["axis"]
-    d = node.args[0].type.shape[axis]
+    (source,) = node.args
+    d = source.type.shape[axis]
     if isinstance(d, int):
         return build.integer(d, node.loc)
-    return d.define
+    if d.define is not None:
+        return d.define
+    if source.op == "get":
+        return build.length(source.args[0], node.loc) if source.attrs["view"] == "trace" and axis == 0 else None
+    origin = next((a for a in source.args if d in a.type.shape), None)
+    return None if origin is None else build.make("dim", origin, loc=node.loc, axis=origin.type.shape.index(d))
 
 
 def _fast(node: Node) -> Node | None:

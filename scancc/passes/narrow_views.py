@@ -4,7 +4,8 @@
     after    %5 = get %2 y last 1; %4 = index %5 axis=0 position=0
 
 `ys[-k]` becomes `last k` (the rows must exist: an IndexError otherwise), `ys[-k:]` becomes `tail k` (as many as there
-are), `ys[-k:-j]` a slice of it. If another consumer wants the whole history the trace stays, and these views are read from it.
+are), `ys[-k:-j]` a slice of it. If another consumer wants the whole history the trace stays, and these views are read
+from it.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import scipy.special
 
 from scancc.errors import ScanIndexError, ShapeError, StepsError
 from scancc.ir.graph import UNTIL, Graph, Node, operands, spec_of
@@ -79,16 +78,28 @@ def _inv(a: Array) -> Array:
         return np.full_like(a, np.nan)
 
 
+def _special(name: str) -> Callable:
+    """A function of scipy.special, imported when it is first needed: it takes longer to import than all else here."""
+
+    def call(x: Array) -> Array:
+        import scipy.special
+
+        result: Array = getattr(scipy.special, name)(x)
+        return result
+
+    return call
+
+
 def _matmul(a: Array, b: Array) -> Array:
     return np.asarray(a @ b, dtype=a.dtype)
 
 
 # Element-wise ops are the NumPy ufuncs of the same name, but for these.
 SPECIAL_ELEMENTWISE: dict[str, Callable] = {
-    "erf": scipy.special.erf,
-    "erfc": scipy.special.erfc,
-    "gammaln": scipy.special.gammaln,
-    "expit": scipy.special.expit,
+    "erf": _special("erf"),
+    "erfc": _special("erfc"),
+    "gammaln": _special("gammaln"),
+    "expit": _special("expit"),
     "real": np.real,
     "imag": np.imag,
     "where": np.where,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.special
-
 from scancc.frontend import numpy_shapes
 from scancc.frontend.scope import current
 
@@ -34,4 +32,28 @@ def softmax(a: Any, axis: Any = -1) -> Any:
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
-erf, erfc, gammaln, expit = scipy.special.erf, scipy.special.erfc, scipy.special.gammaln, scipy.special.expit
+
+def erf(x: Any) -> Any:
+    """The error function of `scipy.special`, for traced values and arrays alike."""
+    return _scipy("erf")(x)
+
+
+def erfc(x: Any) -> Any:
+    """1 - erf(x), accurate where erf(x) is near 1."""
+    return _scipy("erfc")(x)
+
+
+def gammaln(x: Any) -> Any:
+    """The logarithm of the absolute value of the gamma function."""
+    return _scipy("gammaln")(x)
+
+
+def expit(x: Any) -> Any:
+    """The logistic function 1 / (1 + exp(-x))."""
+    return _scipy("expit")(x)
+
+
+def _scipy(name: str) -> Any:
+    import scipy.special  # here, because it takes longer to import than the whole compiler
+
+    return getattr(scipy.special, name)

@@ -21,7 +21,17 @@ from typing import Any
 import numba
 import numpy as np
 from numba.core.compiler import Compiler
-from scancc_runtime import complexes, integers, linear_algebra, products, reals, scalar, special, transcendental
+from scancc_runtime import (
+    complexes,
+    integers,
+    linear_algebra,
+    products,
+    reals,
+    recurrences,
+    scalar,
+    special,
+    transcendental,
+)
 
 from scancc.backends import disk_cache
 from scancc.ir.loop import Buffer, Kernel
@@ -31,12 +41,14 @@ from scancc.passes.pipeline import Options
 NAMESPACE: dict[str, Any] = {
     "__name__": "scancc_runtime",  # the module that a kernel from the cache finds its globals in
     "np": np,
+    "at": np.uint64,
     "math": math,
     "complexes": complexes,
     "integers": integers,
     "linear_algebra": linear_algebra,
     "products": products,
     "reals": reals,
+    "recurrences": recurrences,
     "scalar": scalar,
     "special": special,
     "transcendental": transcendental,

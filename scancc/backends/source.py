@@ -37,8 +37,6 @@ from scancc.ir.loop import (
 )
 from scancc.ir.walk import statements
 
-PRODUCTS = ("vecmat", "matvec", "gemm")
-
 
 class SourcePrinter:
     def __init__(self, kernel: Kernel) -> None:
@@ -47,6 +45,7 @@ class SourcePrinter:
         self.variables = {p.name for p in kernel.params} | {
             s.var.name for s in statements(kernel.body) if isinstance(s, (Let, Declare, For))
         }
+        self.counters = {s.var.name for s in statements(kernel.body) if isinstance(s, For)}
         self.lines: list[str] = []
         self.loc: Loc | None = None  # of the statement being printed, for errors
 
@@ -100,8 +99,7 @@ class SourcePrinter:
         args: list[str] = []
         for a in s.args:
             args += [a.buffer.name, self.expr(offset(a))] if isinstance(a, Place) else [self.expr(a)]
-        module = "products" if s.function in PRODUCTS else "linear_algebra"
-        return f"{module}.{s.function}({', '.join(args)})"
+        return f"{s.function}({', '.join(args)})"
 
     def expr(self, e: Expr) -> str:
         match e:
@@ -110,9 +108,15 @@ class SourcePrinter:
             case Var(name, _):
                 return name
             case Load(buffer, index):
-                return f"{buffer.name}[{', '.join(self.expr(i) for i in index)}]"
+                return f"{buffer.name}[{', '.join(map(self.index, index))}]"
             case Op(name, args, dtype):
                 return self.op(name, args, dtype)
+
+    def index(self, e: Expr) -> str:
+        """A subscript. They are never negative, which numba has to be told: it would compare each with 0, and a loop
+        over computed subscripts would not be vectorised."""
+        plain = isinstance(e, Const) or (isinstance(e, Var) and e.name in self.counters)
+        return self.expr(e) if plain else f"at({self.expr(e)})"
 
     def const(self, value: Any, dtype: np.dtype) -> str:
         v = dtype.type(value)

@@ -3,7 +3,7 @@
     graph   ::= input* statement* result*
     input   ::= 'input' name ':' Type
     statement ::= %id ':' Type '=' op '(' %id* ')' attrs
-    scan    ::= 'scan' name 'steps' %n sequence* carry* nonseq* body
+    scan    ::= 'scan' name 'steps' %n ['in' strategy] sequence* carry* nonseq* body
     sequence ::= name 'taps' int* '=' %x          rows t+tap of %x, shifted so that no read is before row 0
     carry   ::= name 'taps' int* '=' %init         past values of a result of the body
     nonseq  ::= name '=' %a                        the same value at every step
@@ -116,6 +116,7 @@ class ScanSpec:
     nonseqs: tuple[str, ...]
     outputs: tuple[str, ...]  # results without feedback
     body: Graph
+    strategy: str = "steps"  # how the loop is run: 'steps', or 'blocks' of a linear recurrence
 
     @property
     def has_until(self) -> bool:

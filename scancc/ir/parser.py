@@ -253,6 +253,7 @@ class _Block:
         name = line.name()
         line.next("word", "steps")
         steps = self.ref(line)
+        strategy = line.next("word") if line.accept("in") else "steps"
         line.end()
         args: dict[str, list[Node]] = {"sequence": [], "carry": [], "nonseq": []}
         sequences: list[Sequence] = []
@@ -286,7 +287,7 @@ class _Block:
             args[role].append(self.ref(part))
             part.end()
         body = _Block(self.lines, part).read()
-        spec = ScanSpec(name, tuple(sequences), tuple(carries), tuple(nonseqs), tuple(outputs), body)
+        spec = ScanSpec(name, tuple(sequences), tuple(carries), tuple(nonseqs), tuple(outputs), body, strategy)
         return scan(spec, (steps, *args["sequence"], *args["carry"], *args["nonseq"]))
 
     def cond(self, line: Line) -> Node:

@@ -144,6 +144,7 @@ class _Printer:
         if node.op == "scan":
             spec: ScanSpec = node.attrs["spec"]
             head = f"scan {word(spec.name)} steps {args[0] if args else '?'}"
+            head += f" in {spec.strategy}" if spec.strategy != "steps" else ""
             parts = [
                 *(f"sequence {word(s.name)} taps {values(s.taps)}" for s in spec.sequences),
                 *(f"carry {word(c.name)} taps {values(c.taps)}" for c in spec.carries),

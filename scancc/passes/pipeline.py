@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from scancc.ir.graph import Graph
 from scancc.ir.verify import verify
 from scancc.ir.verify_loop import verify_kernel
+from scancc.passes.block_recurrences import block_recurrences
 from scancc.passes.cse import cse
 from scancc.passes.dce import dce
 from scancc.passes.forward_outputs import forward_outputs
@@ -59,6 +60,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("cse_again", _plain(cse)),
     Pass("dce", _plain(dce)),
     Pass("order_sums", _plain(order_sums), lambda options: options.optimize and not options.strict_fp),
+    Pass("block_recurrences", _plain(block_recurrences), lambda options: options.optimize and not options.strict_fp),
 )
 
 

@@ -51,7 +51,7 @@ INLINE_WEIGHT = 6  # operations in one statement
 # Names that mean something in every target's source: the user's variables must not hide them.
 RESERVED = frozenset(keyword.kwlist) | {
     "abs", "cmath", "complex", "complexes", "float", "int", "integers", "linear_algebra", "math", "np", "products",
-    "range", "reals", "scalar", "transcendental",
+    "at", "range", "reals", "recurrences", "scalar", "special", "transcendental",
 }  # fmt: skip
 
 

@@ -89,7 +89,7 @@ def _call(low: Lowering, node: Node) -> None:
     if not node.type.shape:
         # A scalar is taken out of memory again at once.
         cell = Place(low.scratch("product", node.type.dtype, (1,)), (const_int(0),))
-        low.emit(Call("matvec", (cell, left.place, right.place, const_int(1), k, k), loc=node.loc))
+        low.emit(Call("products.matvec", (cell, left.place, right.place, const_int(1), k, k), loc=node.loc))
         low.env[node] = registers([low.let(Load(cell.buffer, cell.index), "v", node.loc)], ())
         return
     target = low.output_target(node, "product")
@@ -102,10 +102,10 @@ def _call(low: Lowering, node: Node) -> None:
         # x @ W with W stored row by row sums rows (vecmat); W @ x, or x @ W.T, makes dot products (matvec).
         if (a.type.ndim == 1) != matrix.transposed:
             args = (place, vector.place, matrix.place, rows, columns, stride)
-            low.emit(Call("vecmat", args, loc=node.loc))  # type: ignore[arg-type]
+            low.emit(Call("products.vecmat", args, loc=node.loc))  # type: ignore[arg-type]
         else:
             args = (place, matrix.place, vector.place, rows, columns, stride)
-            low.emit(Call("matvec", args, loc=node.loc))  # type: ignore[arg-type]
+            low.emit(Call("products.matvec", args, loc=node.loc))  # type: ignore[arg-type]
     else:
         m, n = low.length(node.type.shape[0]), low.length(node.type.shape[1])
         strides = [
@@ -113,7 +113,7 @@ def _call(low: Lowering, node: Node) -> None:
         ]
         flags = [const_int(int(v.transposed)) for v in (left, right)]
         operands = (left.place, strides[0], right.place, strides[1])
-        low.emit(Call("gemm", (place, n, *operands, m, n, k, *flags), loc=node.loc))
+        low.emit(Call("products.gemm", (place, n, *operands, m, n, k, *flags), loc=node.loc))
     low.stored(node, target)
     if in_registers(node.type):
         low.registers_of(node)

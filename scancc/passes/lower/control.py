@@ -29,6 +29,8 @@ from scancc.ir.loop import (
     sub,
 )
 from scancc.ir.types import Dim, Type
+from scancc.passes.block_recurrences import BLOCKS
+from scancc.passes.lower.blocks import solve_in_blocks
 from scancc.passes.lower.context import Lowering, Target, in_memory
 from scancc.passes.lower.values import Index, Lazy, Registers, registers
 from scancc.passes.lower.views import row_place
@@ -71,6 +73,10 @@ def lower_scan(low: Lowering, node: Node) -> None:
             low.materialise(x, "rows")
         elif isinstance(low.env[x], Registers) and x.type.ndim and any(x is value[s.name] for s in spec.sequences):
             low.spill(x)
+    if spec.strategy == BLOCKS and (s := slots[spec.carries[0].name]).storage.taps == "registers" and not s.ring:
+        solve_in_blocks(low, node, s, steps, lambda t: _bind_leaves(low, node, slots, value, t), s.trace)
+        low.scans[node] = (slots, executed)
+        return
     with low.loop("t", steps, f"steps of {spec.name}") as t:
         low.depth += 1
         low.step.append(t)
@@ -168,7 +174,8 @@ def _store_initial(low: Lowering, slots: Slots, initial: Node, has_rows: bool) -
         low.emit(Store(target.buffer, (*target.prefix, *at), low.element(initial, index), initial.loc))
 
 
-def _bind_leaves(low: Lowering, node: Node, slots: dict[str, Slots], value: dict[str, Node], t: Expr) -> None:
+def _bind_leaves(low: Lowering, node: Node, slots: dict[str, Slots], value: dict[str, Node], t: Expr | None) -> None:
+    """Leaves of the body at step t; without one only what is the same at every step."""
     spec = spec_of(node)
     for leaf in spec.body.nodes():
         if leaf.op not in ("tap", "read"):
@@ -178,6 +185,8 @@ def _bind_leaves(low: Lowering, node: Node, slots: dict[str, Slots], value: dict
             outer = value[name]
             low.env[leaf] = low.env[outer]
             _bind_dims(low, leaf, outer.type.shape)
+            continue
+        if t is None:
             continue
         offset = leaf.attrs["offset"]
         sequence = spec.sequence(name)

@@ -159,13 +159,13 @@ def _call(low: Lowering, node: Node, n: int) -> None:
     if node.type.ndim == 0:
         cell = Target(low.scratch("value", node.type.dtype, (1,)), ())
         out = Place(cell.buffer, (const_int(0),))
-        low.emit(Call(node.op, (out, places[0], size, work), loc=node.loc))  # type: ignore[arg-type]
+        low.emit(Call(f"linear_algebra.{node.op}", (out, places[0], size, work), loc=node.loc))  # type: ignore[arg-type]
         low.env[node] = registers([low.let(Load(cell.buffer, (const_int(0),)), "v", node.loc)], ())
         return
     target = low.output_target(node, node.op)
     out = Place(target.buffer, target.prefix + (const_int(0),) * node.type.ndim)
     sizes = (size, const_int(int(columns))) if node.op == "solve" else (size,)  # type: ignore[arg-type]
-    low.emit(Call(node.op, (out, *places, *sizes, work), loc=node.loc))  # type: ignore[arg-type]
+    low.emit(Call(f"linear_algebra.{node.op}", (out, *places, *sizes, work), loc=node.loc))  # type: ignore[arg-type]
     low.stored(node, target)
     if in_registers(node.type):
         low.registers_of(node)

@@ -14,10 +14,12 @@ from scancc.backends.cpu import CpuProgram
 from scancc.driver import Programs, compile_graph
 from scancc.errors import ScanValueError, UnsupportedError
 from scancc.frontend.location import here
+from scancc.frontend.returns import Until
 from scancc.frontend.scan_arguments import ScanArguments, SequenceArgument, normalise
-from scancc.frontend.scans import TracedScan, Until, add_scan
-from scancc.frontend.scope import Scope, current, entered
-from scancc.frontend.tracer import Tracer, wrap
+from scancc.frontend.scans import TracedScan, add_scan
+from scancc.frontend.scope import SYMBOLIC, Scope, current, entered
+from scancc.frontend.shared import Shared, held, kinds_of, values_of
+from scancc.frontend.tracer import Tracer, is_traced, wrap
 from scancc.inspection import Inspection
 from scancc.ir import build
 from scancc.ir.graph import Graph
@@ -96,8 +98,12 @@ class ScanFunction:
         flat = flatten(sequences, outputs_info, non_sequences, n_steps) if current() is None else None
         if flat is not None:
             known = self._seen.get((flat[0], go_backwards, strict))
-            if known is not None:
+            if known is not None and known.is_current():
                 return pack(known.traced, known.run_flat(flat[1], mode), return_list)
+        if current() is None and flat is None and is_traced(*_leaves(sequences, outputs_info, non_sequences, n_steps)):
+            with entered(SYMBOLIC):  # a graph that is being built outside of any trace
+                return self(sequences, outputs_info, non_sequences, n_steps, go_backwards=go_backwards, strict=strict,
+                            return_list=return_list)
         args = normalise(self.fn, sequences, outputs_info, non_sequences, n_steps, go_backwards)
         if current() is not None:
             traced = add_scan(self.fn, args, self.name, strict)
@@ -106,7 +112,7 @@ class ScanFunction:
         program = self._program(args, strict)
         if flat is not None:
             self._seen[flat[0], go_backwards, strict] = program
-        arrays = program.run(_arrays(args) | program.captured, mode)
+        arrays = program.run(_arrays(args), mode)
         return pack(program.traced, [arrays[n] for n in program.traced.names], return_list)
 
     def lower(self, *args: Any, go_backwards: bool = False, strict: bool = False, **kwargs: Any) -> EagerProgram:
@@ -117,7 +123,9 @@ class ScanFunction:
 
     def _program(self, args: ScanArguments, strict: bool) -> EagerProgram:
         key = (_signature(args), strict)
-        return self.programs.get(key, lambda: EagerProgram(self, args, strict))  # type: ignore[no-any-return]
+        return self.programs.get(  # type: ignore[no-any-return]
+            key, lambda: EagerProgram(self, args, strict), EagerProgram.is_current
+        )
 
 
 class EagerProgram(Inspection):
@@ -137,29 +145,50 @@ class EagerProgram(Inspection):
             self.inputs = {label: v.node.attrs["name"] for label, v in values.items()}
             self.traced = add_scan(owner.fn, _with_values(args, values), owner.name, strict)
             results = {n: build.trace(self.traced.node, n) for n in self.traced.names}
-        self.captured: dict[str, np.ndarray] = {f"captured:{k}": v for k, v in scope.bound.items()}
-        self.inputs |= {f"captured:{k}": k for k in scope.bound}
+        self.captured = dict(scope.bound)
+        self.kinds = kinds_of(self.captured)
+        self.updates = {f"new_{i}": shared for i, shared in enumerate(scope.updates)}
+        results |= dict(zip(self.updates, scope.updates.values(), strict=True))
         self.graph = Graph(tuple(scope.inputs), results)
         self.compiled: CpuProgram = compile_graph(self.graph, _identifier(owner.name), owner.options)
-        same_inputs = tuple(self.inputs.values()) == self.compiled.inputs
+        same_inputs = (*self.inputs.values(), *self.captured) == self.compiled.inputs
         self._in_order = same_inputs and self.traced.names == tuple(results)
 
+    def is_current(self) -> bool:
+        """Whether the shared variables that the step captured have the shapes that this was compiled for."""
+        return not self.kinds or kinds_of(self.captured) == self.kinds
+
     def run(self, arrays: Mapping[str, np.ndarray], mode: str) -> dict[str, np.ndarray]:
-        by_name = {self.inputs[label]: a for label, a in arrays.items()}
-        if mode == "interpret":
-            return interpreter.run(self.graph, by_name)
-        if mode != "compiled":
+        if mode not in ("compiled", "interpret"):
             raise ScanValueError(f"mode is {mode!r}", fix="use 'compiled' or 'interpret'")
-        return self.compiled.run({k: as_kernel_array(a) for k, a in by_name.items()})
+        given = {self.inputs[label]: a for label, a in arrays.items()}
+        with held(self.updates.values()):
+            by_name = given | values_of(self.captured)
+            if mode == "interpret":
+                results = interpreter.run(self.graph, by_name)
+            else:
+                results = self.compiled.run({k: as_kernel_array(a) for k, a in by_name.items()})
+            for label, shared in self.updates.items():
+                shared.set_value(results[label], borrow=True)
+        return results
 
     def run_flat(self, arrays: list[np.ndarray], mode: str) -> list[np.ndarray]:
         """Results for the arrays of a call that was flattened, in the order of the step's outputs."""
         if mode == "compiled" and not self.compiled.given_steps and self._in_order:
             # The inputs of the graph are the arrays of the call in their order, then what was captured.
-            return list(self.compiled.call(*[as_kernel_array(a) for a in (*arrays, *self.captured.values())]))
-        labels = [label for label in self.inputs if not label.startswith("captured:")]
-        results = self.run(dict(zip(labels, arrays, strict=True)) | self.captured, mode)
+            captured = values_of(self.captured).values() if self.captured else ()
+            return list(self.compiled.call(*[as_kernel_array(a) for a in (*arrays, *captured)]))
+        results = self.run(dict(zip(self.inputs, arrays, strict=True)), mode)
         return [results[n] for n in self.traced.names]
+
+
+def _leaves(*arguments: Any) -> list[Any]:
+    """The values in the arguments of a call, dicts looked into."""
+    found: list[Any] = []
+    for a in arguments:
+        for x in a if isinstance(a, (list, tuple)) else [a]:
+            found += [x.get("input"), x.get("initial")] if isinstance(x, dict) else [x]
+    return [x for x in found if not isinstance(x, Shared)]
 
 
 def _identifier(name: str) -> str:
@@ -208,11 +237,21 @@ def _signature(args: ScanArguments) -> tuple:
 
 def pack(traced: TracedScan, values: list[Any], return_list: bool) -> Any:
     """Results in the form that the step returned them in."""
+    if not values:
+        return [] if return_list else None  # a step that only updates shared variables
     if traced.keys is not None:
         return dict(zip(traced.keys, values, strict=True))
     if return_list:
         return values
     return values[0] if len(values) == 1 else tuple(values)
+
+
+def shared(value: Any, name: str | None = None, borrow: bool = False) -> Shared:
+    """A shared variable: an array that lives between calls, read by steps and changed by the updates they return.
+
+    It holds a copy of `value`, with `borrow` the array itself. `get_value()` and `set_value(v)` reach it from outside.
+    """
+    return Shared(value, name, borrow)
 
 
 def scan_compile(

@@ -26,12 +26,13 @@ class Programs:
         self._lock = threading.RLock()
         self._by_key: dict[Hashable, Any] = {}
 
-    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+    def get(self, key: Hashable, make: Callable[[], Any], fits: Callable[[Any], bool] = lambda program: True) -> Any:
+        """The program of `key`, made if there is none yet, or if the one there is does not fit any more."""
         found = self._by_key.get(key)
-        if found is None:
+        if found is None or not fits(found):
             with self._lock:
                 found = self._by_key.get(key)
-                if found is None:
+                if found is None or not fits(found):
                     found = self._by_key[key] = make()
         return found
 

@@ -17,8 +17,10 @@ from scancc.arrays import as_kernel_array
 from scancc.driver import Programs, compile_graph
 from scancc.errors import ScanTypeError
 from scancc.frontend.location import of_function
-from scancc.frontend.scope import Scope, current, entered
-from scancc.frontend.tracer import Tracer, unwrap
+from scancc.frontend.operators import ArrayOperators
+from scancc.frontend.scope import SYMBOLIC, Scope, current, entered
+from scancc.frontend.shared import held, kinds_of, values_of
+from scancc.frontend.tracer import Tracer, is_traced, unwrap
 from scancc.inspection import Inspection
 from scancc.ir.graph import Graph, Node, operands, spec_of
 from scancc.ir.ops import OPS
@@ -39,6 +41,9 @@ class JitFunction:
     def __call__(self, *args: Any, mode: str = "compiled") -> Any:
         if current() is not None:
             return self.fn(*args)
+        if is_traced(*args):
+            with entered(SYMBOLIC):  # a graph that is being built outside of any trace
+                return self.fn(*args)
         arrays = [np.asarray(a) for a in args]
         program = self._program(arrays)
         return program.run(arrays, mode)
@@ -60,7 +65,9 @@ class JitFunction:
             traced = Traced(self.fn, self.name, arrays, (False,) * len(arrays))
             opened = self._open[kinds] = traced.lengths_of_scans()
         key = (kinds, opened, tuple(a.shape[o:] for a, o in zip(arrays, opened, strict=True)))
-        program: JitProgram = self.programs.get(key, lambda: JitProgram(self, arrays, opened))
+        program: JitProgram = self.programs.get(
+            key, lambda: JitProgram(self, arrays, opened), lambda p: kinds_of(p.traced.captured) == p.kinds
+        )
         return program
 
 
@@ -80,16 +87,19 @@ class Traced:
             self.single = not isinstance(returned, (tuple, list))
             self.results: dict[str, Node] = {}
             for i, v in enumerate([returned] if self.single else returned):
-                if not isinstance(v, (Tracer, np.ndarray, np.generic, int, float, complex)):
+                if not isinstance(v, (ArrayOperators, np.ndarray, np.generic, int, float, complex)):
                     rule = "a compiled function returns an array or a tuple of arrays"
                     raise ScanTypeError(f"{name} returned {v!r}", of_function(fn), rule)
                 self.results[f"result{i}"] = unwrap(v)
         self.captured = dict(scope.bound)
+        self.updates = {f"new_{i}": shared for i, shared in enumerate(scope.updates)}
+        self.values = dict(self.results)  # what the function returns
+        self.results |= dict(zip(self.updates, scope.updates.values(), strict=True))
         self.graph = Graph(tuple(scope.inputs), self.results)
 
     def bound(self, arrays: Sequence[Any]) -> dict[str, np.ndarray]:
         """Inputs of the graph by name: these arguments and what the function captured."""
-        return dict(zip(self.inputs, map(np.asarray, arrays), strict=True)) | self.captured
+        return dict(zip(self.inputs, map(np.asarray, arrays), strict=True)) | values_of(self.captured)
 
     def lengths_of_scans(self) -> tuple[bool, ...]:
         """Which inputs have a first axis that is a sequence of a scan."""
@@ -110,15 +120,19 @@ class JitProgram(Inspection):
     def __init__(self, owner: JitFunction, arrays: list[np.ndarray], opened: tuple[bool, ...]) -> None:
         self.traced = Traced(owner.fn, owner.name, arrays, opened)
         name = owner.name if owner.name.isidentifier() else "function"
+        self.kinds = kinds_of(self.traced.captured)
         self.compiled = compile_graph(self.traced.graph, name, owner.options)
 
     def run(self, arrays: list[np.ndarray], mode: str) -> Any:
-        inputs = self.traced.bound(arrays)
-        if mode == "interpret":
-            results = interpreter.run(self.traced.graph, inputs)
-        else:
-            results = self.compiled.run({k: as_kernel_array(a) for k, a in inputs.items()})
-        values = [results[k] for k in self.traced.results]
+        with held(self.traced.updates.values()):
+            inputs = self.traced.bound(arrays)
+            if mode == "interpret":
+                results = interpreter.run(self.traced.graph, inputs)
+            else:
+                results = self.compiled.run({k: as_kernel_array(a) for k, a in inputs.items()})
+            for label, shared in self.traced.updates.items():
+                shared.set_value(results[label], borrow=True)
+        values = [results[k] for k in self.traced.values]
         return values[0] if self.traced.single else tuple(values)
 
 

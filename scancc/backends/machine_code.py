@@ -99,10 +99,12 @@ class MachineCode:
         return str(text)
 
     def asm(self) -> str:
-        """The kernel's own function, without numba's wrappers around it."""
+        """The kernel and the functions of the run-time library that it calls, without numba's wrappers."""
         (text,) = self._fresh.inspect_asm().values()
-        found = re.search(rf"^(_ZN\S*{re.escape(self.name)}\S*):.*?^\.Lfunc_end\d+:", text, re.M | re.S)
-        return found.group(0) if found else str(text)
+        functions = re.findall(r"^(?:_ZN\S*):.*?^\.Lfunc_end\d+:", str(text), re.M | re.S)
+        own = [f for f in functions if "cpython" not in f.split(":", 1)[0]]
+        own.sort(key=lambda f: self.name not in f.split(":", 1)[0])
+        return "\n\n".join(own) or str(text)
 
 
 def signature_of(kernel: Kernel) -> tuple:

@@ -10,6 +10,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from scancc.errors import ShapeError, UnsupportedError
 from scancc.frontend.location import here
+from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.tracer import Tracer, emit, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node
@@ -76,7 +77,7 @@ def shape_of(x: Node, shape: Any) -> Shape:
     entries = list(shape) if isinstance(shape, (tuple, list)) else [shape]
     dims: list[Any] = []
     for e in entries:
-        if isinstance(e, Tracer):
+        if isinstance(e, ArrayOperators):
             dims.append(build.dim_from(build.cast(unwrap(e), "int64", here()), "length"))
         else:
             dims.append(int(e))

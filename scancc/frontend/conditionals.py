@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from scancc.errors import ScanTypeError, ScanValueError
+from scancc.errors import ScanTypeError, ScanValueError, UnsupportedError
 from scancc.frontend.location import here
-from scancc.frontend.scans import Returned, parse_return
+from scancc.frontend.operators import ArrayOperators
+from scancc.frontend.returns import Returned, parse_return
 from scancc.frontend.scope import Scope, current, entered
-from scancc.frontend.tracer import Tracer, tracing, unwrap, wrap
+from scancc.frontend.tracer import Tracer, is_traced, tracing, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Graph, Node
 from scancc.ir.types import INT
@@ -25,9 +26,9 @@ def cond(predicate: Any, true_fn: Callable, false_fn: Callable, *operands: Any) 
 
     Raises TypeError or ValueError naming what the branches return where that differs.
     """
-    if current() is None:
+    if current() is None and not is_traced(predicate):
         return true_fn(*operands) if predicate else false_fn(*operands)
-    if not isinstance(predicate, Tracer):
+    if not isinstance(predicate, ArrayOperators):
         return true_fn(*operands) if np.asarray(predicate).item() else false_fn(*operands)
     outer = tracing()
     test = unwrap(predicate)
@@ -40,6 +41,9 @@ def cond(predicate: Any, true_fn: Callable, false_fn: Callable, *operands: Any) 
     branch = Scope(f"{outer.name}_branch", parent=outer, strict=outer.strict)
     with entered(branch):
         then, orelse = (_branch(fn, given) for fn in (true_fn, false_fn))
+        if branch.updates:
+            raise UnsupportedError("a branch of sc.cond updates a shared variable", here(),
+                                   fix="choose the new value with sc.cond, and update outside")
         names = _names(then[0], orelse[0])
         results = [_results(names, a, b) for a, b in zip(then[1], orelse[1], strict=True)]
     graphs = [Graph((), {n: pair[i] for n, pair in zip(names, results, strict=True)}) for i in (0, 1)]

@@ -12,6 +12,7 @@ import numpy as np
 
 from scancc.errors import ScanIndexError, UnsupportedError
 from scancc.frontend.location import here
+from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.tracer import Tracer, emit, guard_broadcast, tracing, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node
@@ -21,7 +22,7 @@ from scancc.ir.types import Dim
 def getitem(x: Tracer, key: Any) -> Tracer:
     node = unwrap(x)
     keys = _expanded(key, node.type.ndim)
-    advanced = [i for i, k in enumerate(keys) if isinstance(k, (Tracer, np.ndarray))]
+    advanced = [i for i, k in enumerate(keys) if isinstance(k, (ArrayOperators, np.ndarray))]
     if any(keys[i].ndim > 0 for i in advanced):
         return _advanced(node, keys)
     axis = 0
@@ -47,7 +48,7 @@ def _expanded(key: Any, rank: int) -> list[Any]:
             k = np.asarray(k) if k else np.empty(0, np.int64)
         if isinstance(k, np.ndarray) and k.dtype.kind == "b":
             keys += np.nonzero(k)
-        elif isinstance(k, (bool, np.bool_)) or (isinstance(k, Tracer) and k.dtype.kind == "b"):
+        elif isinstance(k, (bool, np.bool_)) or (isinstance(k, ArrayOperators) and k.dtype.kind == "b"):
             raise UnsupportedError(
                 "indexing with a traced mask is not supported in a step: the shape would depend on values", here(),
                 fix="use np.where(mask, x, 0) to choose by a mask",
@@ -58,10 +59,10 @@ def _expanded(key: Any, rank: int) -> list[Any]:
             keys.append(int(k))
         elif k is None or k is Ellipsis or isinstance(k, (int, slice)):
             keys.append(k)
-        elif isinstance(k, (Tracer, np.ndarray)) and k.dtype.kind in "iu":
+        elif isinstance(k, (ArrayOperators, np.ndarray)) and k.dtype.kind in "iu":
             keys.append(k)
         else:
-            kind = f"an array of {k.dtype}" if isinstance(k, (Tracer, np.ndarray)) else type(k).__name__
+            kind = f"an array of {k.dtype}" if isinstance(k, (ArrayOperators, np.ndarray)) else type(k).__name__
             raise UnsupportedError(f"indexing with {kind} is not supported in a step", here(),
                                    fix="use integers, slices or integer arrays")
     used = sum(k is not None and k is not Ellipsis for k in keys)
@@ -140,7 +141,7 @@ def _slice(node: Node, axis: int, k: slice) -> Node:
     if k == slice(None):
         return node
     d = node.type.shape[axis]
-    if any(isinstance(b, Tracer) for b in (k.start, k.stop, k.step)):
+    if any(isinstance(b, ArrayOperators) for b in (k.start, k.stop, k.step)):
         raise UnsupportedError(
             "slices with traced bounds are not supported in a step: the length would depend on values", here(),
             fix="index with start + np.arange(length)",

@@ -13,6 +13,7 @@ from scancc.frontend.contractions import CONTRACTIONS
 from scancc.frontend.location import here
 from scancc.frontend.numpy_reductions import REDUCTIONS, every
 from scancc.frontend.numpy_shapes import SHAPES
+from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.tracer import Tracer, emit, guard_broadcast, unwrap, wrap
 from scancc.frontend.ufuncs import loop_dtypes, operand, unsupported
 from scancc.ir import build
@@ -149,4 +150,4 @@ FUNCTIONS: dict[Callable, Callable] = {
 
 
 def _kind(x: Any) -> Any:
-    return x.dtype if isinstance(x, Tracer) else x
+    return x.dtype if isinstance(x, ArrayOperators) else x

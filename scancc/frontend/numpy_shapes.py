@@ -10,6 +10,7 @@ import numpy as np
 from scancc.errors import ShapeError
 from scancc.frontend.axes import array, axes_of, axis_of, merged, shape_of, static_length, static_shape
 from scancc.frontend.location import here
+from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.tracer import Tracer, emit, unwrap, wrap
 from scancc.ir import build
 
@@ -70,7 +71,7 @@ def squeeze(a: Any, axis: Any = None) -> Tracer:
 def broadcast_to(a: Any, shape: Any) -> Tracer:
     x = unwrap(a)
     shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-    shape = shape_of(x, shape) if any(isinstance(s, Tracer) for s in shape) else tuple(map(int, shape))
+    shape = shape_of(x, shape) if any(isinstance(s, ArrayOperators) for s in shape) else tuple(map(int, shape))
     if x.type.is_static and all(isinstance(d, int) for d in shape):
         try:
             fits = np.broadcast_shapes(x.type.shape, shape) == shape  # type: ignore[arg-type]
@@ -244,7 +245,7 @@ def _triangle(function: Callable) -> Callable:
 def take(a: Any, indices: Any, axis: Any = None, mode: str = "raise") -> Tracer:
     x = ravel(a) if axis is None else array(a)
     at = 0 if axis is None else axis_of(axis, x.ndim)
-    index = indices if isinstance(indices, (Tracer, np.ndarray)) else np.asarray(indices)
+    index = indices if isinstance(indices, (ArrayOperators, np.ndarray)) else np.asarray(indices)
     if mode == "clip":
         index = np.clip(index, 0, x.shape[at] - 1)
     elif mode == "wrap":

@@ -23,7 +23,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from scancc.errors import ScanTypeError, ScanValueError, StepsError
-from scancc.frontend.tracer import Tracer, is_traced
+from scancc.frontend.scope import current
+from scancc.frontend.shared import Shared
+from scancc.frontend.tracer import Tracer, is_traced, unwrap, wrap
 
 SEQUENCE_KEYS = ("input", "taps")
 OUTPUT_KEYS = ("initial", "taps")
@@ -161,6 +163,8 @@ def _taps(taps: Any, default: int, where: str) -> tuple[int, ...]:
 
 
 def _array(value: Any, where: str) -> Any:
+    if isinstance(value, Shared):
+        return value.get_value(borrow=True) if current() is None else wrap(unwrap(value))
     if isinstance(value, (Tracer, np.ndarray, np.generic)) and value.dtype.kind in "biufc":
         return value
     if is_traced(value):
@@ -186,6 +190,8 @@ def check_steps(n_steps: Any) -> Any:
     """n_steps as None, a non-negative int, or a traced integer scalar."""
     if n_steps is None:
         return None
+    if isinstance(n_steps, Shared):
+        n_steps = _array(n_steps, "n_steps")
     dtype = getattr(n_steps, "dtype", np.dtype(type(n_steps)) if isinstance(n_steps, (int, float, bool)) else None)
     if dtype is None or dtype.kind not in "iu" or getattr(n_steps, "ndim", 0) != 0:
         raise ScanTypeError(

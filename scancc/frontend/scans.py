@@ -14,31 +14,14 @@ import numpy as np
 
 from scancc.errors import CarryShapeError, CarryTypeError, ScanTypeError, ScanValueError
 from scancc.frontend.location import of_function
+from scancc.frontend.returns import Returned, parse_return
 from scancc.frontend.scan_arguments import OutputArgument, ScanArguments
 from scancc.frontend.scope import Scope, entered
-from scancc.frontend.tracer import Tracer, is_traced, tracing, unwrap
+from scancc.frontend.shared import Shared
+from scancc.frontend.tracer import Tracer, tracing, unwrap
 from scancc.ir import build
-from scancc.ir.graph import UNTIL, Carry, Graph, Node, ScanSpec, Sequence
+from scancc.ir.graph import UNTIL, Carry, Graph, Node, ScanSpec, Sequence, rebuild
 from scancc.ir.types import Dim, Shape, Type
-
-
-class Until:
-    """A stopping condition returned by a step beside its outputs: see `sc.until`."""
-
-    __slots__ = ("condition",)
-
-    def __init__(self, condition: Any) -> None:
-        self.condition = condition
-
-
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """What a step returned: its outputs, their names if it returned a dict, and the stopping condition."""
-
-    values: list[Any]
-    keys: tuple[str, ...] | None
-    single: bool
-    until: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +30,14 @@ class TracedScan:
     names: tuple[str, ...]  # results in the order of the step's outputs
     keys: tuple[str, ...] | None
     single: bool
+    updates: dict[Shared, Node]  # shared variables after the last step
 
 
-def add_scan(fn: Callable, args: ScanArguments, name: str, strict: bool = False) -> TracedScan:
-    """Trace `fn` and add the scan to the scope being traced. Raises the errors of the documentation's table."""
+def add_scan(fn: Callable, args: ScanArguments, name: str, strict: bool = False, publish: bool = True) -> TracedScan:
+    """Trace `fn` and add the scan to the scope being traced. Raises the errors of the documentation's table.
+
+    Updates of shared variables take effect in that scope, unless `publish` is off and the caller hands them on.
+    """
     outer = tracing()
     name = outer.root.unique(name)
     sequences = [_sequence_operand(s.value, s.taps, args.go_backwards) for s in args.sequences]
@@ -65,17 +52,36 @@ def add_scan(fn: Callable, args: ScanArguments, name: str, strict: bool = False)
         if not promoted:
             break
         initials |= promoted
+    carries = [Carry(o.name, tuple(sorted(o.taps))) for o in args.outputs or () if o.initial is not None]
+    results = traced.results
+    for shared, carry in traced.updates.items():
+        carries.append(Carry(carry, (-1,)))
+        initials[carry] = before = outer.value_of(shared)
+        read = body.captures.pop(before, None)
+        if read is not None:  # what the step read of the variable is its value before this step's update
+            results = _instead(results, read, build.make("tap", type=read.type, name=carry, offset=-1, loc=read.loc))
     spec = ScanSpec(
         name,
         tuple(Sequence(s.name, tuple(sorted(taps))) for s, (_, taps) in zip(args.sequences, sequences, strict=True)),
-        tuple(Carry(o.name, tuple(sorted(o.taps))) for o in args.outputs or () if o.initial is not None),
+        tuple(carries),
         tuple(traced.nonseq_names) + tuple(read.attrs["name"] for read in body.captures.values()),
         tuple(n for n in traced.names if n not in initials),
-        Graph((), traced.results),
+        Graph((), results),
     )
     operands = (steps, *(x for x, _ in sequences), *initials.values(), *(v for _, v in nonseqs), *body.captures)
     node = build.scan(spec, operands, of_function(fn))
-    return TracedScan(node, tuple(traced.names), traced.returned.keys, traced.returned.single)
+    after = {shared: build.final(node, carry) for shared, carry in traced.updates.items()}
+    if publish:
+        outer.updates |= after
+    return TracedScan(node, tuple(traced.names), traced.returned.keys, traced.returned.single, after)
+
+
+def _instead(results: dict[str, Node], old: Node, new: Node) -> dict[str, Node]:
+    mapping = {old: new}
+    for node in Graph((), results).nodes():
+        if node is not old:
+            mapping[node] = rebuild(node, mapping)
+    return {k: mapping[v] for k, v in results.items()}
 
 
 def _sequence_operand(value: Any, taps: tuple[int, ...], backwards: bool) -> tuple[Node, tuple[int, ...]]:
@@ -119,6 +125,7 @@ class _TracedStep:
     names: list[str]
     nonseq_names: list[str]
     returned: Returned
+    updates: dict[Shared, str]  # carries of the shared variables that the step updates
 
 
 def _trace_step(
@@ -147,7 +154,28 @@ def _trace_step(
     names, results = _results(fn, args, body, returned, initials)
     if returned.until is not None:
         results[UNTIL] = _condition(returned.until, fn)
-    return _TracedStep(results, names, nonseq_names, returned)
+    updates: dict[Shared, str] = {}
+    for shared, value in {**body.updates, **returned.updates}.items():
+        updates[shared] = carry = body.unique(shared.name or "shared")
+        results[carry] = _new_value(fn, shared, unwrap(value), body)
+    return _TracedStep(results, names, nonseq_names, returned, updates)
+
+
+def _new_value(fn: Callable, shared: Shared, node: Node, body: Scope) -> Node:
+    """What a step gives a shared variable: of its dtype and shape."""
+    assert body.parent is not None
+    before = body.parent.value_of(shared).type
+    if node.type.ndim != before.ndim or node.type.shape != before.shape and node.type.is_static and before.is_static:
+        raise CarryShapeError(
+            f"{shared} is updated with a value of shape {tuple(node.type.shape)}", node.loc or of_function(fn),
+            "a shared variable keeps its shape from step to step",
+        )  # fmt: skip
+    if not np.can_cast(node.type.dtype, before.dtype, "safe"):
+        raise CarryTypeError(
+            f"{shared} is updated with a value of dtype {node.type.dtype}", node.loc or of_function(fn),
+            "a shared variable keeps its dtype", f'return the value with .astype("{before.dtype}")',
+        )  # fmt: skip
+    return build.cast(node, before.dtype, node.loc)
 
 
 def _tap(name: str, offset: int, row: Type) -> Node:
@@ -161,50 +189,6 @@ def _inner(shape: Shape) -> Shape:
 def _row(o: OutputArgument, initial: Node) -> Type:
     shape = initial.type.shape if o.taps == (-1,) else initial.type.shape[1:]
     return Type(initial.type.dtype, _inner(shape))
-
-
-def parse_return(value: Any, fn: Callable) -> Returned:
-    """Outputs and stopping condition from what the step returned."""
-    until = None
-    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Until):
-        value, until = value[0], value[1].condition
-    elif isinstance(value, (tuple, list)) and any(isinstance(v, Until) for v in value):
-        raise ScanTypeError(
-            f"the step returned {_kinds(value)}",
-            of_function(fn),
-            "a stopping condition comes second: (outputs, sc.until(condition))",
-            "return ((a, b), sc.until(condition)) for several outputs",
-        )
-    keys = None
-    single = not isinstance(value, (tuple, list, dict))
-    if isinstance(value, dict):
-        keys = tuple(value)
-        values = list(value.values())
-    else:
-        values = [value] if single else list(value)
-    for v in values:
-        # Strings, None and objects have no place in an array; nested tuples would be ambiguous.
-        if not isinstance(v, (Tracer, np.ndarray, np.generic, int, float, complex)) and not (
-            isinstance(v, list) and (is_traced(v) or np.asarray(v).dtype.kind in "biufc")
-        ):
-            raise ScanTypeError(
-                f"the step returned {_kinds(value)}",
-                of_function(fn),
-                "a step returns an array, a tuple, list or dict of arrays, or (outputs, sc.until(condition))",
-                "return the new values" if v is None else "",
-            )
-    return Returned(values, keys, single, until)
-
-
-def _kinds(value: Any) -> str:
-    if isinstance(value, (tuple, list)):
-        inner = ", ".join(_kinds(v) for v in value)
-        return f"({inner})" if isinstance(value, tuple) else f"[{inner}]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{k!r}: {_kinds(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, Tracer):
-        return f"array {value.node.type}"
-    return "None" if value is None else f"{value!r} ({type(value).__name__})"
 
 
 def _condition(condition: Any, fn: Callable) -> Node:

@@ -18,7 +18,7 @@ import numpy as np
 
 from scancc.errors import ScanTypeError, ScanValueError, TracedValueError
 from scancc.frontend.location import here
-from scancc.ir.build import make
+from scancc.ir.build import const, make
 from scancc.ir.graph import Node
 from scancc.ir.types import Dim, Shape, Type, supported
 
@@ -30,9 +30,11 @@ class Scope:
     strict: bool = False  # captures are errors
     captures: dict[Node, Node] = field(default_factory=dict)  # outer node -> read in this scope
     used_names: set[str] = field(default_factory=set)
+    updates: dict[Any, Node] = field(default_factory=dict)  # shared variables with the values they have by now
     # root only
     inputs: list[Node] = field(default_factory=list)
     bound: dict[str, Any] = field(default_factory=dict)  # captured arrays by input name
+    _counts: dict[str, int] = field(default_factory=dict)
     _by_id: dict[int, Node] = field(default_factory=dict)
     closed: bool = False
 
@@ -46,10 +48,11 @@ class Scope:
     def unique(self, base: str) -> str:
         """A name not used in this scope yet: `base`, or `base_2`, `base_3`..."""
         base = base if base.isidentifier() else "value"
-        name, n = base, 1
+        name, n = base, self._counts.get(base, 1)
         while name in self.used_names:
             n += 1
             name = f"{base}_{n}"
+        self._counts[base] = n
         self.used_names.add(name)
         return name
 
@@ -83,6 +86,26 @@ class Scope:
             root.bound[node.attrs["name"]] = array  # keeps the array alive, so its id stays its own
             root._by_id[id(array)] = node
         return self.bring(root._by_id[id(array)], root)
+
+    def value_of(self, shared: Any) -> Node:
+        """A shared variable as it is at this point: the value that the innermost scope gave it, or an input."""
+        for s in self.chain():
+            if shared in s.updates:
+                return self.bring(s.updates[shared], s)
+        root = self.root
+        if any(s.strict for s in self.chain()):
+            raise ScanValueError(f"strict=True, but the step uses the captured {shared}", here(),
+                                 "under strict=True every array reaches the step through its arguments",
+                                 "pass it in non_sequences")
+        return self.bring(root.input_of(shared), root)
+
+    def input_of(self, shared: Any) -> Node:
+        """The input of the program that a shared variable is."""
+        if id(shared) not in self._by_id:
+            node = self.add_input(shared.name or "shared", shared.dtype, shared.shape)
+            self.bound[node.attrs["name"]] = shared
+            self._by_id[id(shared)] = node
+        return self._by_id[id(shared)]
 
     def chain(self) -> Iterator[Scope]:
         scope: Scope | None = self
@@ -132,4 +155,40 @@ def entered(scope: Scope) -> Iterator[Scope]:
         yield scope
     finally:
         _stack.scopes.pop()
-        scope.closed = True
+        scope.closed = scope is not SYMBOLIC
+
+
+class SymbolicScope(Scope):
+    """Where graphs are built outside of any trace, as in Theano. It keeps nothing: a graph lives as long as its values.
+
+    What a program needs besides its inputs is noted on the input itself, as its attribute `bound`.
+    """
+
+    def add_input(self, name: str, dtype: np.dtype, shape: Shape, bound: Any = None) -> Node:
+        node = super().add_input(name, dtype, shape)
+        self.inputs.clear()
+        return node if bound is None else make("input", type=node.type, name=node.attrs["name"], bound=bound)
+
+    def capture_array(self, array: np.ndarray) -> Node:
+        if array.size <= CONSTANT_ELEMENTS:
+            return const(array, loc=here())
+        return self.add_input("captured", array.dtype, array.shape, array)
+
+    def input_of(self, shared: Any) -> Node:
+        with self.lock:
+            if shared.symbol is None:
+                name = shared.name or "shared"
+                shape = tuple(self.new_dim(f"{name}_{i}", n) for i, n in enumerate(shared.shape))
+                shared.symbol = self.add_input(name, shared.dtype, shape, shared)
+        node: Node = shared.symbol
+        return node
+
+    def unique(self, base: str) -> str:
+        with self.lock:
+            return super().unique(base)
+
+    lock = threading.RLock()
+
+
+CONSTANT_ELEMENTS = 64
+SYMBOLIC = SymbolicScope("symbolic")

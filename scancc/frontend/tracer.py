@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import numpy as np
 
-from scancc.errors import ScanTypeError, ShapeError, TracedValueError, UnsupportedError
+from scancc.errors import ScanTypeError, ShapeError, TracedValueError
 from scancc.frontend.location import here
-from scancc.frontend.scope import Scope, current
+from scancc.frontend.operators import ArrayOperators
+from scancc.frontend.scope import SYMBOLIC, Scope, current
+from scancc.frontend.shared import Shared
 from scancc.ir import build
 from scancc.ir.graph import Node
 from scancc.ir.ops import ShapeMismatch
 from scancc.ir.types import Dim, Shape, supported
 
 
-class Tracer:
+class Tracer(ArrayOperators):
     """A traced array. Operators, methods, indexing and NumPy functions on it become nodes of the scan IR.
 
     Attributes: `shape` (lengths known only at run time are traced integers), `dtype`, `ndim`, `size`, `T`.
@@ -25,7 +27,6 @@ class Tracer:
     """
 
     __slots__ = ("node", "scope", "__weakref__")
-    __array_priority__ = 1000
 
     def __init__(self, node: Node, scope: Scope) -> None:
         self.node = node
@@ -102,55 +103,6 @@ class Tracer:
     def item(self) -> NoReturn:
         self._ask("its value with .item()")
 
-    # -- NumPy protocols -------------------------------------------------------------------------------------
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        from scancc.frontend.ufuncs import call_ufunc
-
-        return call_ufunc(ufunc, method, inputs, kwargs)
-
-    def __array_function__(self, func: Callable, types: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
-        from scancc.frontend.numpy_functions import call_function
-
-        return call_function(func, args, kwargs)
-
-    def __getitem__(self, key: Any) -> Tracer:
-        from scancc.frontend.indexing import getitem
-
-        return getitem(self, key)
-
-    def __setitem__(self, key: Any, value: Any) -> NoReturn:
-        raise UnsupportedError(
-            "a traced array cannot be assigned to",
-            here(),
-            "values of a step are immutable",
-            "write x = x.at[index].set(value)",
-        )
-
-    @property
-    def T(self) -> Tracer:
-        return np.transpose(self)  # type: ignore[call-overload, no-any-return]
-
-    @property
-    def real(self) -> Tracer:
-        return np.real(self)  # type: ignore[call-overload, no-any-return]
-
-    @property
-    def imag(self) -> Tracer:
-        return np.imag(self)  # type: ignore[call-overload, no-any-return]
-
-    def astype(self, dtype: Any, **_: Any) -> Tracer:
-        dtype = np.dtype(dtype)
-        if not supported(dtype):
-            raise ScanTypeError(f"dtype {dtype} is not supported", here())
-        return wrap(build.cast(unwrap(self), dtype, here()))
-
-    @property
-    def at(self) -> Any:
-        """`x.at[index].set(v)`, `.add`, `.multiply`, `.min`, `.max`: a changed copy (see `frontend/updates.py`)."""
-        from scancc.frontend.updates import At
-
-        return At(self)
-
     def copy(self) -> Tracer:
         return self
 
@@ -158,63 +110,12 @@ class Tracer:
         self._ask("a list")
 
 
-def _operator(name: str, ufunc: np.ufunc) -> None:
-    def forward(self: Tracer, other: Any) -> Any:
-        return ufunc(self, other)
-
-    def backward(self: Tracer, other: Any) -> Any:
-        return ufunc(other, self)
-
-    setattr(Tracer, f"__{name}__", forward)
-    if name not in ("lt", "le", "gt", "ge", "eq", "ne"):
-        setattr(Tracer, f"__r{name}__", backward)
-
-
-for _name, _ufunc in {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide, "floordiv": np.floor_divide,
-    "mod": np.remainder, "pow": np.power, "matmul": np.matmul, "and": np.bitwise_and, "or": np.bitwise_or,
-    "xor": np.bitwise_xor, "lshift": np.left_shift, "rshift": np.right_shift, "lt": np.less, "le": np.less_equal,
-    "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal, "divmod": np.divmod,
-}.items():  # fmt: skip
-    _operator(_name, _ufunc)
-
-for _name, _ufunc in {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}.items():
-    setattr(Tracer, f"__{_name}__", lambda self, ufunc=_ufunc: ufunc(self))
-
-
-def _method(name: str, function: Callable) -> None:
-    def call(self: Tracer, *args: Any, **kwargs: Any) -> Any:
-        return function(self, *args, **kwargs)
-
-    call.__name__ = name
-    setattr(Tracer, name, call)
-
-
-for _name in (
-    "sum prod mean var std min max argmin argmax any all cumsum cumprod ravel squeeze transpose swapaxes repeat "
-    "diagonal trace dot round clip take conj conjugate"
-).split():
-    _method(_name, getattr(np, {"conj": "conjugate"}.get(_name, _name)))
-
-
-def _reshape(self: Tracer, *shape: Any, **_: Any) -> Tracer:
-    return np.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[call-overload, no-any-return]
-
-
-Tracer.reshape = Tracer.view = _reshape  # type: ignore[attr-defined]
-Tracer.flatten = Tracer.ravel  # type: ignore[attr-defined]
-
-
 # -- between tracers and nodes ---------------------------------------------------------------------------------
 
 
 def tracing() -> Scope:
-    scope = current()
-    if scope is None:
-        raise TracedValueError(
-            "a traced value is used after its trace ended", here(), "traced values exist while a function is traced"
-        )
-    return scope
+    """The scope that nodes are added to: the innermost trace, or outside of all the scope of symbolic graphs."""
+    return current() or SYMBOLIC
 
 
 def wrap(node: Node) -> Tracer:
@@ -226,6 +127,8 @@ def unwrap(value: Any, dtype: Any = None) -> Node:
     scope = tracing()
     if isinstance(value, Tracer):
         return scope.bring(value.node, value.scope)
+    if isinstance(value, Shared):
+        return scope.value_of(value)
     if isinstance(value, np.ndarray) and dtype is None:
         return scope.capture_array(value)
     if isinstance(value, (list, tuple)) and any(_holds_tracer(v) for v in value):
@@ -240,8 +143,17 @@ def unwrap(value: Any, dtype: Any = None) -> Node:
     return build.const(array, loc=here())
 
 
+def cast(value: Any, dtype: Any) -> Tracer:
+    dtype = np.dtype(dtype)
+    if not supported(dtype):
+        raise ScanTypeError(f"dtype {dtype} is not supported", here())
+    return wrap(build.cast(unwrap(value), dtype, here()))
+
+
 def _holds_tracer(value: Any) -> bool:
-    return isinstance(value, Tracer) or (isinstance(value, (list, tuple)) and any(_holds_tracer(v) for v in value))
+    return isinstance(value, ArrayOperators) or (
+        isinstance(value, (list, tuple)) and any(_holds_tracer(v) for v in value)
+    )
 
 
 def is_traced(*values: Any) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from scancc.errors import ScanTypeError, UnsupportedError
 from scancc.frontend.location import here
+from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.tracer import Tracer, emit, guard_broadcast, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node
@@ -87,7 +88,7 @@ def loop_dtypes(ufunc: np.ufunc, operands: tuple[Any, ...]) -> tuple[np.dtype, .
 
 
 def _dtype_or_weak(x: Any) -> Any:
-    if isinstance(x, (Tracer, np.ndarray, np.generic)):
+    if isinstance(x, (ArrayOperators, np.ndarray, np.generic)):
         return x.dtype
     if type(x) in (int, float, complex):
         return type(x)

@@ -17,6 +17,7 @@ from scancc.errors import ScanTypeError
 from scancc.frontend.axes import array, static_shape
 from scancc.frontend.indexing import _wrapped, getitem
 from scancc.frontend.location import here
+from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.scope import current
 from scancc.frontend.tracer import Tracer, emit, wrap
 from scancc.ir import build
@@ -65,7 +66,7 @@ class Positions:
 
 def update(x: Any, index: Any, value: Any, mode: str) -> Tracer:
     target, v = array(x), array(value)
-    if isinstance(index, Tracer) and index.dtype.kind == "b" or isinstance(index, np.ndarray) and (
+    if isinstance(index, ArrayOperators) and index.dtype.kind == "b" or isinstance(index, np.ndarray) and (
         index.dtype.kind == "b" and index.shape == target.node.type.shape and v.ndim == 0
     ):
         return np.where(index, v.astype(target.dtype) if mode == "set" else COMBINE[mode](target, v), target)  # type: ignore[return-value]
@@ -74,7 +75,7 @@ def update(x: Any, index: Any, value: Any, mode: str) -> Tracer:
                             fix=f'cast one of them, for example with .astype("{target.dtype}")')
     v = v.astype(target.dtype)
     if _is_scalar(index):
-        at = _wrapped(target.node, 0, np.asarray(index) if not isinstance(index, Tracer) else index)
+        at = _wrapped(target.node, 0, np.asarray(index) if not isinstance(index, ArrayOperators) else index)
         row = wrap(build.broadcast_to(v.node, target.node.type.shape[1:], here()))
         return wrap(emit("put", target.node, at, row.node, axis=0, mode=mode))
     # Which flat positions the index means is asked of the indexing itself.
@@ -89,7 +90,7 @@ def update(x: Any, index: Any, value: Any, mode: str) -> Tracer:
 
 def _is_scalar(index: Any) -> bool:
     return (isinstance(index, (int, np.integer)) and not isinstance(index, bool)) or (
-        isinstance(index, Tracer) and index.ndim == 0 and index.dtype.kind in "iu"
+        isinstance(index, ArrayOperators) and index.ndim == 0 and index.dtype.kind in "iu"
     )
 
 

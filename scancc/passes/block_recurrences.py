@@ -10,7 +10,9 @@ infinity is NaN). Rounding differs in the last bits, so `strict_fp` leaves the p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from scancc.ir import build
 from scancc.ir.graph import Graph, Node, ScanSpec, operands, rewrite, spec_of, with_attrs
@@ -65,7 +67,7 @@ def linear_recurrence(spec: ScanSpec) -> Linear | None:
         tap = n.op == "tap" and n.attrs["name"] == carry.name
         carried[n] = tap or any(carried[a] for a in n.args)
         varies[n] = n.op in ("tap", "step") or any(varies[a] for a in n.args)
-    found = _decompose(result, carried, varies)
+    found = _decompose(order, carried, varies)[result]
     if found is None or found[0] is None or set(found[1]) != set(range(1, carry.depth + 1)):
         return None
     return Linear(found[0], found[1])
@@ -74,19 +76,25 @@ def linear_recurrence(spec: ScanSpec) -> Linear | None:
 Parts = tuple[Node | None, dict[int, Node]]
 
 
-def _decompose(node: Node, carried: dict[Node, bool], varies: dict[Node, bool]) -> Parts | None:
-    """The part without the carry, and the coefficient of each tap."""
-    if not carried[node]:
-        return node, {}
+def _decompose(order: list[Node], carried: dict[Node, bool], varies: dict[Node, bool]) -> dict[Node, Parts | None]:
+    """By node: the part without the carry and the coefficient of each tap; None where it is not linear."""
+    parts: dict[Node, Parts | None] = {}
+    for n in order:
+        parts[n] = _parts(n, parts, carried, varies) if carried[n] else (n, {})
+    return parts
+
+
+def _parts(node: Node, known: dict[Node, Parts | None], carried: dict[Node, bool], varies: dict[Node, bool]) -> Any:
     if node.op == "tap":
         return None, {-node.attrs["offset"]: build.const(1, node.type.dtype, node.loc)}
+    if any(known[x] is None for x in node.args):
+        return None
     if node.op == "negative":
-        inner = _decompose(node.args[0], carried, varies)
-        return None if inner is None else _map(inner, lambda x: build.make("negative", x, loc=node.loc))
+        return _map(known[node.args[0]], lambda x: build.make("negative", x, loc=node.loc))
     if node.op in ("add", "subtract"):
-        a, b = (_decompose(x, carried, varies) for x in node.args)
-        if a is None or b is None:
-            return None
+        left, right = node.args
+        a, b = known[left], known[right]
+        assert a is not None and b is not None
         if node.op == "subtract":
             b = _map(b, lambda x: build.make("negative", x, loc=node.loc))
         coefficients = dict(a[1])
@@ -100,11 +108,8 @@ def _decompose(node: Node, carried: dict[Node, bool], varies: dict[Node, bool]) 
             x, factor = factor, x
         if carried[factor] or varies[factor]:
             return None
-        inner = _decompose(x, carried, varies)
         one = node.op == "multiply"  # times a coefficient of 1 is the factor itself
-        return None if inner is None else _map(
-            inner, lambda x: factor if one and _is_one(x) else build.make(node.op, x, factor, loc=node.loc)
-        )
+        return _map(known[x], lambda x: factor if one and _is_one(x) else build.make(node.op, x, factor, loc=node.loc))
     return None
 
 
@@ -112,7 +117,7 @@ def _is_one(x: Node) -> bool:
     return x.op == "const" and not x.type.shape and bool(x.attrs["value"] == 1)
 
 
-def _map(parts: Parts, change) -> Parts:  # type: ignore[no-untyped-def]
+def _map(parts: Any, change: Callable[[Node], Node]) -> Parts:
     rest, coefficients = parts
     return None if rest is None else change(rest), {k: change(c) for k, c in coefficients.items()}
 

@@ -22,8 +22,8 @@ from scancc.frontend.scope import SYMBOLIC, Scope, current, entered
 from scancc.frontend.shared import held, kinds_of, values_of
 from scancc.frontend.tracer import Tracer, is_traced, unwrap
 from scancc.inspection import Inspection
-from scancc.ir.graph import Graph, Node, operands, spec_of
-from scancc.ir.ops import OPS
+from scancc.ir.graph import Graph, Node
+from scancc.ir.lengths import scanned_inputs
 from scancc.passes.pipeline import Options
 
 
@@ -103,16 +103,8 @@ class Traced:
 
     def lengths_of_scans(self) -> tuple[bool, ...]:
         """Which inputs have a first axis that is a sequence of a scan."""
-        pending = [operands(n)[s.name] for n in self.graph.nodes() if n.op == "scan" for s in spec_of(n).sequences]
-        found: set[Node] = set()
-        while pending:
-            node = pending.pop()
-            if node in found:
-                continue
-            found.add(node)
-            if node.op in ("flip", "slice", "transpose") or OPS[node.op].kind == "elementwise":
-                pending += [a for a in node.args if a.type.ndim == node.type.ndim]
-        by_name = {n.attrs["name"] for n in found if n.op == "input"}
+        found = scanned_inputs(self.graph)
+        by_name = {n.attrs["name"] for n in found}
         return tuple(name in by_name for name in self.inputs)
 
 

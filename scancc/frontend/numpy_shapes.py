@@ -11,8 +11,9 @@ from scancc.errors import ShapeError
 from scancc.frontend.axes import array, axes_of, axis_of, merged, shape_of, static_length, static_shape
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
-from scancc.frontend.tracer import Tracer, emit, unwrap, wrap
+from scancc.frontend.tracer import Tracer, emit, expect, unwrap, wrap
 from scancc.ir import build
+from scancc.ir.types import Dim
 
 
 def reshape(a: Any, shape: Any, order: str = "C") -> Tracer:
@@ -97,15 +98,15 @@ def concatenate(arrays: Any, axis: Any = 0, dtype: Any = None) -> Tracer:
     wanted = np.dtype(dtype) if dtype is not None else np.result_type(*(p.dtype for p in parts))
     at = axis_of(axis, parts[0].ndim)
     for p in parts[1:]:
-        same = [a == b for i, (a, b) in enumerate(zip(p.node.type.shape, parts[0].node.type.shape, strict=False))
-                if i != at]
+        same = [a == b or isinstance(a, Dim) or isinstance(b, Dim)
+                for i, (a, b) in enumerate(zip(p.node.type.shape, parts[0].node.type.shape, strict=False)) if i != at]
         if p.ndim != parts[0].ndim or not all(same):
             raise ShapeError(f"arrays of types {parts[0].node.type} and {p.node.type} cannot be joined", here())
-    for p in parts:
-        static_length(p, at, "np.concatenate")
+    shape = parts[0].node.type.shape
+    parts = [wrap(expect(p.node, (*shape[:at], p.node.type.shape[at], *shape[at + 1 :]))) for p in parts]
     if len(parts) == 1:
         return parts[0].astype(wanted)
-    return wrap(emit("concatenate", *(build.cast(p.node, wanted, here()) for p in parts), axis=at))
+    return wrap(build.concatenate([build.cast(p.node, wanted, here()) for p in parts], at, here()))
 
 
 def stack(arrays: Any, axis: int = 0, dtype: Any = None) -> Tracer:

@@ -34,7 +34,9 @@ class ArrayOperators:
     def __getitem__(self, key: Any) -> Any:
         from scancc.frontend.indexing import getitem
 
-        return getitem(self, key)
+        found = getitem(self, key)
+        found.origin = (self, key)
+        return found
 
     def __setitem__(self, key: Any, value: Any) -> NoReturn:
         raise UnsupportedError(

@@ -155,9 +155,10 @@ def _trace_step(
     if returned.until is not None:
         results[UNTIL] = _condition(returned.until, fn)
     updates: dict[Shared, str] = {}
-    for shared, value in {**body.updates, **returned.updates}.items():
+    given = {shared: unwrap(value) for shared, value in returned.updates.items()}
+    for shared, value in {**body.updates, **given}.items():
         updates[shared] = carry = body.unique(shared.name or "shared")
-        results[carry] = _new_value(fn, shared, unwrap(value), body)
+        results[carry] = _new_value(fn, shared, value, body)
     return _TracedStep(results, names, nonseq_names, returned, updates)
 
 
@@ -232,8 +233,20 @@ def _results(
     return names, results
 
 
+def _checked(node: Node, row: Type) -> Node:
+    """Lengths known only when the program runs are compared then."""
+    pairs = list(zip(node.type.shape, row.shape, strict=False))
+    open_ = any(isinstance(a, Dim) or isinstance(b, Dim) for a, b in pairs if a != b)
+    if node.type.ndim != row.ndim or not open_:
+        return node
+    if any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in pairs):
+        return node
+    return build.make("expect", node, loc=node.loc, shape=row.shape)
+
+
 def _fit_carry(fn: Callable, o: OutputArgument, node: Node, row: Type) -> Node:
     """The next value of a carry: same shape as before; dtype widened where that is exact."""
+    node = _checked(node, row)
     if node.type.shape != row.shape:
         here, want = (f"({', '.join(map(str, s))}{',' * (len(s) == 1)})" for s in (node.type.shape, row.shape))
         raise CarryShapeError(

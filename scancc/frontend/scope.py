@@ -167,7 +167,9 @@ class SymbolicScope(Scope):
     def add_input(self, name: str, dtype: np.dtype, shape: Shape, bound: Any = None) -> Node:
         node = super().add_input(name, dtype, shape)
         self.inputs.clear()
-        return node if bound is None else make("input", type=node.type, name=node.attrs["name"], bound=bound)
+        # Variables keep the names that the user gave them; a function tells equal ones apart.
+        attrs = {"name": name} if bound is None else {"name": name, "bound": bound}
+        return make("input", type=node.type, **attrs)
 
     def capture_array(self, array: np.ndarray) -> Node:
         if array.size <= CONSTANT_ELEMENTS:

@@ -33,7 +33,7 @@ class Shared(ArrayOperators):
     are when it starts. `get_value` and `set_value` are atomic.
     """
 
-    __slots__ = ("_lock", "_value", "name", "symbol", "__weakref__")
+    __slots__ = ("_lock", "_value", "default_update", "name", "symbol", "__weakref__")
 
     def __init__(self, value: Any, name: str | None = None, borrow: bool = False) -> None:
         array = np.asarray(value) if borrow else np.array(value)
@@ -43,6 +43,7 @@ class Shared(ArrayOperators):
         self._value = array
         self._lock = threading.RLock()
         self.name = name
+        self.default_update: Any = None  # of a random stream: applied when nobody gives another
         self.symbol: Any = None  # its node outside of any trace, in the Theano layer
 
     # -- the value -----------------------------------------------------------------------------------------------

@@ -26,11 +26,12 @@ class Tracer(ArrayOperators):
     Asking for its value (`if x:`, `int(x)`, iteration over a run-time length) raises TracedValueError.
     """
 
-    __slots__ = ("node", "scope", "__weakref__")
+    __slots__ = ("node", "origin", "scope", "__weakref__")
 
     def __init__(self, node: Node, scope: Scope) -> None:
         self.node = node
         self.scope = scope
+        self.origin: tuple[Any, Any] | None = None  # what was indexed, and how
 
     # -- what it is ------------------------------------------------------------------------------------------
     @property

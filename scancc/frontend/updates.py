@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from scancc.errors import ScanTypeError
-from scancc.frontend.axes import array, static_shape
+from scancc.frontend.axes import array, merged
 from scancc.frontend.indexing import _wrapped, getitem
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
@@ -79,8 +79,8 @@ def update(x: Any, index: Any, value: Any, mode: str) -> Tracer:
         row = wrap(build.broadcast_to(v.node, target.node.type.shape[1:], here()))
         return wrap(emit("put", target.node, at, row.node, axis=0, mode=mode))
     # Which flat positions the index means is asked of the indexing itself.
-    shape = static_shape(target, "an update by slices or arrays")
-    size = int(np.prod(shape))
+    shape = target.node.type.shape
+    size = merged(target.node, range(len(shape)))
     iota = build.make("iota", type=build.integer(0).type.with_shape((size,)), shape=(size,), loc=here())
     positions = getitem(wrap(build.reshape(iota, shape, here())), index)
     values = np.broadcast_to(v, positions.node.type.shape)

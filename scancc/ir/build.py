@@ -5,7 +5,7 @@ Used by the front end (with locations) and by passes (which hand on the location
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -58,6 +58,18 @@ def dim_from(length: Node, name: str, hint: int | None = None) -> int | Dim:
 
 def reshape(x: Node, shape: Shape, loc: Loc | None = None) -> Node:
     return x if x.type.shape == tuple(shape) else make("reshape", x, loc=loc, shape=tuple(shape))
+
+
+def concatenate(parts: Sequence[Node], axis: int, loc: Loc | None = None) -> Node:
+    """Arrays joined along an axis, whose lengths may be known at run time only."""
+    lengths = [p.type.shape[axis] for p in parts]
+    if all(isinstance(d, int) for d in lengths):
+        return make("concatenate", *parts, loc=loc, axis=axis)
+    total = dim_of(parts[0], axis, loc)
+    for p in parts[1:]:
+        total = make("add", total, dim_of(p, axis, loc), loc=loc)
+    shape = (*parts[0].type.shape[:axis], dim_from(total, "joined"), *parts[0].type.shape[axis + 1 :])
+    return make("concatenate", *parts, loc=loc, type=parts[0].type.with_shape(shape), axis=axis)
 
 
 def broadcast_to(x: Node, shape: Shape, loc: Loc | None = None) -> Node:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scancc.ir.graph import Node, Sequence, operands, spec_of
+from scancc.ir.graph import Graph, Node, Sequence, operands, spec_of
+from scancc.ir.ops import OPS
 from scancc.ir.types import Dim
 
 
@@ -39,3 +40,17 @@ def slack(steps: Node, rows: Node) -> int | None:
             return slack(steps.args[0], rows)
         case _:
             return None
+
+
+def scanned_inputs(graph: Graph) -> set[Node]:
+    """Inputs whose first axis is the sequence of a scan: its length stays open, so that it never compiles anything."""
+    pending = [operands(n)[s.name] for n in graph.nodes() if n.op == "scan" for s in spec_of(n).sequences]
+    found: set[Node] = set()
+    while pending:
+        node = pending.pop()
+        if node in found:
+            continue
+        found.add(node)
+        if node.op in ("flip", "slice", "transpose") or OPS[node.op].kind == "elementwise":
+            pending += [a for a in node.args if a.type.ndim == node.type.ndim]
+    return {n for n in found if n.op == "input"}

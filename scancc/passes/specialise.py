@@ -75,6 +75,8 @@ class _Specialise:
                 return build.make("iota", type=node.type.with_shape((n,)), loc=node.loc, shape=(n,))
             case "slice":
                 return _slice(args[0], node)
+            case "concatenate":
+                return build.concatenate(args, attrs["axis"], node.loc)
             case "expect":
                 return _expect(args[0], attrs["shape"], node)
             case "scan":

@@ -72,12 +72,12 @@ def test_any_coefficients(taps, n, data):
     step, args = arguments(taps, x, coefficients)
     with np.errstate(all="ignore"):
         expected = step(*args, mode="interpret")
-    got = step(*args)
-    np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
-    # An unstable recurrence multiplies every rounding by its growth, in the loop as in blocks.
-    scale = np.fmax.accumulate(np.abs(np.where(np.isfinite(expected), expected, 0)))
-    fine = np.isfinite(expected)
-    assert np.all(np.abs(got[fine] - expected[fine]) <= 1e-9 * (1 + scale[fine]))
+    # Where an unstable recurrence overflows, the order of a sum decides in which step it does.
+    large = ~(np.abs(expected) < 1e290)
+    end = int(large.argmax()) if large.any() else n
+    got, expected = step(*args)[:end], expected[:end]
+    # It multiplies every rounding by its growth, in the loop as in blocks.
+    assert np.all(np.abs(got - expected) <= 1e-9 * (1 + np.maximum.accumulate(np.abs(expected))))
 
 
 def test_last_row_and_sum_need_no_trace():

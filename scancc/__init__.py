@@ -2,14 +2,16 @@
 
 __version__ = "0.1.0"
 
+from scancc import lax
 from scancc.api import filter, foldl, foldr, map, reduce, scan, scan_compile, shared, until, where
 from scancc.frontend.conditionals import cond
 from scancc.frontend.special import erf, erfc, expit, gammaln, logsumexp, softmax, take
 from scancc.frontend.updates import at_add, at_maximum, at_minimum, at_multiply, at_set
 from scancc.jit import jit
+from scancc.lax import associative_scan
 
 __all__ = [
-    "at_add", "at_maximum", "at_minimum", "at_multiply", "at_set", "cond", "erf", "erfc", "expit", "filter", "foldl",
-    "foldr", "gammaln", "jit", "logsumexp", "map", "reduce", "scan", "scan_compile", "shared", "softmax", "take",
-    "until", "where",
+    "associative_scan", "at_add", "at_maximum", "at_minimum", "at_multiply", "at_set", "cond", "erf", "erfc",
+    "expit", "filter", "foldl", "foldr", "gammaln", "jit", "lax", "logsumexp", "map", "reduce", "scan",
+    "scan_compile", "shared", "softmax", "take", "until", "where",
 ]  # fmt: skip

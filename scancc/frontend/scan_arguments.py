@@ -56,6 +56,7 @@ class ScanArguments:
     non_sequences: tuple[tuple[str, Any], ...]
     n_steps: Any
     go_backwards: bool
+    more_outputs: bool = False  # the step may return outputs without feedback after those named
 
 
 def normalise(

@@ -212,6 +212,8 @@ def _results(
     count = len(returned.values)
     if outputs is None:
         outputs = tuple(OutputArgument(f"output_{i}", None, ()) for i in range(count))
+    if args.more_outputs:
+        outputs += tuple(OutputArgument(f"output_{i}", None, ()) for i in range(len(outputs), count))
     if len(outputs) != count:
         raise ScanValueError(
             f"the step returns {count} output{'s' * (count != 1)}, but outputs_info has {len(outputs)}",

@@ -16,6 +16,7 @@ from scancc.passes.forward_outputs import forward_outputs
 from scancc.passes.fuse import fuse
 from scancc.passes.hoist import hoist
 from scancc.passes.lower import Lowered, lower
+from scancc.passes.merge_duplicates import merge_duplicates
 from scancc.passes.narrow_views import narrow_views
 from scancc.passes.order_sums import order_sums
 from scancc.passes.plan_taps import Plan, plan_taps
@@ -54,6 +55,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("cse", _plain(cse)),
     Pass("narrow_views", _plain(narrow_views)),
     Pass("fuse", _plain(fuse)),
+    Pass("merge_duplicates", _plain(merge_duplicates)),
     Pass("hoist", _plain(hoist)),
     Pass("forward_outputs", _plain(forward_outputs)),
     Pass("simplify_again", lambda graph, options: simplify(graph, options.fastmath)),

@@ -1,0 +1,236 @@
+"""Loops in the style of `jax.lax`: carries and outputs are pytrees, so that a JAX loop runs by changing its import.
+
+    carry, ys = sc.lax.scan(f, init, xs)          f(carry, x) -> (carry, y)
+
+Outside of compiled functions these compile at the first call for the structure, dtypes and row shapes of their
+arguments; inside they are part of the function. Carries may be containers: dict, list, tuple, NamedTuple, dataclass,
+None.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from scancc.errors import CarryTypeError, ScanTypeError, ScanValueError
+from scancc.frontend.location import here, of_function
+from scancc.frontend.pytrees import describe, flatten, paths, unflatten
+from scancc.frontend.returns import Until
+from scancc.frontend.scan_arguments import OutputArgument, ScanArguments, SequenceArgument, check_steps
+from scancc.frontend.scans import add_scan
+from scancc.frontend.scope import current
+from scancc.frontend.tracer import is_traced, unwrap, wrap
+from scancc.ir import build
+from scancc.jit import JitFunction
+from scancc.passes.pipeline import Options
+
+FOREVER = 1 << 62  # steps of a loop that only its condition ends
+REMEMBERED = 256  # loops whose compiled form is kept, the latest used ones
+_compiled: OrderedDict[tuple, JitFunction] = OrderedDict()
+_lock = threading.Lock()
+
+
+def scan(f: Callable, init: Any, xs: Any = None, length: Any = None, reverse: bool = False, unroll: Any = 1) -> Any:
+    """Carry a value along the leading axis of `xs`, and collect outputs.
+
+    Equivalent to::
+
+        carry, ys = init, []
+        for x in xs:
+            carry, y = f(carry, x)
+            ys.append(y)
+        return carry, np.stack(ys)
+
+    `xs` is a pytree of arrays with one leading length, or None with `length` given. With `reverse` it runs from the
+    last row to the first, outputs staying in the order of their rows. `unroll` is accepted and means nothing.
+
+    Raises ValueError for lengths that differ, TypeError or ValueError where `f` returns a carry of another structure,
+    dtype or shape, naming the leaf.
+    """
+
+    def run(init: Any, xs: Any, length: Any) -> Any:
+        return _traced_scan(f, init, xs, length, reverse)
+
+    _check_lengths(xs, length)
+    return _call(run, f, ("scan", reverse), init, xs, length)
+
+
+def map(f: Callable, xs: Any, batch_size: Any = None) -> Any:
+    """`f` applied to every row of a pytree of arrays, the results stacked."""
+    _check_lengths(xs, None)
+    return _call(lambda xs: _traced_scan(lambda _, x: (None, f(x)), None, xs, None, False)[1], f, ("map",), xs)
+
+
+def _check_lengths(xs: Any, length: Any) -> None:
+    """What can be told of the rows before anything is traced."""
+    leaves = [x for x in flatten(xs)[0] if not is_traced(x)]
+    if any(np.ndim(x) == 0 for x in leaves):
+        raise ScanValueError("a leaf of xs is a scalar", here(), "rows of xs are along its first axis")
+    rows = {np.shape(x)[0] for x in leaves}
+    if length is not None and not is_traced(length):
+        rows.add(check_steps(length))
+    if len(rows) > 1:
+        raise ScanValueError(f"the lengths {' and '.join(str(n) for n in sorted(rows))} of xs differ", here(),
+                             "every leaf of xs has one row a step, and length is their number")
+
+
+def while_loop(cond_fun: Callable, body_fun: Callable, init_val: Any) -> Any:
+    """`val = body_fun(val)` as long as `cond_fun(val)` holds; the last value."""
+
+    def run(init: Any) -> Any:
+        steps = np.where(_truth(cond_fun, init), FOREVER, 0)
+
+        def step(value: Any, _: Any) -> Any:
+            new = body_fun(value)
+            return new, Until(np.logical_not(_truth(cond_fun, new)))
+
+        return _traced_scan(step, init, None, steps, False, until=True)[0]
+
+    return _call(run, body_fun, ("while", cond_fun), init_val)
+
+
+def fori_loop(lower: Any, upper: Any, body_fun: Callable, init_val: Any, unroll: Any = None) -> Any:
+    """`val = body_fun(i, val)` for i from `lower` to before `upper`; the last value."""
+
+    def run(lower: Any, upper: Any, init: Any) -> Any:
+        low, high = (np.asarray(v, np.int64) if not is_traced(v) else v.astype("int64") for v in (lower, upper))
+        steps = np.maximum(high - low, 0)
+        def step(carry: Any, _: Any) -> Any:
+            i, value = carry
+            return (i + 1, body_fun(i, value)), None
+
+        return _traced_scan(step, (low, init), None, steps, False)[0][1]
+
+    return _call(run, body_fun, ("fori",), lower, upper, init_val)
+
+
+def associative_scan(fn: Callable, elems: Any, reverse: bool = False, axis: int = 0) -> Any:
+    """All prefixes under an associative `fn(a, b)` of rows (pytrees): y[0] = x[0], y[t] = fn(y[t-1], x[t])."""
+
+    def run(elems: Any) -> Any:
+        leaves, tree = flatten(elems)
+        leaves = [np.moveaxis(wrap(unwrap(x)), axis, 0) for x in leaves]
+
+        def step(carry: Any, row: Any) -> Any:
+            first, before = carry
+            after = flatten(fn(unflatten(tree, before), unflatten(tree, row)))[0]
+            new = [np.where(first, x, a.astype(x.dtype)) for x, a in zip(row, after, strict=True)]
+            return (np.zeros((), bool), new), new
+
+        start = [np.zeros_like(x[0]) if isinstance(x.node.type.shape[0], int) and x.node.type.shape[0] else
+                 wrap(build.broadcast_to(build.const(0, x.dtype), x.node.type.shape[1:])) for x in leaves]
+        _, ys = _traced_scan(step, (np.ones((), bool), start), leaves, None, reverse)
+        return unflatten(tree, [np.moveaxis(y, 0, axis) for y in ys])
+
+    return _call(run, fn, ("associative", reverse, axis), elems)
+
+
+def _cumulative(ufunc: np.ufunc) -> Callable:
+    def run(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
+        return associative_scan(ufunc, operand, reverse, axis)
+
+    run.__doc__ = f"Running {ufunc.__name__} along an axis, from its end with `reverse`."
+    return run
+
+
+cumsum, cumprod = _cumulative(np.add), _cumulative(np.multiply)
+cummax, cummin = _cumulative(np.maximum), _cumulative(np.minimum)
+cumlogsumexp = _cumulative(np.logaddexp)
+
+
+def _truth(cond_fun: Callable, value: Any) -> Any:
+    found = cond_fun(value)
+    if np.ndim(found) != 0:
+        raise ScanTypeError(f"the condition of while_loop has {np.ndim(found)} axes", of_function(cond_fun),
+                            "a condition is one truth value", "reduce it with .any() or .all()")
+    return found
+
+
+def _call(run: Callable, fn: Callable, key: tuple, *trees: Any) -> Any:
+    """`run(*trees)`, compiled where it is not part of a function being compiled already."""
+    flat = [flatten(t) for t in trees]
+    leaves = [x for part, _ in flat for x in part]
+    if current() is not None or is_traced(*leaves):
+        return run(*trees)
+    structure = (fn, *key, tuple(tree for _, tree in flat))
+    with _lock:
+        found = _compiled.get(structure)
+        if found is None:
+            trees_ = [tree for _, tree in flat]
+            found = _compiled[structure] = _program(run, fn, trees_, [len(part) for part, _ in flat])
+            if len(_compiled) > REMEMBERED:
+                _compiled.popitem(last=False)
+        _compiled.move_to_end(structure)
+    results = found(*leaves)
+    return unflatten(found.tree, results)  # type: ignore[attr-defined]
+
+
+def _program(run: Callable, fn: Callable, trees: list[Any], counts: list[int]) -> JitFunction:
+    def flat(*leaves: Any) -> tuple:
+        rest = iter(leaves)
+        given = [unflatten(t, [next(rest) for _ in range(n)]) for t, n in zip(trees, counts, strict=True)]
+        results, compiled.tree = flatten(run(*given))  # type: ignore[attr-defined]
+        return tuple(results)
+
+    flat.__name__ = re.sub(r"\W", "", getattr(fn, "__name__", "loop")) or "loop"
+    compiled = JitFunction(flat, Options())
+    return compiled
+
+
+def _traced_scan(f: Callable, init: Any, xs: Any, length: Any, reverse: bool, until: bool = False) -> Any:
+    """The scan op, as part of what is being traced."""
+    carries, carry_tree = flatten(init)
+    sequences, xs_tree = flatten(xs)
+    if not sequences and length is None:
+        raise ScanValueError("the number of steps is unknown", here(), "a scan without xs needs its length",
+                             "pass length=...")
+    names = _names([*paths(xs, "x"), *paths(init, "carry")])
+    seen: dict[str, Any] = {}
+
+    def step(*leaves: Any) -> Any:
+        row = unflatten(xs_tree, leaves[: len(sequences)])
+        returned = f(unflatten(carry_tree, leaves[len(sequences) :]), row)
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            raise ScanTypeError(f"the function returned {type(returned).__name__}", of_function(f),
+                                "the function of a lax scan returns a pair (carry, y)", "return (carry, None)")
+        new, y = returned
+        stop = y if until else None
+        values, tree = flatten(new)
+        if tree != carry_tree:
+            raise CarryTypeError(
+                f"the carry is {describe(carry_tree)}, but the function returns {describe(tree)}", of_function(f),
+                "a carry must keep its structure from step to step",
+            )  # fmt: skip
+        outputs, seen["tree"] = flatten(None if until else y)
+        everything = [wrap(unwrap(v)) for v in (*values, *outputs)]
+        return (everything, stop) if until else everything
+
+    infos = tuple(OutputArgument(names[len(sequences) + i], c, (-1,)) for i, c in enumerate(carries))
+    args = ScanArguments(
+        tuple(SequenceArgument(n, x, (0,)) for n, x in zip(names, sequences, strict=False)),
+        infos, (), check_steps(length) if length is not None else None, reverse, more_outputs=True,
+    )  # fmt: skip
+    traced = add_scan(step, args, getattr(f, "__name__", "scan").replace("<lambda>", "scan"))
+    last = [wrap(build.final(traced.node, n)) for n in traced.names[: len(carries)]]
+    ys = [wrap(build.trace(traced.node, n)) for n in traced.names[len(carries) :]]
+    if reverse:
+        ys = [np.flip(y, 0) for y in ys]
+    return unflatten(carry_tree, last), unflatten(seen["tree"], ys)
+
+
+def _names(labels: list[str]) -> list[str]:
+    """Identifiers for leaves: carry['h'][0] becomes carry_h_0."""
+    names: list[str] = []
+    for label in labels:
+        base = re.sub(r"\W+", "_", label).strip("_") or "leaf"
+        name, n = base, 1
+        while name in names:
+            n += 1
+            name = f"{base}_{n}"
+        names.append(name)
+    return names

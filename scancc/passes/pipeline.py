@@ -20,6 +20,7 @@ from scancc.passes.merge_duplicates import merge_duplicates
 from scancc.passes.narrow_views import narrow_views
 from scancc.passes.order_sums import order_sums
 from scancc.passes.plan_taps import Plan, plan_taps
+from scancc.passes.shorten import shorten
 from scancc.passes.simplify import simplify
 
 
@@ -54,6 +55,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("simplify", lambda graph, options: simplify(graph, options.fastmath)),
     Pass("cse", _plain(cse)),
     Pass("narrow_views", _plain(narrow_views)),
+    Pass("shorten", _plain(shorten)),
     Pass("fuse", _plain(fuse)),
     Pass("merge_duplicates", _plain(merge_duplicates)),
     Pass("hoist", _plain(hoist)),

@@ -60,7 +60,11 @@ def scan(
     `strict_fp` and `fastmath` are those of `scan_compile`. `mode="interpret"` runs the NumPy reference interpreter
     instead.
 
-    Returns one array of shape (steps, *row), or a tuple (a dict when the step returns one).
+    Besides outputs a step may return new values of shared variables, as a dict or a list of pairs, and a stopping
+    condition: `(outputs, updates)`, `(outputs, sc.until(c))`, `(outputs, updates, sc.until(c))`, or updates alone. They
+    are written back when the run is over.
+
+    Returns one array of shape (steps, *row), or a tuple (a dict when the step returns one); None for updates alone.
 
     Raises ValueError, TypeError or NotImplementedError with the user's line and a fix; nothing is allocated before
     the number of steps is checked. Inputs are never modified.

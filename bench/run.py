@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import sys
 from pathlib import Path
 
 from scancc.cli.tables import show
-from scancc.measure import QUICK, Options, Result, environment, measure
+from scancc.measure import QUICK, Options, Result, environment, measure, write_report
 
 MODULES = ("ar2", "ar2_last", "long_tap", "rnn", "kalman", "startup")
 
@@ -61,8 +60,7 @@ def main() -> int:
     record = environment()
     found = results(arguments.names, QUICK if arguments.quick else Options(), arguments.quick)
     if arguments.json:
-        report = {"environment": record, "results": [r.as_json() for r in found]}
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_report(arguments.json, record, found)
     return 1 if any(r.failed for r in found) else 0
 
 

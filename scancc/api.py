@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from scancc import interpreter
 from scancc.arrays import as_kernel_array
 from scancc.backends.cpu import CpuProgram
-from scancc.driver import Programs, compile_graph
-from scancc.errors import ScanValueError, UnsupportedError
-from scancc.frontend.location import here
+from scancc.driver import Programs, compile_graph, execute
+from scancc.errors import UnsupportedError
+from scancc.frontend.location import here, name_of
 from scancc.frontend.returns import Until
 from scancc.frontend.scan_arguments import ScanArguments, SequenceArgument, normalise
 from scancc.frontend.scans import TracedScan, add_scan
 from scancc.frontend.scope import SYMBOLIC, Scope, current, entered
-from scancc.frontend.shared import Shared, held, kinds_of, values_of
+from scancc.frontend.shared import Shared, kinds_of, values_of
 from scancc.frontend.tracer import Tracer, is_traced, wrap
 from scancc.inspection import Inspection
 from scancc.ir import build
@@ -82,7 +81,7 @@ class ScanFunction:
     def __init__(self, fn: Callable, options: Options, name: str | None = None) -> None:
         self.fn = fn
         self.options = options
-        self.name = name or getattr(fn, "__name__", "scan").replace("<lambda>", "scan")
+        self.name = name or name_of(fn, "scan")
         self.programs = Programs()
         self._seen: dict[tuple, EagerProgram] = {}  # by the keys of `flatten`
         functools.update_wrapper(self, fn, updated=())
@@ -123,7 +122,9 @@ class ScanFunction:
         """The compiled program for these arguments (those of a call), for inspection: `.loop_ir()`, `.source()`."""
         bound = dict(zip(("sequences", "outputs_info", "non_sequences", "n_steps"), args, strict=False)) | kwargs
         full = [bound.get(k) for k in ("sequences", "outputs_info", "non_sequences", "n_steps")]
-        return self._program(normalise(self.fn, *full, go_backwards), strict)
+        program = self._program(normalise(self.fn, *full, go_backwards), strict)
+        program.compiled  # noqa: B018  # what cannot be compiled is an error here
+        return program
 
     def _program(self, args: ScanArguments, strict: bool) -> EagerProgram:
         key = (_signature(args), strict)
@@ -154,27 +155,25 @@ class EagerProgram(Inspection):
         self.updates = {f"new_{i}": shared for i, shared in enumerate(scope.updates)}
         results |= dict(zip(self.updates, scope.updates.values(), strict=True))
         self.graph = Graph(tuple(scope.inputs), results)
-        self.compiled: CpuProgram = compile_graph(self.graph, _identifier(owner.name), owner.options)
+        self._owner = owner
+
+    @functools.cached_property
+    def compiled(self) -> CpuProgram:
+        return compile_graph(self.graph, _identifier(self._owner.name), self._owner.options)
+
+    @functools.cached_property
+    def _in_order(self) -> bool:
+        """Whether inputs and results of the graph are the arguments of a call and what the step returns, in order."""
         same_inputs = (*self.inputs.values(), *self.captured) == self.compiled.inputs
-        self._in_order = same_inputs and self.traced.names == tuple(results)
+        return same_inputs and self.traced.names == tuple(self.graph.results)
 
     def is_current(self) -> bool:
         """Whether the shared variables that the step captured have the shapes that this was compiled for."""
         return not self.kinds or kinds_of(self.captured) == self.kinds
 
     def run(self, arrays: Mapping[str, np.ndarray], mode: str) -> dict[str, np.ndarray]:
-        if mode not in ("compiled", "interpret"):
-            raise ScanValueError(f"mode is {mode!r}", fix="use 'compiled' or 'interpret'")
         given = {self.inputs[label]: a for label, a in arrays.items()}
-        with held(self.updates.values()):
-            by_name = given | values_of(self.captured)
-            if mode == "interpret":
-                results = interpreter.run(self.graph, by_name)
-            else:
-                results = self.compiled.run({k: as_kernel_array(a) for k, a in by_name.items()})
-            for label, shared in self.updates.items():
-                shared.set_value(results[label], borrow=True)
-        return results
+        return execute(lambda: self.compiled, self.graph, given | self.captured, self.updates, mode)
 
     def run_flat(self, arrays: list[np.ndarray], mode: str) -> list[np.ndarray]:
         """Results for the arrays of a call that was flattened, in the order of the step's outputs."""

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
+import numpy as np
+
+from scancc import interpreter
+from scancc.arrays import as_kernel_array
 from scancc.backends.cpu import CpuProgram
+from scancc.errors import ScanValueError
+from scancc.frontend.shared import Shared, held, values_of
 from scancc.ir.graph import Graph
 from scancc.ir.printer import show
 from scancc.passes.pipeline import Options, analyse
@@ -17,6 +23,33 @@ def compile_graph(graph: Graph, name: str, options: Options) -> CpuProgram:
     key = (show(graph, name), options)
     program: CpuProgram = COMPILED.get(key, lambda: CpuProgram(analyse(graph, name, options)))
     return program
+
+
+def execute(
+    program: Callable[[], CpuProgram],
+    graph: Graph,
+    given: Mapping[str, Any],
+    updates: Mapping[str, Shared],
+    mode: str = "compiled",
+) -> dict[str, np.ndarray]:
+    """Results for arrays by input name: of the program, or in mode "interpret" of the interpreter on the traced graph.
+
+    `program` is called only where it is run, so that interpreting compiles nothing.
+
+    Shared variables among the inputs are read now, and those of `updates` are written back, by the labels of their new
+    values; nobody else has them meanwhile.
+    """
+    if mode not in ("compiled", "interpret"):
+        raise ScanValueError(f"mode is {mode!r}", fix="use 'compiled' or 'interpret'")
+    with held(updates.values()):
+        arrays = values_of(given)
+        if mode == "interpret":
+            results = interpreter.run(graph, arrays)
+        else:
+            results = program().run({name: as_kernel_array(a) for name, a in arrays.items()})
+        for label, shared in updates.items():
+            shared.set_value(results[label], borrow=True)
+    return results
 
 
 class Programs:

@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from scancc import interpreter
-from scancc.arrays import as_kernel_array
-from scancc.driver import Programs, compile_graph
+from scancc.backends.cpu import CpuProgram
+from scancc.driver import Programs, compile_graph, execute
 from scancc.errors import ScanTypeError
-from scancc.frontend.location import of_function
+from scancc.frontend.location import name_of, of_function
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.scope import SYMBOLIC, Scope, current, entered
-from scancc.frontend.shared import held, kinds_of, values_of
+from scancc.frontend.shared import kinds_of, values_of
 from scancc.frontend.tracer import Tracer, is_traced, unwrap
 from scancc.inspection import Inspection
 from scancc.ir.graph import Graph, Node
@@ -33,7 +32,7 @@ class JitFunction:
     def __init__(self, fn: Callable, options: Options) -> None:
         self.fn = fn
         self.options = options
-        self.name = getattr(fn, "__name__", "function").replace("<lambda>", "function")
+        self.name = name_of(fn, "function")
         self.programs = Programs()
         self._open: dict[tuple, tuple[bool, ...]] = {}  # by dtypes and ranks: which first axes stay open
         functools.update_wrapper(self, fn, updated=())
@@ -50,7 +49,9 @@ class JitFunction:
 
     def lower(self, *args: Any) -> JitProgram:
         """The compiled program for arguments like these: `.source()`, `.loop_ir()`."""
-        return self._program([np.asarray(a) for a in args])
+        program = self._program([np.asarray(a) for a in args])
+        program.compiled  # noqa: B018  # what cannot be compiled is an error here
+        return program
 
     def trace(self, *args: Any) -> Traced:
         """The traced program for arguments like these, not yet compiled: `.graph` is its scan IR."""
@@ -111,19 +112,17 @@ class Traced:
 class JitProgram(Inspection):
     def __init__(self, owner: JitFunction, arrays: list[np.ndarray], opened: tuple[bool, ...]) -> None:
         self.traced = Traced(owner.fn, owner.name, arrays, opened)
-        name = owner.name if owner.name.isidentifier() else "function"
         self.kinds = kinds_of(self.traced.captured)
-        self.compiled = compile_graph(self.traced.graph, name, owner.options)
+        self._owner = owner
+
+    @functools.cached_property
+    def compiled(self) -> CpuProgram:
+        name = self._owner.name if self._owner.name.isidentifier() else "function"
+        return compile_graph(self.traced.graph, name, self._owner.options)
 
     def run(self, arrays: list[np.ndarray], mode: str) -> Any:
-        with held(self.traced.updates.values()):
-            inputs = self.traced.bound(arrays)
-            if mode == "interpret":
-                results = interpreter.run(self.traced.graph, inputs)
-            else:
-                results = self.compiled.run({k: as_kernel_array(a) for k, a in inputs.items()})
-            for label, shared in self.traced.updates.items():
-                shared.set_value(results[label], borrow=True)
+        inputs = dict(zip(self.traced.inputs, arrays, strict=True)) | self.traced.captured
+        results = execute(lambda: self.compiled, self.traced.graph, inputs, self.traced.updates, mode)
         values = [results[k] for k in self.traced.values]
         return values[0] if self.traced.single else tuple(values)
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from scancc.errors import CarryTypeError, ScanTypeError, ScanValueError
-from scancc.frontend.location import here, of_function
+from scancc.frontend.location import here, name_of, of_function
 from scancc.frontend.pytrees import describe, flatten, paths, unflatten
 from scancc.frontend.returns import Until
 from scancc.frontend.scan_arguments import OutputArgument, ScanArguments, SequenceArgument, check_steps
@@ -26,6 +26,7 @@ from scancc.frontend.scans import add_scan
 from scancc.frontend.scope import current
 from scancc.frontend.tracer import is_traced, unwrap, wrap
 from scancc.ir import build
+from scancc.ir.names import fresh_name
 from scancc.jit import JitFunction
 from scancc.passes.pipeline import Options
 
@@ -215,7 +216,7 @@ def _traced_scan(f: Callable, init: Any, xs: Any, length: Any, reverse: bool, un
         tuple(SequenceArgument(n, x, (0,)) for n, x in zip(names, sequences, strict=False)),
         infos, (), check_steps(length) if length is not None else None, reverse, more_outputs=True,
     )  # fmt: skip
-    traced = add_scan(step, args, getattr(f, "__name__", "scan").replace("<lambda>", "scan"))
+    traced = add_scan(step, args, name_of(f, "scan"))
     last = [wrap(build.final(traced.node, n)) for n in traced.names[: len(carries)]]
     ys = [wrap(build.trace(traced.node, n)) for n in traced.names[len(carries) :]]
     if reverse:
@@ -225,12 +226,5 @@ def _traced_scan(f: Callable, init: Any, xs: Any, length: Any, reverse: bool, un
 
 def _names(labels: list[str]) -> list[str]:
     """Identifiers for leaves: carry['h'][0] becomes carry_h_0."""
-    names: list[str] = []
-    for label in labels:
-        base = re.sub(r"\W+", "_", label).strip("_") or "leaf"
-        name, n = base, 1
-        while name in names:
-            n += 1
-            name = f"{base}_{n}"
-        names.append(name)
-    return names
+    taken: set[str] = set()
+    return [fresh_name(re.sub(r"\W+", "_", label).strip("_") or "leaf", taken) for label in labels]

@@ -16,11 +16,13 @@ from __future__ import annotations
 import gc
 import importlib
 import importlib.metadata
+import json
 import os
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -291,3 +293,9 @@ def _processor() -> str:
             return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor()
+
+
+def write_report(path: Path, record: Mapping[str, Any], results: Sequence[Result]) -> None:
+    """The environment and every result as JSON."""
+    report = {"environment": record, "results": [r.as_json() for r in results]}
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from scancc.cli import suite
 from scancc.cli.contenders import FACTORIES, Call
 from scancc.cli.loading import Target, UsageError, load
 from scancc.cli.tables import show
-from scancc.measure import QUICK, Factory, Options, Workload, environment, measure
+from scancc.measure import QUICK, Factory, Options, Workload, environment, measure, write_report
 
 
 def race(subjects: list[str], out: Path | None, quick: bool) -> bool:
@@ -29,8 +28,7 @@ def race(subjects: list[str], out: Path | None, quick: bool) -> bool:
         results.append(result)
         show(result)
     if out is not None:
-        report: dict[str, Any] = {"environment": record, "results": [r.as_json() for r in results]}
-        out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_report(out, record, results)
     return not any(r.failed for r in results)
 
 

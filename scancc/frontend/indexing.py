@@ -152,25 +152,10 @@ def _slice(node: Node, axis: int, k: slice) -> Node:
     full: list[tuple[int | None, int | None, int | None]] = [(None, None, None)] * node.type.ndim
     full[axis] = bounds
     starts, stops, steps = zip(*full, strict=True)
-    length: int | Dim = _run_time_length(node, axis, k) if isinstance(d, Dim) else len(range(*k.indices(d)))
+    length: int | Dim
+    if isinstance(d, Dim):
+        length = tracing().new_dim("cut", define=build.sliced_length(build.dim_of(node, axis, here()), slice(*bounds)))
+    else:
+        length = len(range(*k.indices(d)))
     shape = (*node.type.shape[:axis], length, *node.type.shape[axis + 1 :])
     return emit("slice", node, type=node.type.with_shape(shape), starts=starts, stops=stops, steps=steps)
-
-
-def _run_time_length(node: Node, axis: int, k: slice) -> Any:
-    """Length of a Python slice along an axis whose length is known at run time: max(0, ceil((stop - start) / step))."""
-    step = 1 if k.step is None else int(k.step)
-    n, zero = build.dim_of(node, axis, here()), build.integer(0)
-    low, high = (zero, n) if step > 0 else (build.integer(-1), build.make("subtract", n, build.integer(1)))
-
-    def bound(b: Any, default: Any) -> Any:
-        if b is None:
-            return default
-        at = build.integer(int(b)) if b >= 0 else build.make("add", n, build.integer(int(b)))
-        return build.make("minimum", build.make("maximum", at, low), high)
-
-    start, stop = (bound(k.start, low), bound(k.stop, high)) if step > 0 else (bound(k.start, high), bound(k.stop, low))
-    span = build.make("subtract", stop, start) if step > 0 else build.make("subtract", start, stop)
-    rounded = build.make("add", span, build.integer(abs(step) - 1))
-    count = build.make("maximum", build.make("floor_divide", rounded, build.integer(abs(step))), zero)
-    return tracing().new_dim("cut", define=count)

@@ -40,3 +40,8 @@ def of_function(fn: object) -> Loc | None:
     if code is None:
         return None
     return Loc(code.co_filename, code.co_firstlineno, 0, -1, code.co_name)
+
+
+def name_of(fn: object, otherwise: str) -> str:
+    """A function's name; lambdas have none."""
+    return str(getattr(fn, "__name__", otherwise)).replace("<lambda>", otherwise)

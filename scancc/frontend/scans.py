@@ -20,7 +20,7 @@ from scancc.frontend.scope import Scope, entered
 from scancc.frontend.shared import Shared
 from scancc.frontend.tracer import Tracer, tracing, unwrap
 from scancc.ir import build
-from scancc.ir.graph import UNTIL, Carry, Graph, Node, ScanSpec, Sequence, rebuild
+from scancc.ir.graph import UNTIL, Carry, Graph, Node, ScanSpec, Sequence, substitute
 from scancc.ir.types import Dim, Shape, Type
 
 
@@ -59,7 +59,9 @@ def add_scan(fn: Callable, args: ScanArguments, name: str, strict: bool = False,
         initials[carry] = before = outer.value_of(shared)
         read = body.captures.pop(before, None)
         if read is not None:  # what the step read of the variable is its value before this step's update
-            results = _instead(results, read, build.make("tap", type=read.type, name=carry, offset=-1, loc=read.loc))
+            tap = build.make("tap", type=read.type, name=carry, offset=-1, loc=read.loc)
+            mapping = substitute(results.values(), {read: tap})
+            results = {k: mapping[v] for k, v in results.items()}
     spec = ScanSpec(
         name,
         tuple(Sequence(s.name, tuple(sorted(taps))) for s, (_, taps) in zip(args.sequences, sequences, strict=True)),
@@ -74,14 +76,6 @@ def add_scan(fn: Callable, args: ScanArguments, name: str, strict: bool = False,
     if publish:
         outer.updates |= after
     return TracedScan(node, tuple(traced.names), traced.returned.keys, traced.returned.single, after)
-
-
-def _instead(results: dict[str, Node], old: Node, new: Node) -> dict[str, Node]:
-    mapping = {old: new}
-    for node in Graph((), results).nodes():
-        if node is not old:
-            mapping[node] = rebuild(node, mapping)
-    return {k: mapping[v] for k, v in results.items()}
 
 
 def _sequence_operand(value: Any, taps: tuple[int, ...], backwards: bool) -> tuple[Node, tuple[int, ...]]:

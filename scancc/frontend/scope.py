@@ -60,14 +60,7 @@ class Scope:
         return Dim(self.root.unique(base), hint, define)
 
     def add_input(self, name: str, dtype: np.dtype, shape: Shape) -> Node:
-        if not supported(dtype):
-            raise ScanTypeError(
-                f"'{name}' has dtype {dtype}",
-                rule="arrays are bool, integers, float32, float64, complex64 or complex128",
-                fix=f"convert it first, for example {name}.astype('float64')",
-            )
-        native = dtype.newbyteorder("=")  # arrays are converted on their way into the kernel
-        node = make("input", type=Type(native, shape), name=self.unique(name))
+        node = make("input", type=_input_type(name, dtype, shape), name=self.unique(name))
         self.inputs.append(node)
         return node
 
@@ -135,6 +128,16 @@ class Scope:
         return self.captures[outer]
 
 
+def _input_type(name: str, dtype: np.dtype, shape: Shape) -> Type:
+    if not supported(dtype):
+        raise ScanTypeError(
+            f"'{name}' has dtype {dtype}",
+            rule="arrays are bool, integers, float32, float64, complex64 or complex128",
+            fix=f"convert it first, for example {name}.astype('float64')",
+        )
+    return Type(dtype.newbyteorder("="), shape)  # arrays are converted on their way into the kernel
+
+
 class _Stack(threading.local):
     def __init__(self) -> None:
         self.scopes: list[Scope] = []
@@ -165,11 +168,9 @@ class SymbolicScope(Scope):
     """
 
     def add_input(self, name: str, dtype: np.dtype, shape: Shape, bound: Any = None) -> Node:
-        node = super().add_input(name, dtype, shape)
-        self.inputs.clear()
         # Variables keep the names that the user gave them; a function tells equal ones apart.
         attrs = {"name": name} if bound is None else {"name": name, "bound": bound}
-        return make("input", type=node.type, **attrs)
+        return make("input", type=_input_type(name, dtype, shape), **attrs)
 
     def capture_array(self, array: np.ndarray) -> Node:
         if array.size <= CONSTANT_ELEMENTS:

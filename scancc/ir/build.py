@@ -56,6 +56,24 @@ def dim_from(length: Node, name: str, hint: int | None = None) -> int | Dim:
     return Dim(name, hint, length)
 
 
+def sliced_length(n: Node, b: slice) -> Node:
+    """The length of a Python slice of n rows: max(0, ceil((stop - start) / step))."""
+    step = 1 if b.step is None else int(b.step)
+    zero = integer(0)
+    low, high = (zero, n) if step > 0 else (integer(-1), make("subtract", n, integer(1)))
+
+    def bound(at: int | None, default: Node) -> Node:
+        if at is None:
+            return default
+        place = integer(at) if at >= 0 else make("add", n, integer(at))
+        return make("minimum", make("maximum", place, low), high)
+
+    start, stop = (bound(b.start, low), bound(b.stop, high)) if step > 0 else (bound(b.start, high), bound(b.stop, low))
+    span = make("subtract", stop, start) if step > 0 else make("subtract", start, stop)
+    count = make("floor_divide", make("add", span, integer(abs(step) - 1)), integer(abs(step)))
+    return make("maximum", count, zero)
+
+
 def reshape(x: Node, shape: Shape, loc: Loc | None = None) -> Node:
     return x if x.type.shape == tuple(shape) else make("reshape", x, loc=loc, shape=tuple(shape))
 

@@ -233,6 +233,14 @@ def rebuild(node: Node, mapping: Mapping[Node, Node]) -> Node:
     return Node(node.op, args, node.type.with_shape(renew(node.type.shape)), attrs, node.loc)
 
 
+def substitute(roots: Iterable[Node], changes: Mapping[Node, Node]) -> dict[Node, Node]:
+    """Every node that `roots` depend on, with some nodes replaced and what stands above them rebuilt."""
+    mapping: dict[Node, Node] = {}
+    for node in topological(roots):
+        mapping[node] = changes[node] if node in changes else rebuild(node, mapping)
+    return mapping
+
+
 def with_attrs(node: Node, **changes: Any) -> Node:
     return Node(node.op, node.args, node.type, MappingProxyType({**node.attrs, **changes}), node.loc)
 

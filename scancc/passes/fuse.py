@@ -29,6 +29,7 @@ from scancc.ir.graph import (
     users,
     with_attrs,
 )
+from scancc.ir.names import fresh_name
 
 JOINED = "_and_"  # between the names of merged scans
 REDUCTIONS = {"reduce_sum": ("add", 0), "reduce_prod": ("multiply", 1), "reduce_any": ("logical_or", False),
@@ -72,7 +73,7 @@ def _with_sums(scan: Node, reductions: list[Node]) -> tuple[Node, Node, dict[Nod
     names: dict[Node, tuple[str, Node]] = {}
     for r in reductions:
         source = r.args[0].attrs["name"]
-        name = _unique(f"{source}_{r.op.split('_')[1]}", taken)
+        name = fresh_name(f"{source}_{r.op.split('_')[1]}", taken)
         combine, start = REDUCTIONS[r.op]
         row = spec.body.results[source]
         inner = tuple(a - 1 for a in r.attrs["axes"] if a > 0)
@@ -131,20 +132,20 @@ class Merged:
         shift: dict[str, int] = {}
         for s in spec.sequences:
             known = next((n for n, (_, x) in self.sequences.items() if x is value[s.name]), None)
-            new[s.name] = name = known or _unique(s.name, self.taken)
+            new[s.name] = name = known or fresh_name(s.name, self.taken)
             # Counted from row 0, taps of both scans mean the same rows.
             shift[s.name] = s.lead
             taps = {k + s.lead for k in s.taps}
             self.sequences[name] = (self.sequences.get(name, (set(), None))[0] | taps, value[s.name])
         for c in spec.carries:
-            new[c.name] = _unique(c.name, self.taken)
+            new[c.name] = fresh_name(c.name, self.taken)
             self.carries[Carry(new[c.name], c.taps)] = value[c.name]
         for name in spec.nonseqs:
             known = next((k for k, x in self.nonseqs.items() if x is value[name]), None)
-            new[name] = known or _unique(name, self.taken)
+            new[name] = known or fresh_name(name, self.taken)
             self.nonseqs[new[name]] = value[name]
         for o in spec.outputs:
-            new[o] = _unique(o, self.taken)
+            new[o] = fresh_name(o, self.taken)
             self.outputs.append(new[o])
         self.names.append(spec.name)
         self.renamed[scan] = new
@@ -217,14 +218,3 @@ def _with_merged(graph: Graph, merged: Merged, group: list[Node]) -> Graph:
         else:
             mapping[node] = rebuild(node, mapping)
     return Graph(graph.inputs, {k: mapping[v] for k, v in graph.results.items()})
-
-
-def _unique(base: str, taken: set[str]) -> str:
-    name, n = base, 1
-    while name in taken:
-        n += 1
-        name = f"{base}_{n}"
-    taken.add(name)
-    return name
-
-

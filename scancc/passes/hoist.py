@@ -29,8 +29,10 @@ from scancc.ir.graph import (
     rebuild,
     rewrite,
     spec_of,
+    substitute,
     with_attrs,
 )
+from scancc.ir.names import fresh_name
 from scancc.ir.ops import OPS
 from scancc.ir.types import Type
 from scancc.passes.batch import RULES, Batch
@@ -206,15 +208,16 @@ def _move(node: Node, invariants: Iterable[Node], rows: Iterable[Node]) -> Node:
     nonseqs: dict[str, Node] = {}
     sequences: dict[Sequence, Node] = {}
     for n in invariants:
-        name = _unique(PREFIX + n.op, taken)
+        name = fresh_name(PREFIX + n.op, taken)
         nonseqs[name] = _outside(n, outer)
         inner[n] = build.make("read", type=n.type, name=name, loc=n.loc)
     for n in rows:
-        name = _unique(PREFIX + n.op, taken)
+        name = fresh_name(PREFIX + n.op, taken)
         position, hoisted = _batched(spec, value, n, dict(outer))
         sequences[Sequence(name, (position,))] = hoisted
         inner[n] = build.make("tap", type=n.type, name=name, offset=position, loc=n.loc)
-    body = _substitute(spec.body, inner)
+    mapping = substitute(spec.body.results.values(), inner)
+    body = Graph((), {k: mapping[v] for k, v in spec.body.results.items()})
     changed = replace(
         spec,
         sequences=(*spec.sequences, *sequences),
@@ -255,19 +258,3 @@ def _batched(spec: ScanSpec, value: dict[str, Node], n: Node, outer: dict[Node, 
     if backwards:
         rows = build.make("flip", rows, loc=n.loc, axes=(0,))
     return tap.attrs["offset"] + sequence.lead, rows
-
-
-def _substitute(body: Graph, inner: dict[Node, Node]) -> Graph:
-    mapping: dict[Node, Node] = {}
-    for n in body.nodes():
-        mapping[n] = inner[n] if n in inner else rebuild(n, mapping)
-    return Graph(body.inputs, {k: mapping[v] for k, v in body.results.items()})
-
-
-def _unique(base: str, taken: set[str]) -> str:
-    name, n = base, 1
-    while name in taken:
-        n += 1
-        name = f"{base}_{n}"
-    taken.add(name)
-    return name

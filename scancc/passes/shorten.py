@@ -11,7 +11,7 @@ lowered.
 from __future__ import annotations
 
 from scancc.ir import build
-from scancc.ir.graph import Graph, Node, map_bodies, rebuild, spec_of, users, with_attrs
+from scancc.ir.graph import Graph, Node, map_bodies, rebuild, spec_of, users
 from scancc.ir.lengths import steps_fit
 
 
@@ -32,8 +32,7 @@ def shorten(graph: Graph) -> Graph:
                 new = Node("scan", (steps, *new.args[1:]), new.type, new.attrs, new.loc)
         elif node.op == "get" and node.args[0] in dropped:
             kept = _rows(node) - dropped[node.args[0]]
-            new = with_attrs(new, view=f"last {kept}")
-            new = Node(new.op, new.args, node.type.with_shape((kept, *node.type.shape[1:])), new.attrs, new.loc)
+            new = build.last(new.args[0], node.attrs["name"], kept, node.loc)
         mapping[node] = new
         changed = changed or new is not node
     if not changed:

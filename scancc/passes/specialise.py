@@ -176,26 +176,8 @@ def _slice(x: Node, node: Node) -> Node:
         elif b in (slice(None), slice(None, None, -1)):
             shape.append(d)
         else:
-            shape.append(build.dim_from(_cut(build.dim_of(x, len(shape), node.loc), b), "cut"))
+            shape.append(build.dim_from(build.sliced_length(build.dim_of(x, len(shape), node.loc), b), "cut"))
     return Node("slice", (x,), node.type.with_shape(tuple(shape)), node.attrs, node.loc)
-
-
-def _cut(n: Node, b: slice) -> Node:
-    """The length of a Python slice of n rows: max(0, ceil((stop - start) / step))."""
-    step = 1 if b.step is None else int(b.step)
-    zero = build.integer(0)
-    low, high = (zero, n) if step > 0 else (build.integer(-1), build.make("subtract", n, build.integer(1)))
-
-    def bound(at: int | None, default: Node) -> Node:
-        if at is None:
-            return default
-        place = build.integer(at) if at >= 0 else build.make("add", n, build.integer(at))
-        return build.make("minimum", build.make("maximum", place, low), high)
-
-    start, stop = (bound(b.start, low), bound(b.stop, high)) if step > 0 else (bound(b.start, high), bound(b.stop, low))
-    span = build.make("subtract", stop, start) if step > 0 else build.make("subtract", start, stop)
-    count = build.make("floor_divide", build.make("add", span, build.integer(abs(step) - 1)), build.integer(abs(step)))
-    return build.make("maximum", count, zero)
 
 
 def _expect(x: Node, shape: Shape, node: Node) -> Node:

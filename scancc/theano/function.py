@@ -9,21 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from scancc.arrays import as_kernel_array
-from scancc.driver import Programs, compile_graph
+from scancc.driver import Programs, compile_graph, execute
 from scancc.errors import ScanTypeError, ScanValueError
 from scancc.frontend.location import here
 from scancc.frontend.shared import Shared, held, values_of
 from scancc.frontend.tracer import Tracer
 from scancc.ir import build
-from scancc.ir.graph import Graph, Node, mentioned_dims
+from scancc.ir.graph import Graph, Node, mentioned_dims, substitute
 from scancc.ir.lengths import scanned_inputs
+from scancc.ir.names import fresh_name
 from scancc.ir.parser import parse
 from scancc.ir.printer import show
 from scancc.ir.types import Dim, Type
 from scancc.passes.pipeline import Options
 from scancc.passes.specialise import specialise
-from scancc.theano.graphs import is_variable, node_of, pairs, replaced, substitution
+from scancc.theano.graphs import is_variable, node_of, pairs, substitution
 
 
 class MissingInputError(ScanValueError):
@@ -104,7 +104,7 @@ class Function:
         self.updates = {f"update_{i}": shared for i, shared in enumerate(changed)}
         results |= dict(zip(self.updates, changed.values(), strict=True))
         changes = dict(substitution(a, b) for a, b in pairs(givens))
-        mapping = replaced(results.values(), changes)
+        mapping = substitute(results.values(), changes)
         graph = Graph((), {k: mapping[v] for k, v in results.items()})
         self._take(graph, on_unused_input)
 
@@ -127,7 +127,7 @@ class Function:
                     warnings.warn(text, stacklevel=4)
         bound = {n: n.attrs["bound"] for n in leaves if "bound" in n.attrs}
         named = _named([*known, *bound])
-        mapping = replaced(graph.results.values(), named)
+        mapping = substitute(graph.results.values(), named)
         self.inputs = [(named[n], default) for n, default in self.inputs]
         self.bound = {named[n]: b for n, b in bound.items()}
         self.graph = Graph(tuple(named.values()), {k: mapping[v] for k, v in graph.results.items()})
@@ -141,9 +141,7 @@ class Function:
             bound = values_of({n.attrs["name"]: b for n, b in self.bound.items()})
             given = {n.attrs["name"]: a for (n, _), a in zip(self.inputs, arrays, strict=True)} | bound
             program = self._program(given)
-            results = program.run({name: as_kernel_array(given[name]) for name in program.inputs})
-            for label, shared in self.updates.items():
-                shared.set_value(results[label], borrow=True)
+            results = execute(lambda: program, self.graph, given, self.updates)
         values = [results[k] for k in results if k not in self.updates]
         if isinstance(self.form, list):
             return dict(zip(self.form, values, strict=True))
@@ -225,11 +223,7 @@ def _named(inputs: list[Node]) -> dict[Node, Node]:
     named: dict[Node, Node] = {}
     for node in inputs:
         base = node.attrs["name"] if node.attrs["name"].isidentifier() else "value"
-        name, n = base, 1
-        while name in taken:
-            n += 1
-            name = f"{base}_{n}"
-        taken.add(name)
+        name = fresh_name(base, taken)
         named[node] = node if name == node.attrs["name"] else build.make("input", type=node.type, name=name)
     return named
 

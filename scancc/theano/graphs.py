@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from scancc.errors import ScanTypeError
@@ -11,7 +11,7 @@ from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.scope import SYMBOLIC, entered
 from scancc.frontend.tracer import Tracer, unwrap
 from scancc.ir import build
-from scancc.ir.graph import Node, rebuild, topological
+from scancc.ir.graph import Node, substitute
 
 
 def node_of(value: Any) -> Node:
@@ -27,14 +27,6 @@ def pairs(given: Any) -> list[tuple[Any, Any]]:
     return list(given.items()) if isinstance(given, Mapping) else [(a, b) for a, b in given]
 
 
-def replaced(roots: Iterable[Node], changes: Mapping[Node, Node]) -> dict[Node, Node]:
-    """`roots` with some nodes replaced, everything above them rebuilt."""
-    mapping: dict[Node, Node] = {}
-    for node in topological(roots):
-        mapping[node] = changes[node] if node in changes else rebuild(node, mapping)
-    return mapping
-
-
 def substitution(old: Any, new: Any) -> tuple[Node, Node]:
     """`old` -> `new`, cast to its dtype where that is exact."""
     a, b = node_of(old), node_of(new)
@@ -48,7 +40,7 @@ def clone(output: Any, replace: Any = None, **_: Any) -> Any:
     changes = dict(substitution(a, b) for a, b in pairs(replace))
     outputs = output if isinstance(output, (list, tuple)) else [output]
     nodes = [node_of(o) for o in outputs]
-    mapping = replaced(nodes, changes)
+    mapping = substitute(nodes, changes)
     made = [Tracer(mapping[n], SYMBOLIC) for n in nodes]
     return made if isinstance(output, (list, tuple)) else made[0]
 

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from scancc.errors import UnsupportedError
-from scancc.frontend.location import here
+from scancc.frontend.location import here, name_of
 from scancc.frontend.returns import Until as until
 from scancc.frontend.scan_arguments import normalise
 from scancc.frontend.scans import add_scan
@@ -50,7 +50,7 @@ def scan(
         raise UnsupportedError("truncate_gradient is not there yet", here(), fix="leave it out")
     with nullcontext() if current() is not None else entered(SYMBOLIC):
         args = normalise(fn, sequences, outputs_info, non_sequences, n_steps, go_backwards)
-        label = name or getattr(fn, "__name__", "scan").replace("<lambda>", "scan")
+        label = name or name_of(fn, "scan")
         traced = add_scan(fn, args, label, strict, publish=False)
         outputs: Any = [wrap(build.trace(traced.node, n)) for n in traced.names]
         updates = OrderedUpdates({shared: wrap(node) for shared, node in traced.updates.items()})

@@ -36,10 +36,7 @@ from scancc.ir.loop import (
     Stmt,
     Store,
     Var,
-    add,
     const_int,
-    mul,
-    product,
     weight,
 )
 from scancc.ir.types import Dim, Type
@@ -367,14 +364,6 @@ class Lowering:
         if not isinstance(expr, Const):
             expr = self.let(expr, dim.name)
         self.dims[dim.name] = expr
-
-    def offset(self, place: Place) -> Expr:
-        """Element offset of a place in its buffer's flat memory."""
-        total: Expr = const_int(0)
-        shape = place.buffer.shape
-        for axis, i in enumerate(place.index):
-            total = add(total, mul(i, product(shape[axis + 1 :])))
-        return total
 
 
 def in_memory(target: Target, rank: int) -> Lazy:

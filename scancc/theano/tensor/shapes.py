@@ -37,11 +37,11 @@ def full(shape: Any, value: Any, dtype: Any = None) -> Tracer:
 
 
 def zeros(shape: Any, dtype: Any = None) -> Tracer:
-    return alloc(np.zeros((), dtype or config.floatX), *(shape if isinstance(shape, (tuple, list)) else [shape]))
+    return full(shape, np.zeros((), dtype or config.floatX))
 
 
 def ones(shape: Any, dtype: Any = None) -> Tracer:
-    return alloc(np.ones((), dtype or config.floatX), *(shape if isinstance(shape, (tuple, list)) else [shape]))
+    return full(shape, np.ones((), dtype or config.floatX))
 
 
 def eye(n: int, m: int | None = None, k: int = 0, dtype: Any = None) -> Any:

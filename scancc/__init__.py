@@ -2,7 +2,7 @@
 
 __version__ = "0.1.0"
 
-from scancc import lax
+from scancc import lax, random
 from scancc.api import filter, foldl, foldr, map, reduce, scan, scan_compile, shared, until, where
 from scancc.frontend.conditionals import cond
 from scancc.frontend.special import erf, erfc, expit, gammaln, logsumexp, softmax, take
@@ -12,6 +12,6 @@ from scancc.lax import associative_scan
 
 __all__ = [
     "associative_scan", "at_add", "at_maximum", "at_minimum", "at_multiply", "at_set", "cond", "erf", "erfc",
-    "expit", "filter", "foldl", "foldr", "gammaln", "jit", "lax", "logsumexp", "map", "reduce", "scan",
+    "expit", "filter", "foldl", "foldr", "gammaln", "jit", "lax", "logsumexp", "map", "random", "reduce", "scan",
     "scan_compile", "shared", "softmax", "take", "until", "where",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from scancc import draws
 from scancc.errors import ScanIndexError, ShapeError, StepsError
 from scancc.ir.graph import UNTIL, Graph, Node, operands, spec_of
 from scancc.ir.ops import OPS
@@ -105,6 +106,10 @@ SPECIAL_ELEMENTWISE: dict[str, Callable] = {
     "where": np.where,
     "cast": lambda a, dtype: np.asarray(a).astype(dtype),
     "wrap_index": _wrap_index,
+    **draws.GENERATORS,
+    "log_gamma_variate": draws.log_gamma_variate,
+    "poisson_variate": draws.poisson_variate,
+    "binomial_variate": draws.binomial_variate,
 }
 
 EVALUATE: dict[str, Callable] = {

@@ -10,30 +10,23 @@ None.
 from __future__ import annotations
 
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from scancc.calls import compiled_call
 from scancc.errors import CarryTypeError, ScanTypeError, ScanValueError
 from scancc.frontend.location import here, name_of, of_function
 from scancc.frontend.pytrees import describe, flatten, paths, unflatten
 from scancc.frontend.returns import Until
 from scancc.frontend.scan_arguments import OutputArgument, ScanArguments, SequenceArgument, check_steps
 from scancc.frontend.scans import add_scan
-from scancc.frontend.scope import current
 from scancc.frontend.tracer import is_traced, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.names import fresh_name
-from scancc.jit import JitFunction
-from scancc.passes.pipeline import Options
 
 FOREVER = 1 << 62  # steps of a loop that only its condition ends
-REMEMBERED = 256  # loops whose compiled form is kept, the latest used ones
-_compiled: OrderedDict[tuple, JitFunction] = OrderedDict()
-_lock = threading.Lock()
 
 
 def scan(f: Callable, init: Any, xs: Any = None, length: Any = None, reverse: bool = False, unroll: Any = 1) -> Any:
@@ -58,13 +51,17 @@ def scan(f: Callable, init: Any, xs: Any = None, length: Any = None, reverse: bo
         return _traced_scan(f, init, xs, length, reverse)
 
     _check_lengths(xs, length)
-    return _call(run, f, ("scan", reverse), init, xs, length)
+    return compiled_call(run, name_of(f, "scan"), ("scan", f, reverse), init, xs, length)
 
 
 def map(f: Callable, xs: Any, batch_size: Any = None) -> Any:
     """`f` applied to every row of a pytree of arrays, the results stacked."""
     _check_lengths(xs, None)
-    return _call(lambda xs: _traced_scan(lambda _, x: (None, f(x)), None, xs, None, False)[1], f, ("map",), xs)
+    
+    def run(xs: Any) -> Any:
+        return _traced_scan(lambda _, x: (None, f(x)), None, xs, None, False)[1]
+
+    return compiled_call(run, name_of(f, "map"), ("map", f), xs)
 
 
 def _check_lengths(xs: Any, length: Any) -> None:
@@ -92,7 +89,7 @@ def while_loop(cond_fun: Callable, body_fun: Callable, init_val: Any) -> Any:
 
         return _traced_scan(step, init, None, steps, False, until=True)[0]
 
-    return _call(run, body_fun, ("while", cond_fun), init_val)
+    return compiled_call(run, name_of(body_fun, "while"), ("while", cond_fun, body_fun), init_val)
 
 
 def fori_loop(lower: Any, upper: Any, body_fun: Callable, init_val: Any, unroll: Any = None) -> Any:
@@ -107,7 +104,7 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable, init_val: Any, unroll:
 
         return _traced_scan(step, (low, init), None, steps, False)[0][1]
 
-    return _call(run, body_fun, ("fori",), lower, upper, init_val)
+    return compiled_call(run, name_of(body_fun, "loop"), ("fori", body_fun), lower, upper, init_val)
 
 
 def associative_scan(fn: Callable, elems: Any, reverse: bool = False, axis: int = 0) -> Any:
@@ -128,7 +125,7 @@ def associative_scan(fn: Callable, elems: Any, reverse: bool = False, axis: int 
         _, ys = _traced_scan(step, (np.ones((), bool), start), leaves, None, reverse)
         return unflatten(tree, [np.moveaxis(y, 0, axis) for y in ys])
 
-    return _call(run, fn, ("associative", reverse, axis), elems)
+    return compiled_call(run, name_of(fn, "scan"), ("associative", fn, reverse, axis), elems)
 
 
 def _cumulative(ufunc: np.ufunc) -> Callable:
@@ -150,37 +147,6 @@ def _truth(cond_fun: Callable, value: Any) -> Any:
         raise ScanTypeError(f"the condition of while_loop has {np.ndim(found)} axes", of_function(cond_fun),
                             "a condition is one truth value", "reduce it with .any() or .all()")
     return found
-
-
-def _call(run: Callable, fn: Callable, key: tuple, *trees: Any) -> Any:
-    """`run(*trees)`, compiled where it is not part of a function being compiled already."""
-    flat = [flatten(t) for t in trees]
-    leaves = [x for part, _ in flat for x in part]
-    if current() is not None or is_traced(*leaves):
-        return run(*trees)
-    structure = (fn, *key, tuple(tree for _, tree in flat))
-    with _lock:
-        found = _compiled.get(structure)
-        if found is None:
-            trees_ = [tree for _, tree in flat]
-            found = _compiled[structure] = _program(run, fn, trees_, [len(part) for part, _ in flat])
-            if len(_compiled) > REMEMBERED:
-                _compiled.popitem(last=False)
-        _compiled.move_to_end(structure)
-    results = found(*leaves)
-    return unflatten(found.tree, results)  # type: ignore[attr-defined]
-
-
-def _program(run: Callable, fn: Callable, trees: list[Any], counts: list[int]) -> JitFunction:
-    def flat(*leaves: Any) -> tuple:
-        rest = iter(leaves)
-        given = [unflatten(t, [next(rest) for _ in range(n)]) for t, n in zip(trees, counts, strict=True)]
-        results, compiled.tree = flatten(run(*given))  # type: ignore[attr-defined]
-        return tuple(results)
-
-    flat.__name__ = re.sub(r"\W", "", getattr(fn, "__name__", "loop")) or "loop"
-    compiled = JitFunction(flat, Options())
-    return compiled
 
 
 def _traced_scan(f: Callable, init: Any, xs: Any, length: Any, reverse: bool, until: bool = False) -> Any:

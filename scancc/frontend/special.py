@@ -8,6 +8,7 @@ import numpy as np
 
 from scancc.frontend import numpy_shapes
 from scancc.frontend.scope import current
+from scancc.frontend.tracer import is_traced
 
 
 def take(a: Any, indices: Any, axis: Any = None) -> Any:
@@ -15,7 +16,8 @@ def take(a: Any, indices: Any, axis: Any = None) -> Any:
 
     Raises IndexError, when the kernel runs, for an index outside of the axis.
     """
-    return np.take(a, indices, axis=axis) if current() is None else numpy_shapes.take(a, indices, axis)
+    traced = current() is not None or is_traced(a, indices)
+    return numpy_shapes.take(a, indices, axis) if traced else np.take(a, indices, axis=axis)
 
 
 def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:

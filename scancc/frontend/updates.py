@@ -19,7 +19,7 @@ from scancc.frontend.indexing import _wrapped, getitem
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.scope import current
-from scancc.frontend.tracer import Tracer, emit, wrap
+from scancc.frontend.tracer import Tracer, emit, is_traced, wrap
 from scancc.ir import build
 
 MODES = ("set", "add", "multiply", "minimum", "maximum")
@@ -99,7 +99,7 @@ COMBINE: dict[str, Callable] = {"add": np.add, "multiply": np.multiply, "minimum
 
 def _function(mode: str) -> Callable:
     def at(x: Any, index: Any, value: Any) -> Any:
-        if current() is not None:
+        if current() is not None or is_traced(x, value, *(index if isinstance(index, tuple) else [index])):
             return update(x, index, value, mode)
         result = np.array(x)
         if mode == "set":

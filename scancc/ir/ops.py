@@ -4,7 +4,8 @@ What an op computes is defined in `interpreter.py`; how it becomes loops is deci
 holds the three tables against one another, so an op cannot exist in one place only.
 
 Element-wise ops take operands of one dtype (the front end inserts `cast`) and broadcast like NumPy; the table
-gives NumPy's name for each, and the result dtype is that of the ufunc's loop.
+gives NumPy's name for each, and the result dtype is that of the ufunc's loop. Variates take a key, which is uint64, and
+parameters, which are float64.
 """
 
 from __future__ import annotations
@@ -83,6 +84,10 @@ def _where(types: Sequence[Type], attrs: Mapping[str, Any]) -> Type:
 
 def _cast(types: Sequence[Type], attrs: Mapping[str, Any]) -> Type:
     return types[0].with_dtype(attrs["dtype"])
+
+
+def _variate(dtype: str) -> Rule:
+    return lambda types, attrs: Type(np.dtype(dtype), broadcast(*(t.shape for t in types)))
 
 
 def _given_shape(types: Sequence[Type], attrs: Mapping[str, Any]) -> Type:
@@ -170,6 +175,8 @@ def _elementwise(names: str, arity: int, rule: Rule = _same, expensive: bool = F
     return [OpDef(n, "elementwise", arity, rule, (), expensive) for n in names.split()]
 
 
+GENERATORS = ("philox4x32", "philox4x64", "threefry4x32")
+
 OPS: dict[str, OpDef] = _table(
     # leaves; `input`, `tap` and `read` carry their type, `const` its value
     OpDef("input", "leaf", 0, None, ("name",)),
@@ -195,6 +202,11 @@ OPS: dict[str, OpDef] = _table(
     OpDef("cast", "elementwise", 1, _cast, ("dtype",)),
     # i, n -> i wrapped into [0, n); an index outside [-n, n) is an IndexError
     OpDef("wrap_index", "elementwise", 2, _same),
+    # random numbers: key, index, stream -> word `index` of a stream; key, parameters -> a variate
+    *_elementwise(" ".join(GENERATORS), 3, expensive=True),
+    OpDef("log_gamma_variate", "elementwise", 2, _variate("float64"), (), True),
+    OpDef("poisson_variate", "elementwise", 2, _variate("int64"), (), True),
+    OpDef("binomial_variate", "elementwise", 3, _variate("int64"), (), True),
     # views: no arithmetic, only a mapping of indices
     OpDef("broadcast_to", "view", 1, _given_shape, ("shape",)),
     OpDef("reshape", "view", 1, _given_shape, ("shape",)),

@@ -121,6 +121,13 @@ def _where(node: Node) -> str | None:
     return None
 
 
+def _variate(node: Node) -> str | None:
+    key, *parameters = node.args
+    if key.type.dtype != np.uint64 or any(p.type.dtype != np.float64 for p in parameters):
+        return "a variate takes a key in uint64 and parameters in float64"
+    return None
+
+
 def _const(node: Node) -> str | None:
     value = node.attrs["value"]
     if not isinstance(value, np.ndarray) or (value.dtype, value.shape) != (node.type.dtype, node.type.shape):
@@ -205,7 +212,8 @@ def _get(node: Node) -> str | None:
 
 
 CHECKS = {"where": _where, "const": _const, "reshape": _reshape, "scan": _scan, "cond": _cond, "get": _get,
-          "cast": lambda node: None, "wrap_index": _elementwise}  # fmt: skip
+          "cast": lambda node: None, "wrap_index": _elementwise, "log_gamma_variate": _variate,
+          "poisson_variate": _variate, "binomial_variate": _variate}  # fmt: skip
 
 
 def _leaf(node: Node, graph: Graph, role: ScanSpec | Node | None) -> str | None:

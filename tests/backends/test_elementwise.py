@@ -18,13 +18,13 @@ from scancc.driver import compile_graph
 from scancc.ir import build
 from scancc.ir.graph import Graph, Node
 from scancc.ir.loop import Declare, Let
-from scancc.ir.ops import OPS, infer
+from scancc.ir.ops import GENERATORS, OPS, infer
 from scancc.ir.types import DTYPES, Dim, Type
 from scancc.ir.walk import statements
 from scancc.passes.pipeline import Options
 
 ELEMENTWISE = [n for n, d in OPS.items() if d.kind == "elementwise"]
-OWN_TESTS = {"where", "cast", "wrap_index"}
+OWN_TESTS = {"where", "cast", "wrap_index", *GENERATORS, "log_gamma_variate", "poisson_variate", "binomial_variate"}
 R = np.random.default_rng(0)
 FLOATS = [d for d in DTYPES.values() if d.kind == "f"]
 REALS = [d for d in DTYPES.values() if d.kind != "c"]

@@ -47,8 +47,8 @@ from scancc.passes.plan_taps import Plan
 INLINE_WEIGHT = 6  # operations in one statement
 # Names that mean something in every target's source: the user's variables must not hide them.
 RESERVED = frozenset(keyword.kwlist) | {
-    "abs", "cmath", "complex", "complexes", "float", "int", "integers", "linear_algebra", "math", "np", "products",
-    "at", "range", "reals", "recurrences", "scalar", "special", "transcendental",
+    "abs", "at", "cmath", "complex", "complexes", "counters", "float", "int", "integers", "linear_algebra", "math",
+    "np", "products", "range", "reals", "recurrences", "samplers", "scalar", "special", "transcendental",
 }  # fmt: skip
 
 

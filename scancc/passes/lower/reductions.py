@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from scancc.ir.graph import Node
@@ -52,7 +54,8 @@ def lower_reduce(low: Lowering, node: Node) -> None:
     if isinstance(low.env[x], Registers):
         elements = low.registers_of(x)
         kept = [a for a in range(x.type.ndim) if a not in axes]
-        rows = np.transpose(elements, (*kept, *axes)).reshape(*(elements.shape[a] for a in kept), -1)
+        count = math.prod(elements.shape[a] for a in axes)
+        rows = np.transpose(elements, (*kept, *axes)).reshape(*(elements.shape[a] for a in kept), count)
         result = np.empty(rows.shape[:-1], dtype=object)
         for i in np.ndindex(result.shape):
             total: Expr = identity(node.op, dtype) if rows.shape[-1] == 0 else rows[i][0]

@@ -59,6 +59,9 @@ def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None)
     return x if isinstance(x, ArrayOperators) else wrap(unwrap(np.asarray(x)))
 
 
+constant = as_tensor_variable
+
+
 def _on_variables(function: Callable) -> Callable:
     def call(*args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)

@@ -4,6 +4,7 @@ __version__ = "0.1.0"
 
 from scancc import lax, random
 from scancc.api import filter, foldl, foldr, map, reduce, scan, scan_compile, shared, until, where
+from scancc.debug import check, debug_nans, debug_print, trace_steps
 from scancc.frontend.conditionals import cond
 from scancc.frontend.special import erf, erfc, expit, gammaln, logsumexp, softmax, take
 from scancc.frontend.updates import at_add, at_maximum, at_minimum, at_multiply, at_set
@@ -11,7 +12,7 @@ from scancc.jit import jit
 from scancc.lax import associative_scan
 
 __all__ = [
-    "associative_scan", "at_add", "at_maximum", "at_minimum", "at_multiply", "at_set", "cond", "erf", "erfc",
-    "expit", "filter", "foldl", "foldr", "gammaln", "jit", "lax", "logsumexp", "map", "random", "reduce", "scan",
-    "scan_compile", "shared", "softmax", "take", "until", "where",
+    "associative_scan", "at_add", "at_maximum", "at_minimum", "at_multiply", "at_set", "check", "cond", "debug_nans",
+    "debug_print", "erf", "erfc", "expit", "filter", "foldl", "foldr", "gammaln", "jit", "lax", "logsumexp", "map",
+    "random", "reduce", "scan", "scan_compile", "shared", "softmax", "take", "trace_steps", "until", "where",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 
 from scancc.arrays import as_kernel_array
 from scancc.backends.cpu import CpuProgram
-from scancc.driver import Programs, compile_graph, execute
+from scancc.driver import NANS, Programs, compile_graph, execute
 from scancc.errors import UnsupportedError
 from scancc.frontend.location import here, name_of
 from scancc.frontend.returns import Until
@@ -149,7 +149,7 @@ class EagerProgram(Inspection):
                 values[label] = Tracer(node, scope)
             self.inputs = {label: v.node.attrs["name"] for label, v in values.items()}
             self.traced = add_scan(owner.fn, _with_values(args, values), owner.name, strict)
-            results = {n: build.trace(self.traced.node, n) for n in self.traced.names}
+            results = scope.effect_results() | {n: build.trace(self.traced.node, n) for n in self.traced.names}
         self.captured = dict(scope.bound)
         self.kinds = kinds_of(self.captured)
         self.updates = {f"new_{i}": shared for i, shared in enumerate(scope.updates)}
@@ -177,7 +177,7 @@ class EagerProgram(Inspection):
 
     def run_flat(self, arrays: list[np.ndarray], mode: str) -> list[np.ndarray]:
         """Results for the arrays of a call that was flattened, in the order of the step's outputs."""
-        if mode == "compiled" and not self.compiled.given_steps and self._in_order:
+        if mode == "compiled" and not NANS.get() and not self.compiled.given_steps and self._in_order:
             # The inputs of the graph are the arrays of the call in their order, then what was captured.
             captured = values_of(self.captured).values() if self.captured else ()
             return list(self.compiled.call(*[as_kernel_array(a) for a in (*arrays, *captured)]))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
-from scancc import interpreter
+from scancc import interpreter, nan_finder
 from scancc.arrays import as_kernel_array
 from scancc.backends.cpu import CpuProgram
 from scancc.errors import ScanValueError
@@ -47,9 +48,14 @@ def execute(
             results = interpreter.run(graph, arrays)
         else:
             results = program().run({name: as_kernel_array(a) for name, a in arrays.items()})
+        if NANS.get():
+            nan_finder.examine(graph, arrays, results)
         for label, shared in updates.items():
             shared.set_value(results[label], borrow=True)
     return results
+
+
+NANS: ContextVar[bool] = ContextVar("debug_nans", default=False)  # set by `sc.debug_nans`
 
 
 class Programs:

@@ -87,6 +87,14 @@ class UnsupportedError(ScanError, NotImplementedError):
     """A function or spelling that scancc does not support."""
 
 
+class CheckError(ScanError, AssertionError):
+    """A condition that a step demands by `sc.check` does not hold."""
+
+
+class NanError(ScanError, FloatingPointError):
+    """A run under `sc.debug_nans` made a NaN."""
+
+
 class VerificationError(ScanError, AssertionError):
     """The IR breaks one of its own rules: a bug in scancc, shown with the IR annotated at the fault."""
 

@@ -7,15 +7,19 @@ scan is a Python loop over the evaluation of its body.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
 from scancc import draws
-from scancc.errors import ScanIndexError, ShapeError, StepsError
+from scancc.errors import CheckError, ScanIndexError, ShapeError, StepsError
 from scancc.ir.graph import UNTIL, Graph, Node, operands, spec_of
 from scancc.ir.ops import OPS
 from scancc.ir.types import Dim
+from scancc.messages import failed_check, show
 
 Array = np.ndarray
 Env = dict[Node, Any]
@@ -146,22 +150,49 @@ EVALUATE: dict[str, Callable] = {
 }
 
 
+@dataclass(frozen=True)
+class StepRecord:
+    """One step of a scan as it was interpreted: the value of every node of its body."""
+
+    scan: str
+    steps: tuple[int, ...]  # of the scans around it, outermost first, and of this one
+    values: Mapping[Node, Any]
+
+    def __str__(self) -> str:
+        lines = [f"scan {self.scan}, step {', '.join(map(str, self.steps))}"]
+        for node, value in self.values.items():
+            if OPS[node.op].kind == "control" and node.op != "get":
+                continue
+            label = f"{node.op} {node.attrs['name']}" if node.op in ("tap", "read") else node.op
+            label += f"[{node.attrs['offset']}]" if node.op == "tap" else ""
+            place = f"  {PurePath(node.loc.file).name}:{node.loc.line}" if node.loc else ""
+            lines.append(f"  {label:<24} {np.array2string(np.asarray(value), threshold=8, prefix=' ' * 27)}{place}")
+        return "\n".join(lines)
+
+
+# Called with every step that is interpreted; set by `sc.trace_steps` and by the finder of NaNs.
+OBSERVER: ContextVar[Callable[[StepRecord], None] | None] = ContextVar("observer", default=None)
+
+
 def run(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
     """Evaluate a program: arrays by input name in, arrays by result name out."""
     leaves = {("input", name): np.asarray(value) for name, value in inputs.items()}
     with np.errstate(all="ignore"):
-        return evaluate(graph, leaves, 0)
+        return evaluate(graph, leaves, ())
 
 
-def evaluate(graph: Graph, leaves: Mapping[tuple, Any], step: int) -> dict[str, Array]:
+def evaluate(graph: Graph, leaves: Mapping[tuple, Any], steps: tuple[int, ...], scan: str = "") -> dict[str, Array]:
     """Evaluate one graph. `leaves` maps ('input', name), ('read', name) and ('tap', name, k) to values."""
     env: Env = {}
     for node in graph.nodes():
-        env[node] = evaluate_node(node, env, leaves, step)
+        env[node] = evaluate_node(node, env, leaves, steps)
+    observer = OBSERVER.get()
+    if observer is not None:
+        observer(StepRecord(scan, steps, env))
     return {name: np.asarray(env[node]) for name, node in graph.results.items()}
 
 
-def evaluate_node(node: Node, env: Env, leaves: Mapping[tuple, Any], step: int) -> Any:
+def evaluate_node(node: Node, env: Env, leaves: Mapping[tuple, Any], steps: tuple[int, ...]) -> Any:
     attrs = {k: v for k, v in node.attrs.items() if k != "shape"}
     args = [env[a] for a in node.args]
     match node.op:
@@ -172,13 +203,20 @@ def evaluate_node(node: Node, env: Env, leaves: Mapping[tuple, Any], step: int) 
         case "const":
             return attrs["value"]
         case "step":
-            return np.int64(step)
+            return np.int64(steps[-1])
         case "iota":
             return np.arange(_shape(node, env, leaves)[0], dtype=node.type.dtype)
         case "scan":
-            return run_scan(node, env)
+            return run_scan(node, env, steps)
         case "cond":
-            return run_cond(node, env)
+            return run_cond(node, env, steps)
+        case "check" if not args[0]:
+            raise CheckError(failed_check(attrs["message"], attrs["names"], args[1:], steps), node.loc)
+        case "check":
+            return True
+        case "print":
+            show(attrs["message"], attrs["names"], *args)
+            return True
         case "get":
             return view(args[0], attrs["name"], attrs["view"])
         case _:
@@ -203,7 +241,7 @@ def _shape(node: Node, env: Env, leaves: Mapping[tuple, Any]) -> tuple[int, ...]
     )
 
 
-def run_scan(node: Node, env: Env) -> dict[str, Any]:
+def run_scan(node: Node, env: Env, around: tuple[int, ...]) -> dict[str, Any]:
     """The definition of scan. Histories are whole: initial rows first, then one row a step."""
     spec = spec_of(node)
     value = {name: np.asarray(env[arg]) for name, arg in operands(node).items()}
@@ -225,7 +263,7 @@ def run_scan(node: Node, env: Env) -> dict[str, Any]:
             leaves |= {("tap", s.name, k): value[s.name][t + k + s.lead] for k in s.taps}
         for c in spec.carries:
             leaves |= {("tap", c.name, k): history[c.name][t + c.depth + k] for k in c.taps}
-        results = evaluate(spec.body, leaves, t)
+        results = evaluate(spec.body, leaves, (*around, t), spec.name)
         for name, rows in (*history.items(), *traces.items()):
             rows.append(results[name])
         executed = t + 1
@@ -254,6 +292,8 @@ def view(done: dict[str, Any], name: str, kind: str) -> Any:
     """What a consumer reads of a scan or cond: see the grammar in `ir/graph.py`."""
     if kind == "branch":
         return done[name]
+    if kind == "effects":
+        return np.int64(0)
     if kind == "length":
         return done[""]
     history = done["rows"][name]
@@ -270,8 +310,8 @@ def view(done: dict[str, Any], name: str, kind: str) -> Any:
     return trace[len(trace) - rows :]
 
 
-def run_cond(node: Node, env: Env) -> dict[str, Any]:
+def run_cond(node: Node, env: Env, steps: tuple[int, ...]) -> dict[str, Any]:
     """Only the branch taken is evaluated."""
     predicate, *args = (env[a] for a in node.args)
     leaves = {("read", name): a for name, a in zip(node.attrs["names"], args, strict=True)}
-    return evaluate(node.attrs["then"] if predicate else node.attrs["orelse"], leaves, 0)
+    return evaluate(node.attrs["then"] if predicate else node.attrs["orelse"], leaves, steps, "branch")

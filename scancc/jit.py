@@ -94,9 +94,8 @@ class Traced:
                 self.results[f"result{i}"] = unwrap(v)
         self.captured = dict(scope.bound)
         self.updates = {f"new_{i}": shared for i, shared in enumerate(scope.updates)}
-        self.values = dict(self.results)  # what the function returns
-        self.results |= dict(zip(self.updates, scope.updates.values(), strict=True))
-        self.graph = Graph(tuple(scope.inputs), self.results)
+        updates = dict(zip(self.updates, scope.updates.values(), strict=True))
+        self.graph = Graph(tuple(scope.inputs), scope.effect_results() | self.results | updates)
 
     def bound(self, arrays: Sequence[Any]) -> dict[str, np.ndarray]:
         """Inputs of the graph by name: these arguments and what the function captured."""
@@ -123,7 +122,7 @@ class JitProgram(Inspection):
     def run(self, arrays: list[np.ndarray], mode: str) -> Any:
         inputs = dict(zip(self.traced.inputs, arrays, strict=True)) | self.traced.captured
         results = execute(lambda: self.compiled, self.traced.graph, inputs, self.traced.updates, mode)
-        values = [results[k] for k in self.traced.values]
+        values = [results[k] for k in self.traced.results]
         return values[0] if self.traced.single else tuple(values)
 
 

@@ -18,11 +18,12 @@ SOURCES = sorted([*(ROOT / "scancc").rglob("*.py"), *(ROOT / "runtime").rglob("*
 ALLOWED = {
     "scancc.errors": {"scancc.ir"},
     "scancc.ir": {"scancc.errors"},
-    "scancc.interpreter": {"scancc.ir", "scancc.errors", "scancc.draws"},
+    "scancc.interpreter": {"scancc.ir", "scancc.errors", "scancc.draws", "scancc.messages"},
+    "scancc.messages": set(),
     "scancc.draws": set(),
     "scancc.frontend": {"scancc.ir", "scancc.errors", "scancc"},
     "scancc.passes": {"scancc.ir", "scancc.errors", "scancc.interpreter"},
-    "scancc.backends": {"scancc.ir", "scancc.errors", "scancc.passes", "scancc_runtime", "scancc"},
+    "scancc.backends": {"scancc.ir", "scancc.errors", "scancc.passes", "scancc.messages", "scancc_runtime", "scancc"},
     "scancc_runtime": set(),
 }
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from scancc.backends.host import host_function
 from scancc.backends.machine_code import MachineCode, signature_of
 from scancc.backends.source import SourcePrinter
-from scancc.errors import ScanError, ScanIndexError, ScanValueError, ShapeError, StepsError
+from scancc.errors import CheckError, ScanError, ScanIndexError, ScanValueError, ShapeError, StepsError
 from scancc.ir.graph import Node, operands, spec_of
 from scancc.ir.lengths import steps_fit
 from scancc.ir.loop import show_kernel
+from scancc.messages import failed_check
 from scancc.passes.pipeline import Compilation
 
 FAILURES: dict[str, type[ScanError]] = {
@@ -47,8 +49,15 @@ class CpuProgram:
             self._check_steps(inputs)
         return dict(zip(self.lowered.results, self.call(*(inputs[name] for name in self.inputs)), strict=True))
 
-    def _fail(self, code: int) -> None:
+    def _fail(self, code: int, buffers: Mapping[str, Any]) -> None:
+        """Raise what a failure code stands for; the buffers of the call hold what a check reports."""
         failure = self.lowered.kernel.failures[code - 1]
+        if failure.seen is not None:
+            seen = failure.seen
+            arrays = [buffers[b.name] for b in seen.values]
+            values = [a[0] if one else a for a, one in zip(arrays, seen.scalars, strict=True)]
+            steps = tuple(buffers[failure.steps.name].tolist()) if failure.steps is not None else ()
+            raise CheckError(failed_check(seen.message, seen.names, values, steps), failure.loc)
         raise FAILURES[failure.kind](failure.message, failure.loc)
 
     def _check_steps(self, inputs: Mapping[str, np.ndarray]) -> None:

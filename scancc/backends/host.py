@@ -12,7 +12,7 @@ A short scan takes microseconds, so this is generated once instead of being inte
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ INFIX = {"add": "+", "subtract": "-", "multiply": "*", "floor_divide": "//", "re
 
 
 def host_function(
-    graph: Graph, lowered: Lowered, kernel: Callable[..., int], fail: Callable[[int], None]
+    graph: Graph, lowered: Lowered, kernel: Callable[..., int], fail: Callable[[int, Mapping[str, Any]], None]
 ) -> Callable[..., tuple]:
     """A function of the input arrays, in the order of the graph's inputs, that returns the results in their order."""
     scope: dict[str, Any] = {"kernel_": kernel, "fail_": fail, "empty_": np.empty, "max_": max, "min_": min}
@@ -68,7 +68,7 @@ def host_function(
         # Writable copies: a kernel is compiled for writable arrays, whatever it does with them.
         scope[buffer.name] = np.array(value, order="C")
     lines.append(f"code_ = kernel_({', '.join(p.name for p in lowered.kernel.params)})")
-    lines.append("if code_: fail_(code_)")
+    lines.append("if code_: fail_(code_, locals())")
     results = [_result(lowered, graph, label) for label in lowered.results]
     lines.append(f"return ({''.join(r + ', ' for r in results)})")
     source = f"def call_({', '.join(inputs)}):\n    " + "\n    ".join(lines) + "\n"

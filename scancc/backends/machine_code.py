@@ -13,6 +13,7 @@ from __future__ import annotations
 import linecache
 import math
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba.core.compiler import Compiler
+from numba.core.errors import NumbaWarning
 from scancc_runtime import (
     complexes,
     counters,
@@ -35,6 +37,7 @@ from scancc_runtime import (
     transcendental,
 )
 
+from scancc import messages
 from scancc.backends import disk_cache
 from scancc.ir.loop import Buffer, Kernel
 from scancc.passes.pipeline import Options
@@ -45,6 +48,8 @@ NAMESPACE: dict[str, Any] = {
     "np": np,
     "at": np.uint64,
     "math": math,
+    "messages": messages,
+    "numba": numba,
     "complexes": complexes,
     "counters": counters,
     "integers": integers,
@@ -78,13 +83,17 @@ class MachineCode:
         self.cached = False
         key = disk_cache.key_of(self.source, str(self.signature), repr(self.options))
         dispatcher = _dispatcher(self.source, self.name, self.options)
-        stored = disk_cache.load(key)
+        # What calls back into Python belongs to this process.
+        keep = "objmode" not in self.source
+        stored = disk_cache.load(key) if keep else None
         if stored is not None and _adopt(dispatcher, stored):
             self.cached = True
         else:
-            result = dispatcher.compile(self.signature)
-            del result
-            disk_cache.store(key, next(iter(dispatcher.overloads.values())))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NumbaWarning)  # of prints: that they take the lock of the interpreter
+                dispatcher.compile(self.signature)
+            if keep:
+                disk_cache.store(key, next(iter(dispatcher.overloads.values())))
         dispatcher.disable_compile()
         self.call: Callable[..., int] = dispatcher
         self._dispatcher = dispatcher

@@ -27,6 +27,7 @@ from scancc.ir.loop import (
     Note,
     Op,
     Place,
+    Print,
     Stmt,
     Store,
     Var,
@@ -86,6 +87,10 @@ class SourcePrinter:
                     self.lines.append(f"{pad}return {code}")
                 case Call():
                     self.line(pad, self.call(s), s.loc)
+                case Print(message, names, values, scalars):
+                    self.lines.append(f"{pad}with numba.objmode():")
+                    shown = [f"{b.name}[0]" if one else b.name for b, one in zip(values, scalars, strict=True)]
+                    self.line(pad + "    ", f"messages.show({', '.join([repr(message), repr(names), *shown])})", s.loc)
                 case Note(text):
                     self.lines.append(f"{pad}# {text}")
         if len(self.lines) == before:

@@ -40,19 +40,25 @@ def cond(predicate: Any, true_fn: Callable, false_fn: Callable, *operands: Any) 
     given = [x if isinstance(x, Tracer) else wrap(unwrap(x)) for x in operands]
     branch = Scope(f"{outer.name}_branch", parent=outer, strict=outer.strict)
     with entered(branch):
-        then, orelse = (_branch(fn, given) for fn in (true_fn, false_fn))
+        then = _branch(true_fn, given)
+        effects = [branch.effect_results()]
+        branch.effects.clear()
+        orelse = _branch(false_fn, given)
+        effects.append(branch.effect_results())
         if branch.updates:
             raise UnsupportedError("a branch of sc.cond updates a shared variable", here(),
                                    fix="choose the new value with sc.cond, and update outside")
         names = _names(then[0], orelse[0])
         results = [_results(names, a, b) for a, b in zip(then[1], orelse[1], strict=True)]
-    graphs = [Graph((), {n: pair[i] for n, pair in zip(names, results, strict=True)}) for i in (0, 1)]
+    graphs = [Graph((), effects[i] | {n: pair[i] for n, pair in zip(names, results, strict=True)}) for i in (0, 1)]
     captured = tuple(read.attrs["name"] for read in branch.captures.values())
     node = Node("cond", (test, *branch.captures), INT, {"names": captured, "then": graphs[0], "orelse": graphs[1]},
                 here())
     values = [
         wrap(build.make("get", node, loc=here(), type=graphs[0].results[n].type, name=n, view="branch")) for n in names
     ]
+    if any(effects):
+        outer.effects.append(build.effects(node))
     returned = then[0]
     if returned.keys is not None:
         return dict(zip(returned.keys, values, strict=True))

@@ -16,7 +16,7 @@ from scancc.errors import CarryShapeError, CarryTypeError, ScanTypeError, ScanVa
 from scancc.frontend.location import of_function
 from scancc.frontend.returns import Returned, parse_return
 from scancc.frontend.scan_arguments import OutputArgument, ScanArguments
-from scancc.frontend.scope import Scope, entered
+from scancc.frontend.scope import SYMBOLIC, Scope, entered
 from scancc.frontend.shared import Shared
 from scancc.frontend.tracer import Tracer, tracing, unwrap
 from scancc.ir import build
@@ -75,6 +75,8 @@ def add_scan(fn: Callable, args: ScanArguments, name: str, strict: bool = False,
     after = {shared: build.final(node, carry) for shared, carry in traced.updates.items()}
     if publish:
         outer.updates |= after
+    if spec.effects and outer is not SYMBOLIC:  # a symbolic graph has its effects where it is compiled
+        outer.effects.append(build.effects(node))
     return TracedScan(node, tuple(traced.names), traced.returned.keys, traced.returned.single, after)
 
 
@@ -146,6 +148,7 @@ def _trace_step(
         leaves.append(Tracer(read, body))
     returned = parse_return(fn(*leaves), fn)
     names, results = _results(fn, args, body, returned, initials)
+    results = body.effect_results() | results
     if returned.until is not None:
         results[UNTIL] = _condition(returned.until, fn)
     updates: dict[Shared, str] = {}

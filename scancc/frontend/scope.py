@@ -19,7 +19,7 @@ import numpy as np
 from scancc.errors import ScanTypeError, ScanValueError, TracedValueError
 from scancc.frontend.location import here
 from scancc.ir.build import const, make
-from scancc.ir.graph import Node
+from scancc.ir.graph import EFFECT, Node
 from scancc.ir.types import Dim, Shape, Type, supported
 
 
@@ -31,7 +31,9 @@ class Scope:
     captures: dict[Node, Node] = field(default_factory=dict)  # outer node -> read in this scope
     used_names: set[str] = field(default_factory=set)
     updates: dict[Any, Node] = field(default_factory=dict)  # shared variables with the values they have by now
+    effects: list[Node] = field(default_factory=list)  # checks and prints, in their order
     # root only
+    sites: list[Any] = field(default_factory=list)  # where effects were asked for: their numbers
     inputs: list[Node] = field(default_factory=list)
     bound: dict[str, Any] = field(default_factory=dict)  # captured arrays by input name
     _counts: dict[str, int] = field(default_factory=dict)
@@ -99,6 +101,10 @@ class Scope:
             self.bound[node.attrs["name"]] = shared
             self._by_id[id(shared)] = node
         return self._by_id[id(shared)]
+
+    def effect_results(self) -> dict[str, Node]:
+        """Effects as results of the graph that is traced here: they come before the values."""
+        return {f"{EFFECT}{i}": node for i, node in enumerate(self.effects)}
 
     def chain(self) -> Iterator[Scope]:
         scope: Scope | None = self

@@ -106,6 +106,11 @@ def length(scan_node: Node, loc: Loc | None = None) -> Node:
     return make("get", scan_node, loc=loc, type=INT, name="", view="length")
 
 
+def effects(node: Node) -> Node:
+    """What a scan or cond does besides its values: a result of the program that holds it is computed for its effect."""
+    return make("get", node, loc=node.loc, type=INT, name="", view="effects")
+
+
 def trace(scan_node: Node, name: str, loc: Loc | None = None) -> Node:
     """All rows of a result, first axis time."""
     row = spec_of(scan_node).body.results[name].type

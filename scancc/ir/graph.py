@@ -32,6 +32,7 @@ from scancc.ir.types import Dim, Type
 
 NO_ATTRS: Mapping[str, Any] = MappingProxyType({})
 UNTIL = "until"  # reserved result name of a body: the stopping condition
+EFFECT = "!"  # results whose names start with it are computed for their effect: checks and prints
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,10 @@ class ScanSpec:
     @property
     def has_until(self) -> bool:
         return UNTIL in self.body.results
+
+    @property
+    def effects(self) -> tuple[str, ...]:
+        return tuple(name for name in self.body.results if name.startswith(EFFECT))
 
     def operand_names(self) -> tuple[str, ...]:
         return tuple(s.name for s in self.sequences) + tuple(c.name for c in self.carries) + self.nonseqs

@@ -154,20 +154,33 @@ class Call:
 
 
 @dataclass(slots=True)
+class Print:
+    """A format string printed with the contents of buffers; those of scalars have one element."""
+
+    message: str
+    names: tuple[str, ...]
+    values: tuple[Buffer, ...]
+    scalars: tuple[bool, ...]
+    loc: Loc | None = None
+
+
+@dataclass(slots=True)
 class Note:
     text: str
 
 
-Stmt = Let | Declare | Assign | Store | Alloc | For | If | Break | Fail | Call | Note
+Stmt = Let | Declare | Assign | Store | Alloc | For | If | Break | Fail | Call | Print | Note
 
 
 @dataclass(slots=True)
 class Failure:
     """What a `fail` code means to the user."""
 
-    kind: str  # index | steps | shape
+    kind: str  # index | steps | shape | value | check
     message: str
     loc: Loc | None
+    seen: Print | None = None  # a check's message, with the values that it reports
+    steps: Buffer | None = None  # where the kernel leaves the indices of the loops around
 
 
 @dataclass(slots=True)
@@ -296,6 +309,8 @@ def _show_block(block: list[Stmt], depth: int) -> list[str]:
                 )
                 left = f"{', '.join(r.name for r in results)} = " if results else ""
                 lines.append(f"{pad}call {left}{function}({shown})")
+            case Print(message, _, values):
+                lines.append(f"{pad}print {message!r}{''.join(', ' + b.name for b in values)}")
             case Note(text):
                 lines.append(f"{pad}# {text}")
     return lines

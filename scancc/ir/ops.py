@@ -24,7 +24,7 @@ Rule = Callable[[Sequence[Type], Mapping[str, Any]], Type]
 @dataclass(frozen=True, slots=True)
 class OpDef:
     name: str
-    kind: str  # leaf | elementwise | view | memory | reduce | contract | linalg | control
+    kind: str  # leaf | elementwise | view | memory | reduce | contract | linalg | control | effect
     arity: int | None  # None: any number
     rule: Rule | None = None  # None: the type is given, not inferred
     attrs: tuple[str, ...] = ()
@@ -167,6 +167,10 @@ def _int(types: Sequence[Type], attrs: Mapping[str, Any]) -> Type:
     return INT
 
 
+def _done(types: Sequence[Type], attrs: Mapping[str, Any]) -> Type:
+    return BOOL
+
+
 def _table(*defs: OpDef) -> dict[str, OpDef]:
     return {d.name: d for d in defs}
 
@@ -242,6 +246,9 @@ OPS: dict[str, OpDef] = _table(
     OpDef("scan", "control", None, None, ("spec",)),
     OpDef("cond", "control", None, None, ("names", "then", "orelse")),
     OpDef("get", "control", 1, None, ("name", "view")),
+    # effects: of a condition and the values to report, or of values to print; `site` tells equal ones apart
+    OpDef("check", "effect", None, _done, ("message", "names", "site")),
+    OpDef("print", "effect", None, _done, ("message", "names", "site")),
 )
 
 

@@ -319,9 +319,9 @@ def _tap(line: Line, type_: Type) -> dict[str, Any]:
 
 
 def _get(line: Line, type_: Type) -> dict[str, Any]:
-    if line.peek() == ("word", "length") and line.at + 1 == len(line.tokens):
+    if line.peek() in (("word", "length"), ("word", "effects")) and line.at + 1 == len(line.tokens):
         line.at += 1
-        return {"name": "", "view": "length"}
+        return {"name": "", "view": line.tokens[line.at - 1][1]}
     name, view = line.name(), line.next("word")
     if view in ("last", "tail"):
         view = f"{view} {line.integer()}"

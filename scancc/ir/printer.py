@@ -219,7 +219,7 @@ SYNTAX: dict[str, tuple[tuple[tuple[str, ...], Callable[..., str]], ...]] = {
     "tap": ((("name", "offset"), lambda name, offset: f"{word(name)}[{offset}]"),),
     "const": ((("value",), lambda value: show_array(np.asarray(value))),),
     "slice": ((("starts", "stops", "steps"), show_slices),),
-    "get": ((("name", "view"), lambda name, view: view if not name and view == "length" else f"{word(name)} {view}"),),
+    "get": ((("name", "view"), lambda name, view: view if not name else f"{word(name)} {view}"),),
 }
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from scancc.errors import VerificationError
 from scancc.ir.graph import (
+    EFFECT,
     UNTIL,
     Graph,
     Node,
@@ -149,7 +150,7 @@ def _scan(node: Node) -> str | None:
         return "two roles have one name"
     if not _same_type(node.args[0].type, INT):
         return f"the step count is {node.args[0].type}"
-    wanted = {*(c.name for c in spec.carries), *spec.outputs, *((UNTIL,) if spec.has_until else ())}
+    wanted = {*(c.name for c in spec.carries), *spec.outputs, *((UNTIL,) if spec.has_until else ()), *spec.effects}
     if set(spec.body.results) != wanted:
         return f"the body returns {sorted(spec.body.results)}, not {sorted(wanted)}"
     if spec.body.inputs:
@@ -178,6 +179,7 @@ def _cond(node: Node) -> str | None:
     if not _same_type(node.args[0].type, BOOL):
         return f"the condition is {node.args[0].type}"
     then, orelse = node.attrs["then"].results, node.attrs["orelse"].results
+    then, orelse = ({k: v for k, v in g.items() if not k.startswith(EFFECT)} for g in (then, orelse))
     if set(then) != set(orelse):
         return f"one branch returns {sorted(then)}, the other {sorted(orelse)}"
     for name in then:
@@ -188,6 +190,8 @@ def _cond(node: Node) -> str | None:
 
 def _get(node: Node) -> str | None:
     source, name, view = node.args[0], node.attrs["name"], node.attrs["view"]
+    if view == "effects":
+        return None if not name and source.op in ("scan", "cond") else "effects are those of a scan or a cond"
     if source.op == "cond":
         known = source.attrs["then"].results
         return None if view == "branch" and name in known else f"a cond has no {view} of {name!r}"
@@ -211,9 +215,15 @@ def _get(node: Node) -> str | None:
     return None
 
 
+def _check(node: Node) -> str | None:
+    if not node.args or not _same_type(node.args[0].type, BOOL):
+        return "a check takes one truth value"
+    return None
+
+
 CHECKS = {"where": _where, "const": _const, "reshape": _reshape, "scan": _scan, "cond": _cond, "get": _get,
           "cast": lambda node: None, "wrap_index": _elementwise, "log_gamma_variate": _variate,
-          "poisson_variate": _variate, "binomial_variate": _variate}  # fmt: skip
+          "poisson_variate": _variate, "binomial_variate": _variate, "check": _check}  # fmt: skip
 
 
 def _leaf(node: Node, graph: Graph, role: ScanSpec | Node | None) -> str | None:

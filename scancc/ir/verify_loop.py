@@ -26,6 +26,7 @@ from scancc.ir.loop import (
     Load,
     Op,
     Place,
+    Print,
     Stmt,
     Store,
     Var,
@@ -111,6 +112,9 @@ class _Checker:
                         if isinstance(a, Place):
                             self.access(a.buffer, len(a.index))
                     known |= {r.name for r in results}
+                case Print():
+                    for b in s.values:
+                        self.access(b, len(b.shape))
                 case _:
                     pass
 

@@ -4,7 +4,7 @@
     after    %2 = exp %x; %4 = add %2 %2
 
 Two nodes are equal when op, operands, type and attributes are; constants when their bits are, scans when the text of
-their bodies is. Every op is pure, so nothing else can tell them apart.
+their bodies is. Every op but the effects is pure, and those are numbered: nothing else can tell nodes apart.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     before   scan s carry y, carry z, output o; y uses y[-1]; z uses z[-1]; only `get s y trace` follows
     after    scan s carry y
 
-Live are the results that a `get` reads, the stopping condition, and every carry whose taps a live result needs: a
-fix-point, so states that only feed one another go together. A carry that no live result taps becomes an output
-without feedback, unless its final value is read (after zero steps that is the initial one).
+Live are the results that a `get` reads, the stopping condition, effects, and every carry whose taps a live result
+needs: a fix-point, so states that only feed one another go together. A carry that no live result taps becomes an
+output without feedback, unless its final value is read (after zero steps that is the initial one).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from scancc.ir.graph import (
+    EFFECT,
     UNTIL,
     Graph,
     Node,
@@ -76,7 +77,7 @@ def _shrink_scan(node: Node, read: set[str], final: set[str]) -> Node:
 
 def _live_results(spec: ScanSpec, read: set[str]) -> set[str]:
     carries = {c.name for c in spec.carries}
-    live = {name for name in read if name} | ({UNTIL} if spec.has_until else set())
+    live = {name for name in read if name} | ({UNTIL} if spec.has_until else set()) | set(spec.effects)
     pending = list(live)
     while pending:
         for leaf in topological([spec.body.results[pending.pop()]]):
@@ -90,7 +91,7 @@ def _shrink_cond(node: Node, read: set[str]) -> Node:
     branches = {}
     for key in ("then", "orelse"):
         graph: Graph = node.attrs[key]
-        kept = {n: r for n, r in graph.results.items() if n in read}
+        kept = {n: r for n, r in graph.results.items() if n in read or n.startswith(EFFECT)}
         branches[key] = dce(graph if kept == dict(graph.results) else Graph((), kept))
     used = {n.attrs["name"] for g in branches.values() for n in g.nodes() if n.op == "read"}
     names = tuple(n for n in node.attrs["names"] if n in used)

@@ -183,7 +183,7 @@ def _merge_siblings(graph: Graph) -> Graph:
 def _groups(graph: Graph) -> Iterable[list[Node]]:
     """Scans of one step count of which none depends on another."""
     order = graph.nodes()
-    scans = [n for n in order if n.op == "scan" and not spec_of(n).has_until]
+    scans = [n for n in order if n.op == "scan" and not spec_of(n).has_until and not spec_of(n).effects]
     by_steps: dict[Node, list[Node]] = {}
     for n in scans:
         by_steps.setdefault(n.args[0], []).append(n)

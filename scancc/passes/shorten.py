@@ -43,7 +43,8 @@ def shorten(graph: Graph) -> Graph:
 def _unread(scan: Node, readers: dict[Node, list[Node]], results: set[Node]) -> int:
     """How many steps at the end make nothing that is read."""
     gets = readers.get(scan, [])
-    if spec_of(scan).has_until or not gets or not steps_fit(scan) or not _never_negative(scan.args[0]):
+    spec = spec_of(scan)
+    if spec.has_until or spec.effects or not gets or not steps_fit(scan) or not _never_negative(scan.args[0]):
         return 0
     unread = []
     for get in gets:

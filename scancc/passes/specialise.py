@@ -135,6 +135,8 @@ class _Specialise:
 
     def get(self, node: Node, source: Node) -> Node:
         name, view = node.attrs["name"], node.attrs["view"]
+        if view == "effects":
+            return build.effects(source)
         if source.op == "cond":
             type_ = source.attrs["then"].results[name].type
             return Node("get", (source,), type_, node.attrs, node.loc)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scancc.errors import UnsupportedError
-from scancc.ir.graph import Graph, Node, spec_of
+from scancc.ir.graph import EFFECT, Graph, Node, spec_of
 from scancc.ir.loop import INT64, Buffer, Expr, Kernel, Var
 from scancc.ir.types import Dim
 from scancc.passes.lower.context import Lowering, Target, in_memory
@@ -57,6 +57,8 @@ def lower(graph: Graph, plan: Plan, name: str) -> Lowered:
     results: dict[str, tuple[Buffer, int]] = {}
     executed: dict[str, Buffer] = {}
     for label, node in graph.results.items():
+        if label.startswith(EFFECT):
+            continue
         results[label] = _result(low, label, node)
         if node.op == "get" and node.attrs["view"] == "trace" and spec_of(node.args[0]).has_until:
             count = low.scans[node.args[0]][1]

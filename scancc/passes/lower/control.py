@@ -1,4 +1,4 @@
-"""Scans and conditionals: the loops of a program, with every result stored as `plan_taps` decided."""
+"""Scans: the loops of a program, with every result stored as `plan_taps` decided."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from scancc.ir.loop import (
     Declare,
     Expr,
     If,
-    Load,
     Op,
-    Place,
     Store,
     Var,
     add,
@@ -184,7 +182,7 @@ def _bind_leaves(low: Lowering, node: Node, slots: dict[str, Slots], value: dict
         if leaf.op == "read":
             outer = value[name]
             low.env[leaf] = low.env[outer]
-            _bind_dims(low, leaf, outer.type.shape)
+            bind_dims(low, leaf, outer.type.shape)
             continue
         if t is None:
             continue
@@ -193,14 +191,14 @@ def _bind_leaves(low: Lowering, node: Node, slots: dict[str, Slots], value: dict
         if sequence is not None:
             outer = value[name]
             row = add(t, offset + sequence.lead)
-            _bind_dims(low, leaf, outer.type.shape[1:])
+            bind_dims(low, leaf, outer.type.shape[1:])
             _bind_row(low, leaf, outer, row)
         else:
-            _bind_dims(low, leaf, slots[name].row.shape)
+            bind_dims(low, leaf, slots[name].row.shape)
             _bind_tap(low, leaf, slots[name], offset, t)
 
 
-def _bind_dims(low: Lowering, leaf: Node, shape: tuple) -> None:
+def bind_dims(low: Lowering, leaf: Node, shape: tuple) -> None:
     for inner, outer in zip(leaf.type.shape, shape, strict=True):
         if isinstance(inner, Dim):
             low.dims.setdefault(inner.name, low.length(outer))
@@ -318,129 +316,3 @@ def _store_row(low: Lowering, result: Node, target: Target) -> None:
     low.fill(result, target)
     if result.op not in ("tap", "read"):
         low.stored(result, target)
-
-
-def lower_get(low: Lowering, node: Node) -> None:
-    source, name, view = node.args[0], node.attrs["name"], node.attrs["view"]
-    if view == "branch":
-        low.env[node] = low.branches[source][name]
-        return
-    slots, executed = low.scans[source]
-    if view == "length":
-        low.env[node] = registers([executed], ())
-        return
-    s = slots[name]
-    if view == "final":
-        low.env[node] = _past(low, s, 1, executed)
-        return
-    if view == "trace":
-        assert s.trace is not None
-        prefix, lead = s.trace.prefix, s.storage.lead
-        buffer = s.trace.buffer
-        rank = len(s.row.shape)
-        place = Place(buffer, (*prefix, const_int(lead), *[const_int(0)] * rank))
-        low.env[node] = Lazy(lambda index: Load(buffer, (*prefix, add(index[0], lead), *index[1:])), place)
-        return
-    rows = int(view.split()[1])
-    count: Expr = const_int(rows)
-    if view.startswith("last"):
-        few = Op("less", (executed, count), BOOL)
-        low.fail_if(few, "index", f"row {-rows} of '{name}' is read, but the scan made fewer steps", node.loc)
-    else:
-        count = low.length(node.type.shape[0])
-    low.env[node] = _last_rows(low, s, count, executed)
-    if in_registers(node.type):
-        low.registers_of(node)
-
-
-def _past(low: Lowering, s: Slots, back: int, executed: Expr) -> Lazy | Registers:
-    """The row made `back` steps before the end; initial rows count."""
-    if -back in s.taps:
-        return Registers(s.taps[-back])
-    if s.storage.taps == "trace":
-        assert s.trace is not None
-        row = add(executed, s.storage.lead - back)
-        return in_memory(Target(s.trace.buffer, (*s.trace.prefix, row)), len(s.row.shape))
-    assert s.ring is not None
-    return in_memory(Target(s.ring, (ring_slot(low, s, -back),)), len(s.row.shape))
-
-
-def _last_rows(low: Lowering, s: Slots, count: Expr, executed: Expr) -> Lazy:
-    """The last `count` rows, oldest first."""
-    if s.trace is not None:
-        first = add(sub(executed, count), s.storage.lead)
-        prefix, buffer = s.trace.prefix, s.trace.buffer
-        return Lazy(lambda index: Load(buffer, (*prefix, add(first, index[0]), *index[1:])))
-    if s.ring is None:
-        # All rows that are read are held in the registers of the taps, youngest at -1.
-        def pick(index: Index) -> Expr:
-            back = sub(count, index[0])
-            if isinstance(back, Const):
-                return s.taps[-back.value][tuple(i.value for i in index[1:])]  # type: ignore[union-attr, no-any-return]
-            chosen: Expr = s.taps[-1][tuple(i.value for i in index[1:])]  # type: ignore[union-attr, no-any-return]
-            for k in range(2, s.storage.last + 1):
-                older = s.taps[-k][tuple(i.value for i in index[1:])]  # type: ignore[union-attr, no-any-return]
-                chosen = Op("where", (Op("equal", (back, const_int(k)), BOOL), older, chosen), chosen.dtype)
-            return chosen
-
-        return Lazy(pick)
-    ring, rows = s.ring, s.storage.ring
-    if s.slot is None:
-        return Lazy(lambda index: Load(ring, (const_int(0), *index[1:])))
-    start = low.let(sub(s.slot, count), "start")
-
-    def at(index: Index) -> Expr:
-        i = add(start, index[0])
-        slot = Op("where", (Op("less", (i, const_int(0)), BOOL), add(i, rows), i), INT64)
-        return Load(ring, (low.let(slot, "row"), *index[1:]))
-
-    return Lazy(at)
-
-
-def lower_cond(low: Lowering, node: Node) -> None:
-    """Only the branch taken runs; its results go to variables or memory declared before."""
-    predicate, *args = node.args
-    results: dict[str, Lazy | Registers] = {}
-    variables: dict[str, Any] = {}
-    targets: dict[str, Target] = {}
-    for name, result in node.attrs["then"].results.items():
-        if in_registers(result.type):
-            shape = tuple(int(d) for d in result.type.shape)  # type: ignore[arg-type]
-            variables[name] = np.empty(shape, dtype=object)
-            for i in np.ndindex(shape):
-                var = low.var(f"{name}_chosen", result.type.dtype)
-                low.mutable.add(var.name)
-                low.emit(Declare(var, Const(result.type.dtype.type(0), result.type.dtype)))
-                variables[name][i] = var
-            results[name] = Registers(variables[name])
-        else:
-            targets[name] = Target(low.scratch(f"{name}_chosen", result.type.dtype, result.type.shape), ())
-            results[name] = in_memory(targets[name], result.type.ndim)
-    for a in args:
-        if isinstance(low.env[a], Registers) and a.type.ndim:
-            low.registers_of(a)
-        elif isinstance(low.env[a], Lazy) and low.env[a].place is None:  # type: ignore[union-attr, no-any-return]
-            low.materialise(a)
-    branch = If(low.element(predicate, ()))
-    for graph, block in ((node.attrs["then"], branch.then), (node.attrs["orelse"], branch.orelse)):
-        with low.block(block):
-            for leaf in graph.nodes():
-                if leaf.op == "read":
-                    outer = args[node.attrs["names"].index(leaf.attrs["name"])]
-                    low.env[leaf] = low.env[outer]
-                    _bind_dims(low, leaf, outer.type.shape)
-            low.graph(graph)
-            for name, result in graph.results.items():
-                if name in variables:
-                    chosen: Any = low.registers_of(result)
-                    for i in np.ndindex(variables[name].shape):
-                        low.emit(Assign(variables[name][i], chosen[i], result.loc))
-                else:
-                    low.fill(result, targets[name])
-    low.emit(branch)
-    # The variables do not change any more: later users may take them in.
-    for v in variables.values():
-        low.mutable -= {x.name for x in v.ravel()}
-    low.branches[node] = results
-
-

@@ -6,13 +6,16 @@ from collections.abc import Callable
 
 from scancc.ir.graph import Node
 from scancc.ir.ops import OPS
+from scancc.passes.lower.conditionals import lower_cond
 from scancc.passes.lower.context import Lowering
 from scancc.passes.lower.contractions import lower_einsum, lower_matmul
-from scancc.passes.lower.control import lower_cond, lower_get, lower_scan
+from scancc.passes.lower.control import lower_scan
+from scancc.passes.lower.effects import lower_check, lower_print
 from scancc.passes.lower.elementwise import lower_const, lower_dim, lower_elementwise, lower_iota, lower_step
 from scancc.passes.lower.linalg import lower_linalg
 from scancc.passes.lower.memory import lower_concatenate, lower_put, lower_take
 from scancc.passes.lower.reductions import lower_argreduce, lower_cumulative, lower_reduce
+from scancc.passes.lower.scan_views import lower_get
 from scancc.passes.lower.views import (
     lower_broadcast_to,
     lower_expect,
@@ -50,4 +53,6 @@ LOWER: dict[str, Callable[[Lowering, Node], None]] = {
     "scan": lower_scan,
     "cond": lower_cond,
     "get": lower_get,
+    "check": lower_check,
+    "print": lower_print,
 }

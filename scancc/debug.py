@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from scancc_runtime.messages import rendered
 
 from scancc import interpreter
 from scancc.driver import NANS
@@ -17,7 +18,6 @@ from scancc.frontend.tracer import Tracer, is_traced, unwrap
 from scancc.interpreter import StepRecord
 from scancc.ir import build
 from scancc.ir.graph import Node
-from scancc.messages import rendered
 
 COMPARISONS = frozenset("less less_equal greater greater_equal equal not_equal isfinite isnan logical_not".split())
 

@@ -13,13 +13,13 @@ from pathlib import PurePath
 from typing import Any
 
 import numpy as np
+from scancc_runtime.messages import failed_check, show
 
 from scancc import draws
 from scancc.errors import CheckError, ScanIndexError, ShapeError, StepsError
 from scancc.ir.graph import UNTIL, Graph, Node, operands, spec_of
 from scancc.ir.ops import OPS
 from scancc.ir.types import Dim
-from scancc.messages import failed_check, show
 
 Array = np.ndarray
 Env = dict[Node, Any]

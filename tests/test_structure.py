@@ -18,12 +18,11 @@ SOURCES = sorted([*(ROOT / "scancc").rglob("*.py"), *(ROOT / "runtime").rglob("*
 ALLOWED = {
     "scancc.errors": {"scancc.ir"},
     "scancc.ir": {"scancc.errors"},
-    "scancc.interpreter": {"scancc.ir", "scancc.errors", "scancc.draws", "scancc.messages"},
-    "scancc.messages": set(),
+    "scancc.interpreter": {"scancc.ir", "scancc.errors", "scancc.draws"},
     "scancc.draws": set(),
     "scancc.frontend": {"scancc.ir", "scancc.errors", "scancc"},
     "scancc.passes": {"scancc.ir", "scancc.errors", "scancc.interpreter"},
-    "scancc.backends": {"scancc.ir", "scancc.errors", "scancc.passes", "scancc.messages", "scancc_runtime", "scancc"},
+    "scancc.backends": {"scancc.ir", "scancc.errors", "scancc.passes", "scancc_runtime", "scancc"},
     "scancc_runtime": set(),
 }
 
@@ -54,6 +53,10 @@ def test_layers(path):
     if own not in ALLOWED:
         return
     for other in {part(m) for m in imports(path)} - {own}:
+        if own == "scancc.interpreter" and other == "scancc_runtime":
+            # The oracle computes nothing by the library that it judges; texts are all it takes from there.
+            assert {m for m in imports(path) if m.startswith("scancc_runtime")} == {"scancc_runtime.messages"}
+            continue
         # `from scancc import __version__` and `import scancc` name no part.
         name = "scancc" if other in ("scancc", "scancc.__version__") else other
         assert name in ALLOWED[own], f"{path} imports {other}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from scancc_runtime.messages import failed_check
 
 from scancc.backends.host import host_function
 from scancc.backends.machine_code import MachineCode, signature_of
@@ -14,7 +15,6 @@ from scancc.errors import CheckError, ScanError, ScanIndexError, ScanValueError,
 from scancc.ir.graph import Node, operands, spec_of
 from scancc.ir.lengths import steps_fit
 from scancc.ir.loop import show_kernel
-from scancc.messages import failed_check
 from scancc.passes.pipeline import Compilation
 
 FAILURES: dict[str, type[ScanError]] = {

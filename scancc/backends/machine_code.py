@@ -28,6 +28,7 @@ from scancc_runtime import (
     counters,
     integers,
     linear_algebra,
+    messages,
     products,
     reals,
     recurrences,
@@ -37,7 +38,6 @@ from scancc_runtime import (
     transcendental,
 )
 
-from scancc import messages
 from scancc.backends import disk_cache
 from scancc.ir.loop import Buffer, Kernel
 from scancc.passes.pipeline import Options

@@ -45,6 +45,7 @@ def scan(
     strict_fp: bool = False,
     fastmath: bool = False,
     mode: str = "compiled",
+    control_flow: bool = True,
 ) -> Any:
     """Apply a step function along sequences, feeding past outputs back.
 
@@ -56,8 +57,8 @@ def scan(
     Parameters follow Theano's `scan`: `fn` receives sequence taps, then output taps, then non-sequences, each in the
     order given. `outputs_info` has one entry an output: None (no feedback), the initial value, or
     dict(initial=, taps=); an initial value of taps other than -1 has one row a past value, row j being time j - depth.
-    `strict_fp` and `fastmath` are those of `scan_compile`. `mode="interpret"` runs the NumPy reference interpreter
-    instead.
+    `strict_fp`, `fastmath` and `control_flow` are those of `scan_compile`. `mode="interpret"` runs the NumPy reference
+    interpreter instead.
 
     Besides outputs a step may return new values of shared variables, as a dict or a list of pairs, and a stopping
     condition: `(outputs, updates)`, `(outputs, sc.until(c))`, `(outputs, updates, sc.until(c))`, or updates alone. They
@@ -68,7 +69,7 @@ def scan(
     Raises ValueError, TypeError or NotImplementedError with the user's line and a fix; nothing is allocated before
     the number of steps is checked. Inputs are never modified.
     """
-    compiled = ScanFunction(fn, Options(strict_fp, fastmath), name)
+    compiled = ScanFunction(fn, Options(strict_fp, fastmath), name, control_flow)
     return compiled(
         sequences, outputs_info, non_sequences, n_steps, go_backwards=go_backwards, strict=strict,
         return_list=return_list, mode=mode,
@@ -78,8 +79,9 @@ def scan(
 class ScanFunction:
     """A step function whose scans are compiled once for each signature of dtypes, ranks and row shapes."""
 
-    def __init__(self, fn: Callable, options: Options, name: str | None = None) -> None:
+    def __init__(self, fn: Callable, options: Options, name: str | None = None, control_flow: bool = True) -> None:
         self.fn = fn
+        self.control_flow = control_flow
         self.options = options
         self.name = name or name_of(fn, "scan")
         self.programs = Programs()
@@ -137,7 +139,7 @@ class EagerProgram(Inspection):
     """A scan traced with all of its arguments as inputs, and its compiled form."""
 
     def __init__(self, owner: ScanFunction, args: ScanArguments, strict: bool) -> None:
-        scope = Scope(owner.name)
+        scope = Scope(owner.name, control_flow=owner.control_flow)
         with entered(scope):
             values = {}
             for label, array in _arrays(args).items():
@@ -263,6 +265,7 @@ def scan_compile(
     strict_fp: bool = False,
     fastmath: bool = False,
     optimize: bool = True,
+    control_flow: bool = True,
     name: str | None = None,
 ) -> Any:
     """Decorator: a step function becomes a compiled scan, called with the arguments of `scan` after `fn`.
@@ -272,12 +275,16 @@ def scan_compile(
     - `strict_fp`: no FMA contraction and no reordering: + - * / and sqrt are bit-equal to the interpreter.
     - `fastmath`: sums may be reassociated, divisions by constants become products.
     - `optimize=False`: no passes, for comparison.
+    - `control_flow=False`: Python's `if`, `while`, `for`, `and`, `or` and `not` on traced values are errors. Otherwise
+      steps that need them are rewritten from their source, and run what Python would: see docs/control-flow.md.
 
     Values that the step captures are taken when a signature is first traced: arrays by reference, Python numbers as
     constants.
     """
     options = Options(strict_fp, fastmath, optimize)
-    return (lambda f: ScanFunction(f, options, name)) if fn is None else ScanFunction(fn, options, name)
+    return (lambda f: ScanFunction(f, options, name, control_flow)) if fn is None else (
+        ScanFunction(fn, options, name, control_flow)
+    )
 
 
 def map(fn: Callable, sequences: Any, non_sequences: Any = None, **options: Any) -> Any:

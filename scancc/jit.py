@@ -15,6 +15,7 @@ import numpy as np
 from scancc.backends.cpu import CpuProgram
 from scancc.driver import Programs, compile_graph, execute
 from scancc.errors import ScanTypeError
+from scancc.frontend.control_flow import trace_with_control_flow
 from scancc.frontend.location import name_of, of_function
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.scope import SYMBOLIC, Scope, current, entered
@@ -29,8 +30,9 @@ from scancc.passes.pipeline import Options
 class JitFunction:
     """A compiled function of arrays. Call it with positional arrays or numbers; returns what `fn` returns."""
 
-    def __init__(self, fn: Callable, options: Options) -> None:
+    def __init__(self, fn: Callable, options: Options, control_flow: bool = True) -> None:
         self.fn = fn
+        self.control_flow = control_flow
         self.options = options
         self.name = name_of(fn, "function")
         self.programs = Programs()
@@ -56,15 +58,18 @@ class JitFunction:
     def trace(self, *args: Any) -> Traced:
         """The traced program for arguments like these, not yet compiled: `.graph` is its scan IR."""
         arrays = [np.asarray(a) for a in args]
-        opened = Traced(self.fn, self.name, arrays, (False,) * len(arrays)).lengths_of_scans()
-        return Traced(self.fn, self.name, arrays, opened)
+        return self.traced(arrays, self.traced(arrays, (False,) * len(arrays)).lengths_of_scans())
+
+    def traced(self, arrays: list[np.ndarray], opened: tuple[bool, ...]) -> Traced:
+        return trace_with_control_flow(
+            lambda fn: Traced(fn, self.name, arrays, opened, self.control_flow), self.fn, self.control_flow
+        )
 
     def _program(self, arrays: list[np.ndarray]) -> JitProgram:
         kinds = tuple((a.dtype.str, a.ndim) for a in arrays)
         opened = self._open.get(kinds)
         if opened is None:
-            traced = Traced(self.fn, self.name, arrays, (False,) * len(arrays))
-            opened = self._open[kinds] = traced.lengths_of_scans()
+            opened = self._open[kinds] = self.traced(arrays, (False,) * len(arrays)).lengths_of_scans()
         key = (kinds, opened, tuple(a.shape[o:] for a, o in zip(arrays, opened, strict=True)))
         program: JitProgram = self.programs.get(
             key, lambda: JitProgram(self, arrays, opened), lambda p: kinds_of(p.traced.captured) == p.kinds
@@ -75,8 +80,10 @@ class JitFunction:
 class Traced:
     """One trace of a function."""
 
-    def __init__(self, fn: Callable, name: str, arrays: list[np.ndarray], opened: tuple[bool, ...]) -> None:
-        scope = Scope(name)
+    def __init__(
+        self, fn: Callable, name: str, arrays: list[np.ndarray], opened: tuple[bool, ...], control_flow: bool
+    ) -> None:
+        scope = Scope(name, control_flow=control_flow)
         with entered(scope):
             values = []
             for i, (a, is_open) in enumerate(zip(arrays, opened, strict=True)):
@@ -110,7 +117,7 @@ class Traced:
 
 class JitProgram(Inspection):
     def __init__(self, owner: JitFunction, arrays: list[np.ndarray], opened: tuple[bool, ...]) -> None:
-        self.traced = Traced(owner.fn, owner.name, arrays, opened)
+        self.traced = owner.traced(arrays, opened)
         self.kinds = kinds_of(self.traced.captured)
         self._owner = owner
 
@@ -127,11 +134,16 @@ class JitProgram(Inspection):
 
 
 def jit(
-    fn: Callable | None = None, *, strict_fp: bool = False, fastmath: bool = False, optimize: bool = True
+    fn: Callable | None = None,
+    *,
+    strict_fp: bool = False,
+    fastmath: bool = False,
+    optimize: bool = True,
+    control_flow: bool = True,
 ) -> Any:
     """Decorator: compile a whole NumPy function that contains scans.
 
     The compiler sees what is used of each output: a function that returns `ys[-1]` keeps one row, not the history.
     """
     options = Options(strict_fp, fastmath, optimize)
-    return (lambda f: JitFunction(f, options)) if fn is None else JitFunction(fn, options)
+    return (lambda f: JitFunction(f, options, control_flow)) if fn is None else JitFunction(fn, options, control_flow)

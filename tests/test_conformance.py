@@ -182,3 +182,24 @@ def test_outputs_in_a_dict(scan):
     got = scan(lambda x, s: {"sum": s + x, "square": x * x}, np.arange(4.0), [0.0, None])
     np.testing.assert_array_equal(got["sum"], [0, 1, 3, 6])
     np.testing.assert_array_equal(got["square"], [0, 1, 4, 9])
+
+
+def test_until_with_several_outputs_and_reads_of_them():
+    def step(x, y):
+        return (y + x, -x), sc.until(y > 3)
+
+    for mode in ("compiled", "interpret"):
+        ys, zs = sc.scan(step, np.arange(9.0), [0.0, None], mode=mode)
+        np.testing.assert_array_equal(ys, [0, 1, 3, 6, 10])
+        np.testing.assert_array_equal(zs, [0, -1, -2, -3, -4])
+
+    @sc.jit
+    def f(xs):
+        ys, zs = sc.scan(step, xs, [0.0, None])
+        return ys, zs, (ys + zs).sum(), zs[-2:], ys.shape[0]
+
+    for mode in ("compiled", "interpret"):
+        found = f(np.arange(9.0), mode=mode)
+        np.testing.assert_array_equal(found[2], 10)
+        np.testing.assert_array_equal(found[3], [-3, -4])
+        assert found[4] == 5 and len(found[0]) == len(found[1]) == 5

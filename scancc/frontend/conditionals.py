@@ -30,39 +30,65 @@ def cond(predicate: Any, true_fn: Callable, false_fn: Callable, *operands: Any) 
         return true_fn(*operands) if predicate else false_fn(*operands)
     if not isinstance(predicate, ArrayOperators):
         return true_fn(*operands) if np.asarray(predicate).item() else false_fn(*operands)
-    outer = tracing()
+    test = truth_value(predicate)
+    form: list[Returned] = []
+
+    def join(a: tuple[Returned, list[Node]], b: tuple[Returned, list[Node]]) -> dict[str, tuple[Node, Node]]:
+        form.append(a[0])
+        names = _names(a[0], b[0])
+        return dict(zip(names, zip(a[1], b[1], strict=True), strict=True))
+
+    given = [x if isinstance(x, Tracer) else wrap(unwrap(x)) for x in operands]
+    branches = (lambda: _branch(true_fn, given)), (lambda: _branch(false_fn, given))
+    values = list(add_cond(test, branches, join).values())
+    (returned,) = form
+    if returned.keys is not None:
+        return dict(zip(returned.keys, values, strict=True))
+    return values[0] if returned.single else tuple(values)
+
+
+def truth_value(predicate: Any) -> Node:
+    """The node of one truth value."""
     test = unwrap(predicate)
     if test.type.shape != ():
         raise ScanTypeError(f"the predicate of sc.cond has shape {test.type.shape}", here(),
                             "a predicate is one truth value", "use sc.where to choose by element")
     if test.type.dtype.kind != "b":
         test = build.make("not_equal", test, build.const(0, test.type.dtype), loc=here())
-    given = [x if isinstance(x, Tracer) else wrap(unwrap(x)) for x in operands]
-    branch = Scope(f"{outer.name}_branch", parent=outer, strict=outer.strict)
-    with entered(branch):
-        then = _branch(true_fn, given)
-        effects = [branch.effect_results()]
-        branch.effects.clear()
-        orelse = _branch(false_fn, given)
-        effects.append(branch.effect_results())
-        if branch.updates:
+    return test
+
+
+def add_cond(
+    test: Node,
+    branches: tuple[Callable[[], Any], Callable[[], Any]],
+    join: Callable[[Any, Any], dict[str, tuple[Node, Node]]],
+) -> dict[str, Tracer]:
+    """A conditional of two branches, each traced once: `join` makes pairs of results by name of what they returned.
+
+    It is called where the nodes of both are at hand, and raises where the branches do not fit.
+    """
+    outer = tracing()
+    scope = Scope(f"{outer.name}_branch", parent=outer, strict=outer.strict)
+    with entered(scope):
+        then = branches[0]()
+        effects = [scope.effect_results()]
+        scope.effects.clear()
+        orelse = branches[1]()
+        effects.append(scope.effect_results())
+        if scope.updates:
             raise UnsupportedError("a branch of sc.cond updates a shared variable", here(),
                                    fix="choose the new value with sc.cond, and update outside")
-        names = _names(then[0], orelse[0])
-        results = [_results(names, a, b) for a, b in zip(then[1], orelse[1], strict=True)]
-    graphs = [Graph((), effects[i] | {n: pair[i] for n, pair in zip(names, results, strict=True)}) for i in (0, 1)]
-    captured = tuple(read.attrs["name"] for read in branch.captures.values())
-    node = Node("cond", (test, *branch.captures), INT, {"names": captured, "then": graphs[0], "orelse": graphs[1]},
-                here())
-    values = [
-        wrap(build.make("get", node, loc=here(), type=graphs[0].results[n].type, name=n, view="branch")) for n in names
-    ]
+        results = {name: _results(name, a, b) for name, (a, b) in join(then, orelse).items()}
+    graphs = [Graph((), effects[i] | {n: pair[i] for n, pair in results.items()}) for i in (0, 1)]
+    captured = tuple(read.attrs["name"] for read in scope.captures.values())
+    attrs = {"names": captured, "then": graphs[0], "orelse": graphs[1]}
+    node = Node("cond", (test, *scope.captures), INT, attrs, here())
     if any(effects):
         outer.effects.append(build.effects(node))
-    returned = then[0]
-    if returned.keys is not None:
-        return dict(zip(returned.keys, values, strict=True))
-    return values[0] if returned.single else tuple(values)
+    return {
+        n: wrap(build.make("get", node, loc=here(), type=graphs[0].results[n].type, name=n, view="branch"))
+        for n in results
+    }
 
 
 def _branch(fn: Callable, operands: list[Tracer]) -> tuple[Returned, list[Node]]:
@@ -82,9 +108,10 @@ def _names(a: Returned, b: Returned) -> list[str]:
     return [f"result_{i}" for i in range(len(a.values))]
 
 
-def _results(names: list[str], a: Node, b: Node) -> tuple[Node, Node]:
+def _results(name: str, a: Node, b: Node) -> tuple[Node, Node]:
     if a.type.shape != b.type.shape:
-        raise ScanValueError(f"one branch of sc.cond returns {a.type}, the other {b.type}", here(),
+        what = "returns" if name.startswith("result_") else f"has `{name}` as"
+        raise ScanValueError(f"one branch of sc.cond {what} {a.type}, the other {b.type}", here(),
                              "both branches return the same shapes", "broadcast one of them with np.broadcast_to")
     dtype = np.result_type(a.type.dtype, b.type.dtype)
     return build.cast(a, dtype, here()), build.cast(b, dtype, here())

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from scancc.errors import CarryShapeError, CarryTypeError, ScanTypeError, ScanValueError
+from scancc.frontend.control_flow import trace_with_control_flow
 from scancc.frontend.location import of_function
 from scancc.frontend.returns import Returned, parse_return
 from scancc.frontend.scan_arguments import OutputArgument, ScanArguments
@@ -45,9 +46,10 @@ def add_scan(fn: Callable, args: ScanArguments, name: str, strict: bool = False,
     nonseqs = [(n, unwrap(v)) for n, v in args.non_sequences]
     steps = _steps(args, sequences)
     while True:
-        body = Scope(name, parent=outer, strict=strict)
-        with entered(body):
-            traced = _trace_step(fn, args, body, sequences, initials, nonseqs)
+        body, traced = trace_with_control_flow(
+            lambda f, start=initials: _in_a_scope(f, name, outer, strict, args, sequences, start, nonseqs),  # type: ignore[misc]
+            fn, outer.root.control_flow,
+        )  # fmt: skip
         promoted = _promotions(fn, args, initials, traced.results)
         if not promoted:
             break
@@ -78,6 +80,21 @@ def add_scan(fn: Callable, args: ScanArguments, name: str, strict: bool = False,
     if spec.effects and outer is not SYMBOLIC:  # a symbolic graph has its effects where it is compiled
         outer.effects.append(build.effects(node))
     return TracedScan(node, tuple(traced.names), traced.returned.keys, traced.returned.single, after)
+
+
+def _in_a_scope(
+    fn: Callable,
+    name: str,
+    outer: Scope,
+    strict: bool,
+    args: ScanArguments,
+    sequences: list[tuple[Node, tuple[int, ...]]],
+    initials: dict[str, Node],
+    nonseqs: list[tuple[str, Node]],
+) -> tuple[Scope, _TracedStep]:
+    body = Scope(name, parent=outer, strict=strict)
+    with entered(body):
+        return body, _trace_step(fn, args, body, sequences, initials, nonseqs)
 
 
 def _sequence_operand(value: Any, taps: tuple[int, ...], backwards: bool) -> tuple[Node, tuple[int, ...]]:

@@ -39,6 +39,7 @@ class Scope:
     _counts: dict[str, int] = field(default_factory=dict)
     _by_id: dict[int, Node] = field(default_factory=dict)
     closed: bool = False
+    control_flow: bool = True  # whether Python's may be rewritten
 
     @property
     def root(self) -> Scope:

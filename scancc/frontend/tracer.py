@@ -74,22 +74,26 @@ class Tracer(ArrayOperators):
         return (self[i] for i in range(len(self)))
 
     # -- values do not exist while tracing -------------------------------------------------------------------
-    def _ask(self, what: str, fix: str = "use sc.where to choose, sc.until to stop") -> NoReturn:
-        raise TracedValueError(
+    def _ask(self, what: str, fix: str = "use sc.where to choose, sc.until to stop", truth: bool = False) -> NoReturn:
+        error = TracedValueError(
             f"Python asked a traced value ({self.node.type}) for {what}",
             here(),
             "a step is traced once: its values exist only when the compiled loop runs",
             fix,
         )
+        error.asks_truth = truth
+        raise error
 
     def __bool__(self) -> bool:
-        self._ask("its truth, as in `if`, `while`, `and` or `not`")
+        fix = "use sc.where or sc.cond to choose, sc.until to stop"
+        self._ask("its truth, as in `if`, `while`, `and` or `not`", fix, truth=True)
 
     def __int__(self) -> int:
         self._ask("an int", "use x.astype('int64') to convert; sc.where to choose, sc.until to stop")
 
     def __index__(self) -> int:
-        self._ask("an int", "index arrays with the traced value; use sc.where to choose, sc.until to stop")
+        fix = "index arrays with the traced value; use sc.where to choose, sc.until to stop"
+        self._ask("an int", fix, truth=True)  # as range() does
 
     def __float__(self) -> float:
         self._ask("a float", "use x.astype('float64') to convert; sc.where to choose, sc.until to stop")

@@ -264,11 +264,16 @@ def _dims(node: Node, defined: dict[str, Node]) -> str | None:
         if d.define is None:
             continue
         known = defined.setdefault(d.name, d.define)
-        if known is not d.define:
+        if known is not d.define and not _both_length(known, d.define):
             return f"dimension {d.name} is defined twice"
         if not _same_type(d.define.type, INT):
             return f"dimension {d.name} is defined by {d.define.type}"
     return None
+
+
+def _both_length(a: Node, b: Node) -> bool:
+    """The executed length of one scan, asked for twice: `cse` makes one node of both."""
+    return all(n.op == "get" and n.attrs["view"] == "length" for n in (a, b)) and a.args[0] is b.args[0]
 
 
 def _same_type(a: Type, b: Type) -> bool:

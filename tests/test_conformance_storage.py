@@ -175,3 +175,35 @@ def test_no_modulo_in_the_loop_of_a_ring():
     source = program.source()
     assert "%" not in source and "//" not in source
     assert "ring of 1000 rows" in program.explain()
+
+
+def test_whole_outputs_of_until_grow():
+    """A bound of 10**12 steps allocates for the steps that are made."""
+    def run(limit):
+        return sc.scan(lambda y, z: ((y + 1.0, z * 0.5 + y), sc.until(y > limit)), None,
+                       [0.0, dict(initial=np.zeros((3, 2)), taps=[-3])], n_steps=10**12)  # fmt: skip
+
+    for limit in (0.5, 100.0, 20_000.0):
+        ys, zs = run(limit)
+        n = int(limit + 1.5) + (limit != 0.5)
+        assert ys.shape == (n,) and zs.shape == (n, 2)
+        np.testing.assert_array_equal(ys, np.arange(1.0, n + 1))
+        assert max(a.base.nbytes if a.base is not None else a.nbytes for a in (ys, zs)) <= max(2**17, 4 * zs.nbytes)
+    many = sc.scan_compile(lambda y: (y + 1.0, sc.until(y > 5)))
+    assert len(many(None, 0.0, n_steps=100)) == 7
+    assert many(None, 9.0, n_steps=0).shape == (0,)
+    with pytest.raises(ValueError, match="negative|-1"):
+        many(None, 9.0, n_steps=-1)
+
+
+def test_results_whose_length_the_loop_decides():
+    @sc.jit
+    def f(xs):
+        ys = sc.scan(lambda x, y: (x + y, sc.until(y > 3)), xs, 0.0)
+        return ys[1:], np.stack([ys, ys * 2]), ys[-1], np.concatenate([ys, xs])
+
+    for mode in ("compiled", "interpret"):
+        cut, both, last, joined = f(np.arange(9.0), mode=mode)
+        np.testing.assert_array_equal(cut, [1, 3, 6, 10])
+        np.testing.assert_array_equal(both, [[0, 1, 3, 6, 10], [0, 2, 6, 12, 20]])
+        assert last == 10 and joined.shape == (14,)

@@ -67,14 +67,15 @@ def host_function(
     for buffer, value in lowered.constants.items():
         # Writable copies: a kernel is compiled for writable arrays, whatever it does with them.
         scope[buffer.name] = np.array(value, order="C")
-    lines.append(f"code_ = kernel_({', '.join(p.name for p in lowered.kernel.params)})")
+    made = "".join(f", {b.name}" for b in lowered.kernel.returned)
+    lines.append(f"code_{made} = kernel_({', '.join(p.name for p in lowered.kernel.params)})")
     lines.append("if code_: fail_(code_, locals())")
     results = [_result(lowered, graph, label) for label in lowered.results]
     lines.append(f"return ({''.join(r + ', ' for r in results)})")
     source = f"def call_({', '.join(inputs)}):\n    " + "\n    ".join(lines) + "\n"
     exec(compile(source, f"<scancc host {lowered.kernel.name}>", "exec"), scope)
-    made: Callable[..., tuple] = scope["call_"]
-    return made
+    function: Callable[..., tuple] = scope["call_"]
+    return function
 
 
 def _result(lowered: Lowered, graph: Graph, label: str) -> str:

@@ -26,6 +26,7 @@ from numba.core.errors import NumbaWarning
 from scancc_runtime import (
     complexes,
     counters,
+    growth,
     integers,
     linear_algebra,
     messages,
@@ -52,6 +53,7 @@ NAMESPACE: dict[str, Any] = {
     "numba": numba,
     "complexes": complexes,
     "counters": counters,
+    "growth": growth,
     "integers": integers,
     "linear_algebra": linear_algebra,
     "products": products,

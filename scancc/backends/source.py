@@ -20,6 +20,7 @@ from scancc.ir.loop import (
     Expr,
     Fail,
     For,
+    Grow,
     If,
     Kernel,
     Let,
@@ -53,8 +54,10 @@ class SourcePrinter:
     def print(self) -> str:
         names = ", ".join(p.name for p in self.kernel.params)
         self.lines = [f"def {self.kernel.name}({names}):"]
+        for b in self.kernel.returned:  # there to be returned, also where the kernel fails before it gets to them
+            self.lines.append(f"    {b.name} = np.empty(({'0, ' * len(b.shape)}), np.{b.dtype.name})")
         self.block(self.kernel.body, 1)
-        self.lines.append("    return 0")
+        self.lines.append("    " + self.leave(0))
         head = [f"{name} = {_typed(v)}" for name, v in self.constants.items()]
         return "\n".join([*head, *self.lines]) + "\n"
 
@@ -71,6 +74,9 @@ class SourcePrinter:
                 case Alloc(buffer):
                     shape = ", ".join(self.expr(d) for d in buffer.shape)
                     self.line(pad, f"{buffer.name} = np.empty(({shape},), np.{buffer.dtype.name})", None)
+                case Grow(buffer, row):
+                    self.lines.append(f"{pad}if {self.expr(row)} >= {buffer.name}.shape[0]:")
+                    self.lines.append(f"{pad}    {buffer.name} = growth.doubled({buffer.name})")
                 case For(var, start, stop, body, note):
                     self.lines.append(f"{pad}for {var.name} in range({self.expr(start)}, {self.expr(stop)}):"
                                       + (f"  # {note}" if note else ""))
@@ -84,7 +90,7 @@ class SourcePrinter:
                 case Break():
                     self.lines.append(f"{pad}break")
                 case Fail(code):
-                    self.lines.append(f"{pad}return {code}")
+                    self.lines.append(pad + self.leave(code))
                 case Call():
                     self.line(pad, self.call(s), s.loc)
                 case Print(message, names, values, scalars):
@@ -95,6 +101,9 @@ class SourcePrinter:
                     self.lines.append(f"{pad}# {text}")
         if len(self.lines) == before:
             self.lines.append(f"{pad}pass")
+
+    def leave(self, code: int) -> str:
+        return f"return {', '.join([str(code), *(b.name for b in self.kernel.returned)])}"
 
     def line(self, pad: str, text: str, loc: Loc | None) -> None:
         where = f"  # {os.path.basename(loc.file)}:{loc.line}" if loc else ""

@@ -118,6 +118,14 @@ class Alloc:
 
 
 @dataclass(slots=True)
+class Grow:
+    """Make a buffer of the kernel's own larger where it has no row `row` yet; what is in it stays."""
+
+    buffer: Buffer
+    row: Expr
+
+
+@dataclass(slots=True)
 class For:
     var: Var
     start: Expr
@@ -169,7 +177,7 @@ class Note:
     text: str
 
 
-Stmt = Let | Declare | Assign | Store | Alloc | For | If | Break | Fail | Call | Print | Note
+Stmt = Let | Declare | Assign | Store | Alloc | Grow | For | If | Break | Fail | Call | Print | Note
 
 
 @dataclass(slots=True)
@@ -191,6 +199,7 @@ class Kernel:
     params: list[Buffer | Var]
     body: list[Stmt]
     failures: list[Failure]
+    returned: list[Buffer] = field(default_factory=list)  # results that the kernel allocates itself
 
 
 def const_int(value: int) -> Const:
@@ -289,6 +298,8 @@ def _show_block(block: list[Stmt], depth: int) -> list[str]:
                 lines.append(f"{pad}store {show_expr(Load(buffer, index))} = {show_expr(expr)}")
             case Alloc(buffer):
                 lines.append(f"{pad}alloc {buffer!r}")
+            case Grow(buffer, row):
+                lines.append(f"{pad}grow {buffer.name} to row {show_expr(row)}")
             case For(var, start, stop, body, note):
                 tail = f"  # {note}" if note else ""
                 lines.append(f"{pad}for {var.name} in {show_expr(start)}..{show_expr(stop)}{tail}")

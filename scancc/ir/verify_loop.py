@@ -20,6 +20,7 @@ from scancc.ir.loop import (
     Expr,
     Fail,
     For,
+    Grow,
     If,
     Kernel,
     Let,
@@ -96,6 +97,10 @@ class _Checker:
                         self.faults.append(f"{buffer.name} is {buffer.dtype}, what is stored {e.dtype}")
                 case Alloc(buffer):
                     self.buffers.add(buffer)
+                case Grow(buffer, _):
+                    self.access(buffer, len(buffer.shape))
+                    if buffer.role != "local":
+                        self.faults.append(f"{buffer.name} grows, but the kernel did not allocate it")
                 case For(var, _, _, body):
                     self.block(body, known | {var.name}, True)
                 case If(_, then, orelse):

@@ -11,6 +11,7 @@ from scancc.ir.loop import (
     Declare,
     Expr,
     For,
+    Grow,
     If,
     Let,
     Load,
@@ -54,6 +55,8 @@ def expressions(s: Stmt) -> Iterator[Expr]:
             yield condition
         case Alloc(buffer):
             yield from buffer.shape
+        case Grow(_, row):
+            yield row
         case Call(_, args, _):
             for a in args:
                 if isinstance(a, Place):

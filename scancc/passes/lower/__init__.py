@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scancc.errors import UnsupportedError
 from scancc.ir.graph import EFFECT, Graph, Node, spec_of
 from scancc.ir.loop import INT64, Buffer, Expr, Kernel, Var
 from scancc.ir.types import Dim
@@ -74,14 +73,13 @@ def _result(low: Lowering, label: str, node: Node) -> tuple[Buffer, int]:
     if node.op == "get" and node.attrs["view"] == "trace":
         slots = low.scans[node.args[0]][0][node.attrs["name"]]
         assert slots.trace is not None
+        if slots.trace.buffer.role == "local" and slots.trace.buffer not in low.kernel.returned:
+            low.kernel.returned.append(slots.trace.buffer)
         return slots.trace.buffer, slots.storage.lead
     shape = node.type.shape or (1,)
     out = low.scratch(f"{label}_out", node.type.dtype, shape)
     if out.role == "local":
-        raise UnsupportedError(
-            "a result has a length that is known only after the loop has run", node.loc,
-            fix="return the scan's output itself, and cut it outside",
-        )  # fmt: skip
+        low.kernel.returned.append(out)
     if node.type.ndim == 0:
         low.fill_scalar(out, low.element(node, ()))
     else:

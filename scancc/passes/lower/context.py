@@ -47,8 +47,8 @@ from scancc.passes.plan_taps import Plan
 INLINE_WEIGHT = 6  # operations in one statement
 # Names that mean something in every target's source: the user's variables must not hide them.
 RESERVED = frozenset(keyword.kwlist) | {
-    "abs", "at", "cmath", "complex", "complexes", "counters", "float", "int", "integers", "linear_algebra", "math",
-    "messages", "np", "numba", "products", "range", "reals", "recurrences", "samplers", "scalar", "special",
+    "abs", "at", "cmath", "complex", "complexes", "counters", "float", "growth", "int", "integers", "linear_algebra",
+    "math", "messages", "np", "numba", "products", "range", "reals", "recurrences", "samplers", "scalar", "special",
     "transcendental",
 }  # fmt: skip
 
@@ -99,6 +99,7 @@ class Lowering:
         self.branches: dict[Node, dict[str, Value]] = {}
         self.trace_targets: dict[tuple[Node, str], Target] = {}
         self.buffers: list[Buffer] = []
+        self.growing: set[Buffer] = set()  # traces that start with room for some rows only
         self.constants: dict[Buffer, np.ndarray] = {}
 
     # -- names, statements, blocks ---------------------------------------------------------------------------

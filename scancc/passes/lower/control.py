@@ -12,12 +12,14 @@ from scancc.ir.lengths import steps_fit
 from scancc.ir.loop import (
     BOOL,
     INT64,
+    Alloc,
     Assign,
     Break,
     Buffer,
     Const,
     Declare,
     Expr,
+    Grow,
     If,
     Op,
     Store,
@@ -33,6 +35,8 @@ from scancc.passes.lower.context import Lowering, Target, in_memory
 from scancc.passes.lower.values import Index, Lazy, Registers, registers
 from scancc.passes.lower.views import row_place
 from scancc.passes.plan_taps import Storage, in_registers
+
+FIRST_BYTES = 1 << 16  # of a trace that grows
 
 
 @dataclass(eq=False)
@@ -80,6 +84,9 @@ def lower_scan(low: Lowering, node: Node) -> None:
         low.step.append(t)
         _bind_leaves(low, node, slots, value, t)
         low.targets |= _row_targets(slots, spec.body, t)
+        for s in slots.values():
+            if s.trace is not None and s.trace.buffer in low.growing:
+                low.emit(Grow(s.trace.buffer, add(t, s.storage.lead)))
         low.graph(spec.body)
         # Taps advance at the end of the step: the condition gets its value before they do.
         stop = low.let(low.element(spec.body.results[UNTIL], ()), "stop") if spec.has_until else None
@@ -133,12 +140,10 @@ def _allocate(low: Lowering, node: Node, name: str, steps: Expr) -> Slots:
                 var = low.var(f"{name}_{k}{tail}", row.dtype)
                 low.mutable.add(var.name)
                 slots.taps[-k][i] = var
-    inner = tuple(low.length(d) for d in row.shape)
     if storage.trace:
         wanted = low.trace_targets.pop((node, name), None)
         if wanted is None or (storage.lead and wanted.prefix):
-            length = add(steps, storage.lead)
-            wanted = Target(low.scratch(f"{name}_rows", row.dtype, (length, *inner)), ())
+            wanted = Target(_trace_buffer(low, node, name, steps), ())
         slots.trace = wanted
     if storage.ring:
         slots.ring = low.scratch(f"{name}_ring", row.dtype, (storage.ring, *row.shape))
@@ -147,6 +152,21 @@ def _allocate(low: Lowering, node: Node, name: str, steps: Expr) -> Slots:
             low.mutable.add(slots.slot.name)
             low.emit(Declare(slots.slot, const_int(storage.depth % storage.ring)))
     return slots
+
+
+def _trace_buffer(low: Lowering, node: Node, name: str, steps: Expr) -> Buffer:
+    """Memory for all rows; where a condition ends the loop, for a first part of them, which grows on demand."""
+    row, lead = spec_of(node).body.results[name].type, low.plan[node, name].lead
+    inner = low.lengths(row)
+    first = max(16, FIRST_BYTES // max(1, (row.size or 64) * row.dtype.itemsize))
+    few = isinstance(steps, Const) and steps.value <= first
+    if not spec_of(node).has_until or low.depth or few:
+        return low.scratch(f"{name}_rows", row.dtype, (add(steps, lead), *inner))
+    rows = add(Op("minimum", (steps, const_int(first)), INT64), lead)
+    buffer = Buffer(low.name(f"{name}_rows"), row.dtype, (rows, *inner), "local")
+    low.emit(Alloc(buffer))
+    low.growing.add(buffer)
+    return buffer
 
 
 def _store_initial(low: Lowering, slots: Slots, initial: Node, has_rows: bool) -> None:

@@ -10,8 +10,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from scancc.errors import ShapeError, UnsupportedError
 from scancc.frontend.location import here
-from scancc.frontend.operators import ArrayOperators
-from scancc.frontend.tracer import Tracer, emit, unwrap, wrap
+from scancc.frontend.tracer import Tracer, emit, length_of, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node
 from scancc.ir.types import Dim, Shape
@@ -77,10 +76,7 @@ def shape_of(x: Node, shape: Any) -> Shape:
     entries = list(shape) if isinstance(shape, (tuple, list)) else [shape]
     dims: list[Any] = []
     for e in entries:
-        if isinstance(e, ArrayOperators):
-            dims.append(build.dim_from(build.cast(unwrap(e), "int64", here()), "length"))
-        else:
-            dims.append(int(e))
+        dims.append(length_of(e))
     if dims.count(-1) > 1:
         raise ShapeError("can only specify one unknown dimension", here())
     if -1 in dims:

@@ -11,7 +11,7 @@ from scancc.errors import ShapeError
 from scancc.frontend.axes import array, axes_of, axis_of, merged, shape_of, static_length, static_shape
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
-from scancc.frontend.tracer import Tracer, emit, expect, unwrap, wrap
+from scancc.frontend.tracer import Tracer, emit, expect, tracing, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.types import Dim
 
@@ -106,7 +106,8 @@ def concatenate(arrays: Any, axis: Any = 0, dtype: Any = None) -> Tracer:
     parts = [wrap(expect(p.node, (*shape[:at], p.node.type.shape[at], *shape[at + 1 :]))) for p in parts]
     if len(parts) == 1:
         return parts[0].astype(wanted)
-    return wrap(build.concatenate([build.cast(p.node, wanted, here()) for p in parts], at, here()))
+    name = tracing().root.unique("joined")
+    return wrap(build.concatenate([build.cast(p.node, wanted, here()) for p in parts], at, here(), name))
 
 
 def stack(arrays: Any, axis: int = 0, dtype: Any = None) -> Tracer:

@@ -193,4 +193,11 @@ def expect(node: Node, shape: Shape) -> Node:
     return node if node.type.shape == shape else emit("expect", node, shape=shape)
 
 
+def length_of(value: Any) -> int | Dim:
+    """A length as an entry of a shape: an integer, or a traced value."""
+    if not isinstance(value, ArrayOperators):
+        return index_of(value)
+    return build.dim_from(build.cast(unwrap(value), "int64", here()), tracing().root.unique("length"))
+
+
 index_of = operator.index

@@ -78,15 +78,15 @@ def reshape(x: Node, shape: Shape, loc: Loc | None = None) -> Node:
     return x if x.type.shape == tuple(shape) else make("reshape", x, loc=loc, shape=tuple(shape))
 
 
-def concatenate(parts: Sequence[Node], axis: int, loc: Loc | None = None) -> Node:
-    """Arrays joined along an axis, whose lengths may be known at run time only."""
+def concatenate(parts: Sequence[Node], axis: int, loc: Loc | None = None, name: str = "joined") -> Node:
+    """Arrays joined along an axis, whose lengths may be known at run time only: `name` is that of their sum."""
     lengths = [p.type.shape[axis] for p in parts]
     if all(isinstance(d, int) for d in lengths):
         return make("concatenate", *parts, loc=loc, axis=axis)
     total = dim_of(parts[0], axis, loc)
     for p in parts[1:]:
         total = make("add", total, dim_of(p, axis, loc), loc=loc)
-    shape = (*parts[0].type.shape[:axis], dim_from(total, "joined"), *parts[0].type.shape[axis + 1 :])
+    shape = (*parts[0].type.shape[:axis], dim_from(total, name), *parts[0].type.shape[axis + 1 :])
     return make("concatenate", *parts, loc=loc, type=parts[0].type.with_shape(shape), axis=axis)
 
 

@@ -105,9 +105,11 @@ def _index(types: Sequence[Type], attrs: Mapping[str, Any]) -> Type:
 
 def _concatenate(types: Sequence[Type], attrs: Mapping[str, Any]) -> Type:
     axis = attrs["axis"]
-    total = sum(t.shape[axis] for t in types)  # type: ignore[misc]
     shape = list(types[0].shape)
-    shape[axis] = total
+    lengths = [t.shape[axis] for t in types]
+    # Where a length is known at run time only, `build.concatenate` names their sum.
+    fixed = [n for n in lengths if isinstance(n, int)]
+    shape[axis] = sum(fixed) if len(fixed) == len(lengths) else Dim("joined")
     return types[0].with_shape(tuple(shape))
 
 

@@ -76,7 +76,7 @@ class _Specialise:
             case "slice":
                 return _slice(args[0], node)
             case "concatenate":
-                return build.concatenate(args, attrs["axis"], node.loc)
+                return build.concatenate(args, attrs["axis"], node.loc, _name_of_length(node, attrs["axis"], "joined"))
             case "expect":
                 return _expect(args[0], attrs["shape"], node)
             case "scan":
@@ -151,6 +151,11 @@ class _Specialise:
         return Node("get", (source,), type_, node.attrs, node.loc)
 
 
+def _name_of_length(node: Node, axis: int, otherwise: str) -> str:
+    d = node.type.shape[axis]
+    return d.name if isinstance(d, Dim) else otherwise
+
+
 def _length_of(x: Node, axis: int, node: Node) -> Node:
     d = x.type.shape[axis]
     if isinstance(d, Dim) and d.define is not None:
@@ -178,7 +183,8 @@ def _slice(x: Node, node: Node) -> Node:
         elif b in (slice(None), slice(None, None, -1)):
             shape.append(d)
         else:
-            shape.append(build.dim_from(build.sliced_length(build.dim_of(x, len(shape), node.loc), b), "cut"))
+            rows = build.sliced_length(build.dim_of(x, len(shape), node.loc), b)
+            shape.append(build.dim_from(rows, _name_of_length(node, len(shape), "cut")))
     return Node("slice", (x,), node.type.with_shape(tuple(shape)), node.attrs, node.loc)
 
 

@@ -13,9 +13,8 @@ import numpy as np
 from scancc.calls import compiled_call
 from scancc.errors import ScanTypeError, ScanValueError, ShapeError
 from scancc.frontend.location import here
-from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.scope import current
-from scancc.frontend.tracer import Tracer, emit, guard_broadcast, is_traced, unwrap, wrap
+from scancc.frontend.tracer import Tracer, emit, guard_broadcast, is_traced, length_of, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node
 from scancc.ir.ops import GENERATORS, ShapeMismatch, broadcast
@@ -110,10 +109,7 @@ def shape_of(shape: tuple | None, *parameters: Any) -> Shape:
             return broadcast(*(unwrap(p).type.shape for p in parameters))
         except ShapeMismatch as e:
             raise ShapeError(str(e), here()) from None
-    return tuple(
-        build.dim_from(build.cast(unwrap(n), "int64", here()), "length") if isinstance(n, ArrayOperators) else n
-        for n in shape
-    )
+    return tuple(map(length_of, shape))
 
 
 def counter(shape: Shape) -> Tracer:

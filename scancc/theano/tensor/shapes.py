@@ -10,20 +10,13 @@ from scancc.errors import ScanTypeError
 from scancc.frontend.location import here
 from scancc.frontend.numpy_shapes import concatenate as _concatenate
 from scancc.frontend.operators import ArrayOperators
-from scancc.frontend.tracer import Tracer, unwrap, wrap
+from scancc.frontend.tracer import Tracer, length_of, unwrap, wrap
 from scancc.ir import build
-from scancc.ir.types import Dim
 from scancc.theano.configuration import config
 
 
-def _length(n: Any) -> int | Dim:
-    if isinstance(n, ArrayOperators):
-        return build.dim_from(build.cast(unwrap(n), "int64"), "length")
-    return int(n)
-
-
 def _shape(shape: Any) -> tuple:
-    return tuple(_length(n) for n in (shape if isinstance(shape, (tuple, list)) else [shape]))
+    return tuple(length_of(n) for n in (shape if isinstance(shape, (tuple, list)) else [shape]))
 
 
 def alloc(value: Any, *shape: Any) -> Tracer:
@@ -58,7 +51,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Tr
         return wrap(unwrap(np.arange(start, stop, step, dtype=dtype)))
     span = (wrap(unwrap(stop)) - start) if step > 0 else (wrap(unwrap(start)) - stop)
     count = np.maximum((span + (abs(step) - 1)) // abs(step), 0)
-    n = _length(count)
+    n = length_of(count)
     values = wrap(build.make("iota", type=build.integer(0).type.with_shape((n,)), shape=(n,), loc=here()))
     if step != 1:
         values = values * step

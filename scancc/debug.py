@@ -68,7 +68,8 @@ def _effect(op: str, condition: Any, message: str, values: tuple, named: dict[st
         nodes.insert(0, _truth(test))
     site = len(scope.root.sites)
     scope.root.sites.append(here())
-    scope.effects.append(build.make(op, *nodes, loc=here(), message=message, names=names, site=site))
+    kind = {"error": "check"} if op == "check" else {}
+    scope.effects.append(build.make(op, *nodes, loc=here(), message=message, names=names, site=site, **kind))
 
 
 def _stand_in(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 
@@ -91,6 +92,10 @@ def _memory(made: Compilation) -> Iterator[str]:
     hints = {d.name: d.hint for g in (made.traced, made.graph) for n in g.nodes() for d in n.type.shape
              if isinstance(d, Dim)}
     buffers = made.lowered.allocated
+    whole = _histories(made.traced)
+    if whole is not None:
+        stored = sum(_estimate(b, hints) or 0 for b in buffers)
+        yield f"memory: {_bytes(whole)} with every state and output kept, as written; {_bytes(stored)} as compiled"
     if not buffers:
         return
     yield "memory of a call"
@@ -99,6 +104,27 @@ def _memory(made: Compilation) -> Iterator[str]:
         known = _estimate(b, hints)
         yield f"  {b.name:<14} {b.dtype}[{shape}]" + ("" if known is None else f"  {_bytes(known)}")
     yield ""
+
+
+def _histories(traced: Graph) -> int | None:
+    """Bytes of all rows of all results of the scans of a program as written; None where a length is not known."""
+    total = 0
+    for node in traced.nodes():
+        if node.op != "scan":
+            continue
+        steps = node.args[0]
+        rows: Any = None
+        if steps.op == "const":
+            rows = int(steps.attrs["value"])
+        elif steps.op == "dim":
+            d = steps.args[0].type.shape[steps.attrs["axis"]]
+            rows = d.hint if isinstance(d, Dim) else d
+        if rows is None:
+            return None
+        spec = spec_of(node)
+        names = (*(c.name for c in spec.carries), *spec.outputs)
+        total += sum(rows * _row_bytes(spec.body.results[n].type) for n in names)
+    return total
 
 
 def _estimate(b: Buffer, hints: dict[str, int | None]) -> int | None:

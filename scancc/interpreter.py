@@ -16,7 +16,7 @@ import numpy as np
 from scancc_runtime.messages import failed_check, show
 
 from scancc import draws
-from scancc.errors import CheckError, ScanIndexError, ShapeError, StepsError
+from scancc.errors import CheckError, ScanError, ScanIndexError, ScanValueError, ShapeError, StepsError
 from scancc.ir.graph import UNTIL, Graph, Node, operands, spec_of
 from scancc.ir.ops import OPS
 from scancc.ir.types import Dim
@@ -116,6 +116,8 @@ SPECIAL_ELEMENTWISE: dict[str, Callable] = {
     "binomial_variate": draws.binomial_variate,
 }
 
+FAILED: dict[str, type[ScanError]] = {"check": CheckError, "value": ScanValueError}  # by the attribute of a check
+
 EVALUATE: dict[str, Callable] = {
     **{n: SPECIAL_ELEMENTWISE.get(n) or getattr(np, n) for n, d in OPS.items() if d.kind == "elementwise"},
     "dim": lambda a, axis: np.int64(a.shape[axis]),
@@ -211,7 +213,7 @@ def evaluate_node(node: Node, env: Env, leaves: Mapping[tuple, Any], steps: tupl
         case "cond":
             return run_cond(node, env, steps)
         case "check" if not args[0]:
-            raise CheckError(failed_check(attrs["message"], attrs["names"], args[1:], steps), node.loc)
+            raise FAILED[attrs["error"]](failed_check(attrs["message"], attrs["names"], args[1:], steps), node.loc)
         case "check":
             return True
         case "print":

@@ -22,6 +22,7 @@ FAILURES: dict[str, type[ScanError]] = {
     "steps": StepsError,
     "shape": ShapeError,
     "value": ScanValueError,
+    "check": CheckError,
 }
 
 
@@ -57,7 +58,7 @@ class CpuProgram:
             arrays = [buffers[b.name] for b in seen.values]
             values = [a[0] if one else a for a, one in zip(arrays, seen.scalars, strict=True)]
             steps = tuple(buffers[failure.steps.name].tolist()) if failure.steps is not None else ()
-            raise CheckError(failed_check(seen.message, seen.names, values, steps), failure.loc)
+            raise FAILURES[failure.kind](failed_check(seen.message, seen.names, values, steps), failure.loc)
         raise FAILURES[failure.kind](failure.message, failure.loc)
 
     def _check_steps(self, inputs: Mapping[str, np.ndarray]) -> None:

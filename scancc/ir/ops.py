@@ -249,7 +249,7 @@ OPS: dict[str, OpDef] = _table(
     OpDef("cond", "control", None, None, ("names", "then", "orelse")),
     OpDef("get", "control", 1, None, ("name", "view")),
     # effects: of a condition and the values to report, or of values to print; `site` tells equal ones apart
-    OpDef("check", "effect", None, _done, ("message", "names", "site")),
+    OpDef("check", "effect", None, _done, ("message", "names", "site", "error")),
     OpDef("print", "effect", None, _done, ("message", "names", "site")),
 )
 

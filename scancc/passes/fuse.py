@@ -1,17 +1,16 @@
-"""Merges loops: sibling scans over the same steps, and sums over time into the loop that makes the rows.
+"""Merges sibling scans over the same steps.
 
-    before   %3 = scan a steps %n ...; %4 = scan b steps %n ...; %6 = reduce_sum (get %3 y trace) axes=[0]
-    after    %3 = scan a_and_b steps %n ... carry y_sum ...;     %6 = get %3 y_sum final
+    before   %3 = scan a steps %n ...; %4 = scan b steps %n ...
+    after    %3 = scan a_and_b steps %n ...
 
 Scans merge when their step counts are one node, neither depends on the other, and neither may stop early. Sequences
-that both read are read once. A sum, product, any or all over time of a whole output becomes a carry, so that the
-output itself need not be kept. (Element-wise ops merge into loop nests when they are lowered.)
+that both read are read once. (Element-wise ops merge into loop nests when they are lowered.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from scancc.ir import build
 from scancc.ir.graph import (
@@ -26,87 +25,16 @@ from scancc.ir.graph import (
     rebuild,
     rewrite,
     spec_of,
-    users,
     with_attrs,
 )
 from scancc.ir.names import fresh_name
 
 JOINED = "_and_"  # between the names of merged scans
-REDUCTIONS = {"reduce_sum": ("add", 0), "reduce_prod": ("multiply", 1), "reduce_any": ("logical_or", False),
-              "reduce_all": ("logical_and", True)}  # fmt: skip
 
 
 def fuse(graph: Graph) -> Graph:
     graph = rewrite(graph, lambda node: map_bodies(node, fuse))
-    return _merge_siblings(_accumulate(graph))
-
-
-# -- reductions over time ----------------------------------------------------------------------------------------
-
-
-def _accumulate(graph: Graph) -> Graph:
-    used = users(graph)
-    results = set(graph.results.values())
-    for node in graph.nodes():
-        if node.op != "scan" or spec_of(node).has_until:
-            continue
-        traces = [g for g in used.get(node, []) if g.op == "get" and g.attrs["view"] == "trace"]
-        found = [
-            r for g in traces if g not in results for r in used.get(g, [])
-            if all(_over_time(u) for u in used[g]) and _over_time(r)
-        ]  # fmt: skip
-        if found:
-            return _accumulate(_replace(graph, *_with_sums(node, found)))
-    return graph
-
-
-def _over_time(node: Node) -> bool:
-    return node.op in REDUCTIONS and 0 in node.attrs["axes"] and node.type.is_static
-
-
-def _with_sums(scan: Node, reductions: list[Node]) -> tuple[Node, Node, dict[Node, tuple[str, Node]]]:
-    """The scan with one carry more for each reduction; by reduction, the carry's name."""
-    spec = spec_of(scan)
-    value = operands(scan)
-    taken = {*spec.operand_names(), *spec.outputs}
-    carries, initials, results = list(spec.carries), [], dict(spec.body.results)
-    names: dict[Node, tuple[str, Node]] = {}
-    for r in reductions:
-        source = r.args[0].attrs["name"]
-        name = fresh_name(f"{source}_{r.op.split('_')[1]}", taken)
-        combine, start = REDUCTIONS[r.op]
-        row = spec.body.results[source]
-        inner = tuple(a - 1 for a in r.attrs["axes"] if a > 0)
-        row = build.make(r.op, row, loc=r.loc, axes=inner) if inner else row
-        tap = build.make("tap", type=r.type, name=name, offset=-1)
-        carries.append(Carry(name, (-1,)))
-        initials.append(build.broadcast_to(build.const(start, r.type.dtype), r.type.shape, r.loc))
-        results[name] = build.make(combine, tap, row, loc=r.loc)
-        names[r] = (name, r)
-    changed = replace(spec, carries=tuple(carries), body=Graph((), results))
-    args = (
-        scan.args[0],
-        *(value[s.name] for s in spec.sequences),
-        *(value[c.name] for c in spec.carries),
-        *initials,
-        *(value[n] for n in spec.nonseqs),
-    )
-    return scan, with_attrs(Node("scan", args, scan.type, scan.attrs, scan.loc), spec=changed), names
-
-
-def _replace(graph: Graph, old: Node, new: Node, finals: dict[Node, tuple[str, Node]]) -> Graph:
-    def rule(original: Node, node: Node) -> Node:
-        if original is old:
-            return Node(new.op, (node.args[0], *new.args[1:]), new.type, new.attrs, new.loc)
-        if original in finals:
-            name, r = finals[original]
-            return build.final(node.args[0].args[0], name, r.loc)
-        return node
-
-    mapping: dict[Node, Node] = {}
-    for node in graph.nodes():
-        mapping[node] = rule(node, rebuild(node, mapping))
-    return Graph(graph.inputs, {k: mapping[v] for k, v in graph.results.items()})
+    return _merge_siblings(graph)
 
 
 # -- sibling scans -----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from scancc.ir.graph import Graph
 from scancc.ir.verify import verify
 from scancc.ir.verify_loop import verify_kernel
+from scancc.passes.accumulate import accumulate
 from scancc.passes.block_recurrences import block_recurrences
 from scancc.passes.cse import cse
 from scancc.passes.dce import dce
@@ -56,6 +57,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("cse", _plain(cse)),
     Pass("narrow_views", _plain(narrow_views)),
     Pass("shorten", _plain(shorten)),
+    Pass("accumulate", _plain(accumulate)),
     Pass("fuse", _plain(fuse)),
     Pass("merge_duplicates", _plain(merge_duplicates)),
     Pass("hoist", _plain(hoist)),

@@ -28,7 +28,7 @@ def lower_check(low: Lowering, node: Node) -> None:
         for i, t in enumerate(low.step):
             assert steps is not None
             low.emit(Store(steps, (const_int(i),), t))
-        low.kernel.failures.append(Failure("check", node.attrs["message"], node.loc, seen, steps))
+        low.kernel.failures.append(Failure(node.attrs["error"], node.attrs["message"], node.loc, seen, steps))
         low.emit(Fail(len(low.kernel.failures)))
     low.emit(branch)
     low.env[node] = registers([DONE], ())

@@ -97,3 +97,16 @@ def test_a_step_defined_anew_is_not_compiled_again():
 def test_parameter_names_that_would_be_keywords():
     got = sc.scan(lambda return_t, sigma2_tm1: return_t + sigma2_tm1, np.ones(3), 0.0)
     np.testing.assert_array_equal(got, [1, 2, 3])
+
+
+@pytest.mark.parametrize("mode", ["compiled", "interpret"])
+def test_step_counts_are_any_arithmetic(mode):
+    def steps(n_steps, *args):
+        return sc.jit(lambda *k: sc.scan(lambda y: y + 1.0, None, 0.0, n_steps=n_steps(*k)))(*args, mode=mode)
+
+    assert len(steps(lambda k: np.abs(k), -3)) == 3
+    assert len(steps(lambda k: np.sqrt(k * 1.0).astype("int64"), 9)) == 3
+    assert len(steps(lambda k, m: np.where(k > m, k, m) % 5, 3, 9)) == 4
+    for n in (-1, -(2**40)):
+        with pytest.raises(ValueError, match="number of steps is"):
+            steps(lambda k: k, n)

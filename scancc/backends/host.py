@@ -21,14 +21,17 @@ from scancc.ir.graph import Graph
 from scancc.ir.loop import Const, Expr, Op, Var
 from scancc.passes.lower import Lowered
 
-INFIX = {"add": "+", "subtract": "-", "multiply": "*", "floor_divide": "//", "remainder": "%"}
+INFIX = {
+    "add": "+", "subtract": "-", "multiply": "*", "floor_divide": "//", "remainder": "%",
+    "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!=",
+}  # fmt: skip
 
 
 def host_function(
     graph: Graph, lowered: Lowered, kernel: Callable[..., int], fail: Callable[[int, Mapping[str, Any]], None]
 ) -> Callable[..., tuple]:
     """A function of the input arrays, in the order of the graph's inputs, that returns the results in their order."""
-    scope: dict[str, Any] = {"kernel_": kernel, "fail_": fail, "empty_": np.empty, "max_": max, "min_": min}
+    scope: dict[str, Any] = {"kernel_": kernel, "fail_": fail, "empty_": np.empty, "max_": max, "min_": min, "np_": np}
     lines: list[str] = []
     inputs = [p.name for p in lowered.kernel.params[: len(graph.inputs)]]
     by_input = {node.attrs["name"]: name for node, name in zip(graph.inputs, inputs, strict=True)}
@@ -57,11 +60,13 @@ def host_function(
                 return f"({length(a)} if {length(condition)} else {length(b)})"
             case Op(name, (a, b), _) if name in INFIX:
                 return f"({length(a)} {INFIX[name]} {length(b)})"
+            case Op(name, args, _) if hasattr(np, name):
+                return f"np_.{name}({', '.join(map(length, args))}).item()"
             case _:
                 raise AssertionError(f"not a length: {e}")
 
     for buffer in lowered.allocated:
-        shape = ", ".join(length(d) if isinstance(d, (Const, Var)) else f"max_(0, {length(d)})" for d in buffer.shape)
+        shape = ", ".join(length(d) if isinstance(d, Const) else f"max_(0, {length(d)})" for d in buffer.shape)
         scope[f"dtype_{buffer.name}"] = buffer.dtype
         lines.append(f"{buffer.name} = empty_(({shape},), dtype_{buffer.name})")
     for buffer, value in lowered.constants.items():

@@ -42,6 +42,21 @@ def slack(steps: Node, rows: Node) -> int | None:
             return None
 
 
+def never_negative(steps: Node) -> bool:
+    """Whether a step count is known not to be below 0."""
+    match steps.op:
+        case "const":
+            return bool(steps.attrs["value"] >= 0)
+        case "dim":
+            return True
+        case "maximum":
+            return any(never_negative(a) for a in steps.args)
+        case "minimum":
+            return all(never_negative(a) for a in steps.args)
+        case _:
+            return False
+
+
 def scanned_inputs(graph: Graph) -> set[Node]:
     """Inputs whose first axis is the sequence of a scan: its length stays open, so that it never compiles anything."""
     pending = [operands(n)[s.name] for n in graph.nodes() if n.op == "scan" for s in spec_of(n).sequences]

@@ -3,19 +3,25 @@
     before   %2 = scan s steps %n ...;                 %3 = get %2 y last 3; %4 = index %3 axis=0 position=0
     after    %2 = scan s steps maximum(%n - 2, 0) ...; %3 = get %2 y last 1; %4 = index %3 axis=0 position=0
 
-Every view of the scan must leave the last rows out: `ys[-3]` of ten steps runs eight. A step count that may be
-negative, or more than the sequences have rows for, is an error that must stay one: only counts known to be right are
-lowered.
+Every view of the scan must leave the last rows out: `ys[-3]` of ten steps runs eight. Views from the start run the
+steps that they reach: `ys[:3]` and `ys[2]` three, `ys[i]` for a traced i as many as the row says, of which only the
+last is kept where nothing else is read. A step count that may be negative, or more than the sequences have rows for, is
+an error that must stay one: only counts known to be right are lowered.
 """
 
 from __future__ import annotations
 
 from scancc.ir import build
-from scancc.ir.graph import Graph, Node, map_bodies, rebuild, spec_of, users
-from scancc.ir.lengths import steps_fit
+from scancc.ir.graph import Graph, Node, map_bodies, rebuild, spec_of, substitute, topological, users
+from scancc.ir.lengths import never_negative, steps_fit
 
 
 def shorten(graph: Graph) -> Graph:
+    return _end_early(_leave_out(graph))
+
+
+def _leave_out(graph: Graph) -> Graph:
+    """For views from the end."""
     readers = users(graph)
     results = set(graph.results.values())
     mapping: dict[Node, Node] = {}
@@ -44,7 +50,7 @@ def _unread(scan: Node, readers: dict[Node, list[Node]], results: set[Node]) -> 
     """How many steps at the end make nothing that is read."""
     gets = readers.get(scan, [])
     spec = spec_of(scan)
-    if spec.has_until or spec.effects or not gets or not steps_fit(scan) or not _never_negative(scan.args[0]):
+    if spec.has_until or spec.effects or not gets or not steps_fit(scan) or not never_negative(scan.args[0]):
         return 0
     unread = []
     for get in gets:
@@ -68,15 +74,68 @@ def _end(user: Node) -> int | None:
     return None
 
 
-def _never_negative(steps: Node) -> bool:
-    match steps.op:
-        case "const":
-            return bool(steps.attrs["value"] >= 0)
-        case "dim":
-            return True
-        case "maximum":
-            return any(_never_negative(a) for a in steps.args)
-        case "minimum":
-            return all(_never_negative(a) for a in steps.args)
-        case _:
-            return False
+# -- views from the start ----------------------------------------------------------------------------------------------
+
+
+def _end_early(graph: Graph, done: frozenset[str] = frozenset()) -> Graph:
+    readers = users(graph)
+    results = set(graph.results.values())
+    for scan in graph.nodes():
+        if scan.op != "scan" or spec_of(scan).name in done or spec_of(scan).has_until or spec_of(scan).effects:
+            continue
+        if not steps_fit(scan) or not never_negative(scan.args[0]):
+            continue
+        reads = [(g, u) for g in readers.get(scan, []) for u in readers.get(g, []) or [g]]
+        if not reads or any(g in results or g.attrs["view"] != "trace" for g, _ in reads):
+            continue
+        ends = [_reached(scan, g, u) for g, u in reads]
+        if any(e is None for e in ends):
+            continue
+        steps = _fewer(scan.args[0], [e for e in ends if e is not None])
+        if steps is not None:
+            return _end_early(_cut(graph, scan, steps, reads), done | {spec_of(scan).name})
+    return graph
+
+
+def _reached(scan: Node, get: Node, user: Node) -> Node | None:
+    """How many steps the rows need that are read, as far as they exist; None where that is all of them or not known."""
+    if user.op == "index" and user.attrs["axis"] == 0 and user.attrs["position"] >= 0:
+        return build.integer(user.attrs["position"] + 1)
+    if user.op == "slice":
+        start, stop, step = (user.attrs[k][0] for k in ("starts", "stops", "steps"))
+        forward = (start is None or start >= 0) and (step is None or step > 0)
+        return build.integer(stop) if forward and stop is not None and stop >= 0 else None
+    if user.op == "take" and user.attrs["axis"] == 0 and user.args[0] is get and not user.args[1].type.shape:
+        row = user.args[1]
+        # The row must be known before the loop, and have been checked to exist.
+        if row.op == "wrap_index" and not any(n.op in ("scan", "cond", "get") for n in topological([row])):
+            return build.make("add", row, build.integer(1), loc=user.loc)
+    return None
+
+
+def _fewer(steps: Node, ends: list[Node]) -> Node | None:
+    fixed = [int(e.attrs["value"]) for e in ends if e.op == "const"]
+    end = build.integer(max(fixed)) if fixed else None
+    for e in (e for e in ends if e.op != "const"):
+        end = e if end is None else build.make("maximum", end, e)
+    assert end is not None
+    if steps.op == end.op == "const":
+        return end if end.attrs["value"] < steps.attrs["value"] else None
+    return build.make("minimum", steps, end)
+
+
+def _cut(graph: Graph, scan: Node, steps: Node, reads: list[tuple[Node, Node]]) -> Graph:
+    """The graph with the scan making `steps` steps."""
+    shorter = Node("scan", (steps, *scan.args[1:]), scan.type, scan.attrs, scan.loc)
+    changes: dict[Node, Node] = {scan: shorter}
+    for get, user in reads:
+        name = get.attrs["name"]
+        changes[get] = build.trace(shorter, name, get.loc)
+        if user.op == "take" and len(reads) == 1:  # the one row that is read is the last one made
+            last = build.last(shorter, name, 1, user.loc)
+            changes[user] = build.make("index", last, loc=user.loc, axis=0, position=0)
+        elif user.op == "index" and steps.op == "const" and all(u.op == "index" for _, u in reads):
+            rows = build.last(shorter, name, int(steps.attrs["value"]) - user.attrs["position"], user.loc)
+            changes[user] = build.make("index", rows, loc=user.loc, axis=0, position=0)
+    mapping = substitute(graph.results.values(), changes)
+    return Graph(graph.inputs, {k: mapping[v] for k, v in graph.results.items()})

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from scancc.ir.graph import UNTIL, Graph, Node, operands, spec_of
-from scancc.ir.lengths import steps_fit
+from scancc.ir.lengths import never_negative, steps_fit
 from scancc.ir.loop import (
     BOOL,
     INT64,
@@ -57,7 +57,7 @@ def lower_scan(low: Lowering, node: Node) -> None:
     low_steps = low.element(node.args[0], ())
     steps = low.let(low_steps, low_name(spec.name, "steps"))
     value = operands(node)
-    if low.depth > 0 or not steps_fit(node):
+    if low.depth > 0 or not steps_fit(node) or not never_negative(node.args[0]):
         _check_steps(low, node, steps)
     low.emit_note(f"scan {spec.name}")
     slots = {name: _allocate(low, node, name, steps) for name in (*(c.name for c in spec.carries), *spec.outputs)}

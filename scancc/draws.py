@@ -75,12 +75,12 @@ def _generator(blocks: Callable[..., list[Array]], words: int) -> Callable[[Any,
     """Word number `index` of a stream: of a block that holds several."""
 
     def word(key: Any, index: Any, stream: Any) -> Array:
-        key, index, stream = np.broadcast_arrays(*(np.asarray(v, U) for v in (key, index, stream)))
-        flat = [v.ravel() for v in (key, index, stream)]
+        given = np.broadcast_arrays(*(np.asarray(v, U) for v in (key, index, stream)))
+        flat = [v.ravel() for v in given]
         with np.errstate(over="ignore"):
             block = blocks(flat[0], flat[1] // U(words), flat[2])
         chosen: Array = np.choose((flat[1] % U(words)).astype(np.intp), block)
-        return chosen.reshape(key.shape)
+        return chosen.reshape(given[0].shape)
 
     return word
 
@@ -121,10 +121,10 @@ def _elementwise(dtype: Any) -> Callable[[Callable[..., Array]], Callable[..., A
 
     def decorate(sampler: Callable[..., Array]) -> Callable[..., Array]:
         def call(key: Any, *parameters: Any) -> Array:
-            key, *parameters = np.broadcast_arrays(np.asarray(key, U), *parameters)
+            keys, *others = np.broadcast_arrays(np.asarray(key, U), *parameters)
             with np.errstate(all="ignore"):
-                flat = sampler(key.ravel(), *(p.ravel().astype(np.float64) for p in parameters))
-            return flat.reshape(key.shape).astype(dtype)
+                flat = sampler(keys.ravel(), *(p.ravel().astype(np.float64) for p in others))
+            return flat.reshape(keys.shape).astype(dtype)
 
         call.__doc__ = sampler.__doc__
         return call
@@ -168,12 +168,14 @@ def _log_factorial(k: Array) -> Array:
 
 
 def _log_poisson(k: Array, mean: Array) -> Array:
-    return -_saddle(k, mean) - _log_factorial(k)
+    result: Array = -_saddle(k, mean) - _log_factorial(k)
+    return result
 
 
 def _log_binomial(k: Array, n: Array, p: Array) -> Array:
     saddles = _saddle(k, n * p) + _saddle(n - k, n * (1 - p))
-    return _log_factorial(n) - _log_factorial(k) - _log_factorial(n - k) - saddles
+    result: Array = _log_factorial(n) - _log_factorial(k) - _log_factorial(n - k) - saddles
+    return result
 
 
 @_elementwise(np.int64)

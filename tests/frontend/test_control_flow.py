@@ -233,6 +233,12 @@ def matches(x):
     return x if x > 0 else -x
 
 
+def raises(x):
+    if x > 4:
+        raise ValueError(x)
+    return x
+
+
 def stores(x):
     box = [0.0]
     if x > 0:
@@ -265,6 +271,7 @@ def temporary(x):
         (catches, NotImplementedError, "`try` in a step"),
         (enters, NotImplementedError, "`with` in a step"),
         (matches, NotImplementedError, "`match` is not supported on traced values"),
+        (raises, NotImplementedError, "raise under control flow on traced values"),
         (stores, NotImplementedError, "assigning to box[0] under control flow"),
         (grows, ValueError, "carry 'y' has shape (1,) but the step returns shape (2,)"),
         (temporary, TypeError, "t, which is bound in a `while` on traced values only"),
@@ -277,6 +284,56 @@ def test_what_stays_unsupported_says_so(step, error, text):
     assert text in str(found.value)
     if error is not UnboundLocalError:
         assert "test_control_flow.py" in str(found.value)
+
+
+def recursive(v, n):
+    if n == 0:
+        return v if v > 0 else -v
+    return recursive(v * 0.5, n - 1)
+
+
+class Base:
+    k = 2.0
+
+    def step(self, x, y):
+        if x > 0:
+            y = y + self.k
+        return y
+
+
+class Derived(Base):
+    def step(self, x, y):
+        z = super().step(x, y)
+        return z if z > 1 else z * 2
+
+
+def inner_functions(x, y):
+    def inner(t):
+        if t > 0:
+            return t
+        return t * 0
+
+    return inner(x) + (lambda q: q if q > 1 else 1.0)(y)
+
+
+def assigned_in_tests(x, y):
+    if (z := x * 2) > 3:
+        w = z
+    else:
+        w = -z
+    return sum([v if v > 0 else v * 0.5 for v in (w, y)])
+
+
+@pytest.mark.parametrize(
+    "step", [lambda x, y: recursive(x, 3) + y, Derived().step, inner_functions, assigned_in_tests],
+    ids=["recursion", "super", "inner functions", "walrus and comprehension"],
+)  # fmt: skip
+def test_functions_of_every_kind(step):
+    want, y = [], 0.0
+    for x in X.tolist():
+        y = float(step(x, y))
+        want.append(y)
+    np.testing.assert_allclose(sc.scan(step, X, 0.0), want, rtol=1e-13)
 
 
 def test_switched_off_and_without_source():

@@ -60,6 +60,8 @@ def converted(fn: Any) -> Any:
 
 def _function(fn: types.FunctionType) -> Any:
     code = fn.__code__
+    if FLOW in code.co_freevars:
+        return fn  # part of a rewritten function
     if code.co_filename.startswith(FOREIGN) or code.co_flags & 0x2A0:  # generators and coroutines
         return fn
     if code not in _made:
@@ -89,7 +91,7 @@ def _rewrite(fn: types.FunctionType) -> types.CodeType | None:
                           [None for _ in args.kwonlyargs], args.kwarg, [])  # fmt: skip
     for a in (*blank.posonlyargs, *blank.args, *blank.kwonlyargs, *filter(None, (blank.vararg, blank.kwarg))):
         a.annotation = None
-    name = fn.__code__.co_name.replace("<lambda>", PREFIX + "lambda")
+    name = PREFIX + "function"  # its own name would hide the global one from it
     inner = _def(name, blank, body)
     free = [FLOW, *fn.__code__.co_freevars]
     # A variable that only the rewritten code mentions in a nested function is free in it too: all are parameters.

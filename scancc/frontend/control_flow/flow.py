@@ -13,6 +13,7 @@ import numpy as np
 
 from scancc.errors import ScanTypeError, UnsupportedError
 from scancc.frontend.conditionals import add_cond, cond, truth_value
+from scancc.frontend.control_flow.source import RAISE
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.pytrees import describe, flatten, paths, unflatten
@@ -316,6 +317,10 @@ def _loop(run: Callable, count: Any, get: Callable, put: Callable, names: tuple,
 
 
 def _refuse(stores: tuple) -> None:
+    if RAISE in stores:
+        raise UnsupportedError("raise under control flow on traced values", here(),
+                               "both branches are traced, and a compiled step raises no errors of its own",
+                               'demand it of every step: sc.check(condition, "message {}", value)')
     if stores:
         raise UnsupportedError(
             f"assigning to {', '.join(stores)} under control flow on traced values",

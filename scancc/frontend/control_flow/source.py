@@ -60,13 +60,18 @@ def bound_names(statements: Iterable[ast.AST]) -> list[str]:
     return list(names)
 
 
+RAISE = "raise"
+
+
 def stored_parts(statements: Iterable[ast.AST]) -> list[str]:
-    """Attributes and elements that statements assign to: what a branch cannot take back."""
+    """Attributes and elements that statements assign to, and RAISE: what a branch cannot take back."""
     found: list[str] = []
     pending = list(statements)
     while pending:
         node = pending.pop()
-        if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, (ast.Store, ast.Del)):
+        if isinstance(node, ast.Raise):
+            found.append(RAISE)
+        elif isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, (ast.Store, ast.Del)):
             found.append(ast.unparse(node))
         if not isinstance(node, SCOPES):
             pending += ast.iter_child_nodes(node)

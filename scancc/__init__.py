@@ -8,11 +8,13 @@ from scancc.debug import check, debug_nans, debug_print, trace_steps
 from scancc.frontend.conditionals import cond
 from scancc.frontend.special import erf, erfc, expit, gammaln, logsumexp, softmax, take
 from scancc.frontend.updates import at_add, at_maximum, at_minimum, at_multiply, at_set
+from scancc.gradients import grad, hvp, jvp, linearize, stop_gradient, value_and_grad, vjp
 from scancc.jit import jit
 from scancc.lax import associative_scan
 
 __all__ = [
     "associative_scan", "at_add", "at_maximum", "at_minimum", "at_multiply", "at_set", "check", "cond", "debug_nans",
-    "debug_print", "erf", "erfc", "expit", "filter", "foldl", "foldr", "gammaln", "jit", "lax", "logsumexp", "map",
-    "random", "reduce", "scan", "scan_compile", "shared", "softmax", "take", "trace_steps", "until", "where",
+    "debug_print", "erf", "erfc", "expit", "filter", "foldl", "foldr", "gammaln", "grad", "hvp", "jit", "jvp", "lax",
+    "linearize", "logsumexp", "map", "random", "reduce", "scan", "scan_compile", "shared", "softmax", "stop_gradient",
+    "take", "trace_steps", "until", "value_and_grad", "vjp", "where",
 ]  # fmt: skip

@@ -51,6 +51,12 @@ def _expect(a: Array, shape: tuple[int, ...]) -> Array:
     return a
 
 
+def _rows(a: Array, start: Array, shape: tuple[int, ...]) -> Array:
+    if shape[0] and not 0 <= start <= len(a) - shape[0]:
+        raise ScanIndexError(f"rows {start} to {start + shape[0]} are read of an array of {len(a)}")
+    return a[int(start) : int(start) + shape[0]]
+
+
 def _slice(a: Array, starts: tuple, stops: tuple, steps: tuple) -> Array:
     return a[tuple(slice(*bounds) for bounds in zip(starts, stops, steps, strict=True))]
 
@@ -86,10 +92,10 @@ def _inv(a: Array) -> Array:
 def _special(name: str) -> Callable:
     """A function of scipy.special, imported when it is first needed: it takes longer to import than all else here."""
 
-    def call(x: Array) -> Array:
+    def call(*args: Any) -> Array:
         import scipy.special
 
-        result: Array = getattr(scipy.special, name)(x)
+        result: Array = getattr(scipy.special, name)(*args)
         return result
 
     return call
@@ -104,6 +110,8 @@ SPECIAL_ELEMENTWISE: dict[str, Callable] = {
     "erf": _special("erf"),
     "erfc": _special("erfc"),
     "gammaln": _special("gammaln"),
+    "digamma": _special("digamma"),
+    "trigamma": lambda x: _special("polygamma")(1, x),
     "expit": _special("expit"),
     "real": np.real,
     "imag": np.imag,
@@ -126,6 +134,9 @@ EVALUATE: dict[str, Callable] = {
     "expect": _expect,
     "transpose": lambda a, perm: np.transpose(a, perm),
     "flip": lambda a, axes: np.flip(a, axes),
+    "rows": _rows,
+    "alias": lambda a: a,
+    "stop_gradient": lambda a: a,
     "index": _index,
     "slice": _slice,
     "concatenate": lambda *parts, axis: np.concatenate(parts, axis),
@@ -301,6 +312,10 @@ def view(done: dict[str, Any], name: str, kind: str) -> Any:
     history = done["rows"][name]
     if kind == "final":
         return history[-1]
+    if kind == "history":
+        return history
+    if kind == "state":
+        return history[len(history) - done["initial"][name] :]
     trace = history[done["initial"].get(name, 0) :]
     if kind == "trace":
         return trace

@@ -128,6 +128,35 @@ def last(scan_node: Node, name: str, rows: int, loc: Loc | None = None) -> Node:
     return make("get", scan_node, loc=loc, type=row.with_shape((rows, *row.shape)), name=name, view=f"last {rows}")
 
 
+def history(scan_node: Node, name: str, loc: Loc | None = None) -> Node:
+    """All values of a carry: its initial rows, as many as its deepest tap reaches back, then one row a step."""
+    carry = spec_of(scan_node).carry(name)
+    assert carry is not None
+    rows = make("add", length(scan_node), integer(carry.depth), loc=loc)
+    if length(scan_node).op == "const":
+        rows = integer(int(length(scan_node).attrs["value"]) + carry.depth)
+    row = spec_of(scan_node).body.results[name].type
+    shape = (dim_from(rows, f"history_{spec_of(scan_node).name}_{carry.depth}"), *row.shape)
+    return make("get", scan_node, loc=loc, type=row.with_shape(shape), name=name, view="history")
+
+
+def state(scan_node: Node, name: str, loc: Loc | None = None) -> Node:
+    """The newest rows of a carry's history, as many as its deepest tap reaches back: what the next step would read."""
+    carry = spec_of(scan_node).carry(name)
+    assert carry is not None
+    row = spec_of(scan_node).body.results[name].type
+    return make("get", scan_node, loc=loc, type=row.with_shape((carry.depth, *row.shape)), name=name, view="state")
+
+
+def rows(x: Node, start: Node, count: int | Dim, loc: Loc | None = None) -> Node:
+    """`count` rows of an array from row `start` on; they must exist."""
+    return make("rows", x, start, loc=loc, shape=(count, *x.type.shape[1:]))
+
+
+def zeros(like: Type, loc: Loc | None = None) -> Node:
+    return broadcast_to(const(0, like.dtype, loc), like.shape, loc)
+
+
 def final(scan_node: Node, name: str, loc: Loc | None = None) -> Node:
     """The value of a carry after the last step: its newest initial row when there was no step."""
     row = spec_of(scan_node).body.results[name].type

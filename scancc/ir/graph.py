@@ -8,7 +8,7 @@
     carry   ::= name 'taps' int* '=' %init         past values of a result of the body
     nonseq  ::= name '=' %a                        the same value at every step
     body    ::= graph whose leaves are `tap name[k]`, `read name` and `step`
-    view    ::= 'get' %scan name view              trace | last k | tail k | final | length
+    view    ::= 'get' %scan name view              trace | history | last k | tail k | final | state | length
 
 Roles go by name. The semantics of scan, with d the deepest tap of carry y (`interpreter.py` runs just this):
 

@@ -22,8 +22,12 @@ def long_enough(steps: Node, rows: Node, sequence: Sequence) -> bool:
 def slack(steps: Node, rows: Node) -> int | None:
     """A k with steps <= max(0, len(rows) - k), or None."""
     length = rows.type.shape[0]
-    if isinstance(length, Dim) and length.define is steps:
-        return 0
+    if isinstance(length, Dim) and length.define is not None:
+        more = length.define
+        if more is steps:
+            return 0
+        if more.op == "add" and more.args[0] is steps and more.args[1].op == "const":
+            return int(more.args[1].attrs["value"])
     match steps.op:
         case "const":
             if int(steps.attrs["value"]) == 0:
@@ -47,7 +51,7 @@ def never_negative(steps: Node) -> bool:
     match steps.op:
         case "const":
             return bool(steps.attrs["value"] >= 0)
-        case "dim":
+        case "dim" | "get":
             return True
         case "maximum":
             return any(never_negative(a) for a in steps.args)
@@ -66,6 +70,6 @@ def scanned_inputs(graph: Graph) -> set[Node]:
         if node in found:
             continue
         found.add(node)
-        if node.op in ("flip", "slice", "transpose") or OPS[node.op].kind == "elementwise":
+        if node.op in ("flip", "slice", "transpose", "rows", "alias", "stop_gradient") or OPS[node.op].kind == "elementwise":
             pending += [a for a in node.args if a.type.ndim == node.type.ndim]
     return {n for n in found if n.op == "input"}

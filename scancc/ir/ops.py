@@ -201,7 +201,7 @@ OPS: dict[str, OpDef] = _table(
     *_elementwise("negative sign floor ceil rint trunc invert conjugate", 1),
     *_elementwise("sqrt cbrt exp exp2 expm1 log log2 log10 log1p", 1, expensive=True),
     *_elementwise("sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh", 1, expensive=True),
-    *_elementwise("erf erfc gammaln expit", 1, expensive=True),
+    *_elementwise("erf erfc gammaln digamma trigamma expit", 1, expensive=True),
     *_elementwise("absolute real imag", 1, _real_part),
     *_elementwise("isnan isinf isfinite signbit logical_not", 1, _predicate),
     OpDef("where", "elementwise", 3, _where),
@@ -219,6 +219,9 @@ OPS: dict[str, OpDef] = _table(
     OpDef("expect", "view", 1, _given_shape, ("shape",)),  # run-time check that lengths are these
     OpDef("transpose", "view", 1, _transpose, ("perm",)),
     OpDef("flip", "view", 1, _first, ("axes",)),
+    OpDef("rows", "view", 2, _given_shape, ("shape",)),  # as many rows of an array as `shape` says, from a given one on
+    OpDef("alias", "view", 1, _first),  # the same value under another identity: what is differentiated
+    OpDef("stop_gradient", "view", 1, _first),  # the same value, taken as a constant by derivatives
     OpDef("index", "view", 1, _index, ("axis", "position")),
     OpDef("slice", "view", 1, None, ("starts", "stops", "steps")),  # Python slices, one an axis
     # memory: element moves that depend on values

@@ -207,8 +207,10 @@ def _get(node: Node) -> str | None:
         if spec.carry(name) is None:
             return f"{name} has no final value: it is not a carry"
         return None if _same_type(node.type, row) else f"the final value is {row}"
+    if view in ("history", "state") and spec.carry(name) is None:
+        return f"{name} has no {view}: it is not a carry"
     kind, _, rows = view.partition(" ")
-    if not (kind == "trace" and not rows) and not (kind in ("last", "tail") and rows.isdigit()):
+    if not (kind in ("trace", "history", "state") and not rows) and not (kind in ("last", "tail") and rows.isdigit()):
         return f"there is no view {view!r}"
     if not node.type.ndim or not _same_type(node.type.with_shape(node.type.shape[1:]), row):
         return f"rows are {row}"
@@ -272,8 +274,12 @@ def _dims(node: Node, defined: dict[str, Node]) -> str | None:
 
 
 def _both_length(a: Node, b: Node) -> bool:
-    """The executed length of one scan, asked for twice: `cse` makes one node of both."""
-    return all(n.op == "get" and n.attrs["view"] == "length" for n in (a, b)) and a.args[0] is b.args[0]
+    """One length asked for twice, as that of a scan or arithmetic on it: `cse` makes one node of both."""
+    if a is b or (a.op == b.op == "const" and bool(np.array_equal(a.attrs["value"], b.attrs["value"]))):
+        return True
+    if a.op != b.op or len(a.args) != len(b.args) or not a.args or dict(a.attrs) != dict(b.attrs):
+        return False
+    return all(x is y if a.op in ("get", "dim") else _both_length(x, y) for x, y in zip(a.args, b.args, strict=True))
 
 
 def _same_type(a: Type, b: Type) -> bool:

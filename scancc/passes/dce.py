@@ -34,7 +34,7 @@ def dce(graph: Graph) -> Graph:
     for node in graph.nodes():
         if node.op == "get":
             read.setdefault(node.args[0], set()).add(node.attrs["name"])
-            if node.attrs["view"] in ("final",):
+            if node.attrs["view"] in ("final", "history", "state"):
                 final.setdefault(node.args[0], set()).add(node.attrs["name"])
     mapping: dict[Node, Node] = {}
 

@@ -96,7 +96,7 @@ def _classify(spec: ScanSpec, order: list[Node]) -> dict[Node, Varies]:
 
 def _never_fails(n: Node) -> bool:
     """Ops that can be evaluated where they were not asked for."""
-    if n.op in ("scan", "cond", "get", "wrap_index", "expect", "take", "put", "check", "print"):
+    if n.op in ("scan", "cond", "get", "wrap_index", "expect", "rows", "take", "put", "check", "print"):
         return False
     if n.op in ("reduce_min", "reduce_max", "argmin", "argmax", "index"):
         return n.args[0].type.is_static

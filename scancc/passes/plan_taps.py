@@ -82,7 +82,8 @@ def _storage(node: Node, name: str, kinds: set[str]) -> Storage:
     spec = spec_of(node)
     carry = spec.carry(name)
     row = spec.body.results[name].type
-    trace = "trace" in kinds
+    whole = "history" in kinds  # initial rows and all
+    trace = whole or "trace" in kinds
     last = max((int(k.split()[1]) for k in kinds if k.startswith(("last", "tail"))), default=0)
     last = 0 if trace else last
     if carry is None:
@@ -90,7 +91,7 @@ def _storage(node: Node, name: str, kinds: set[str]) -> Storage:
     depth = carry.depth
     small = in_registers(row)
     if small and _held(depth, row):
-        return Storage("registers", depth, depth, trace, 0, last if last > depth else 0, last)
+        return Storage("registers", depth, depth, trace, depth if whole else 0, last if last > depth else 0, last)
     short = max((-k for k in carry.taps if small and _held(-k, row)), default=0)
     if trace:
         return Storage("trace", depth, short, True, depth, 0, 0)

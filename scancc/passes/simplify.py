@@ -149,6 +149,8 @@ def _view_of_view(node: Node) -> Node | None:
         return None
     inner = node.args[0]
     same_type = inner.type == node.type
+    if node.op in ("alias", "stop_gradient") or (node.op == "rows" and same_type):
+        return inner
     if node.op in ("reshape", "broadcast_to", "expect") and same_type:
         return inner
     if node.op == "slice" and same_type and set(node.attrs["starts"]) | set(node.attrs["stops"]) == {None} and all(

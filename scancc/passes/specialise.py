@@ -146,6 +146,8 @@ class _Specialise:
             return build.trace(source, name, node.loc)
         if view == "final":
             return build.final(source, name, node.loc)
+        if view in ("history", "state"):
+            return (build.history if view == "history" else build.state)(source, name, node.loc)
         row = spec_of(source).body.results[name].type
         type_ = row.with_shape((self.length(node.type.shape[0]), *row.shape))
         return Node("get", (source,), type_, node.attrs, node.loc)

@@ -106,7 +106,8 @@ def low_name(scan: str, what: str) -> str:
 
 
 def _is_view(x: Node) -> bool:
-    return x.op in ("input", "read", "tap", "flip", "slice", "transpose", "index", "reshape", "expect", "get")
+    return x.op in ("input", "read", "tap", "flip", "slice", "transpose", "index", "reshape", "expect", "get", "rows",
+                    "alias", "stop_gradient")
 
 
 def _check_steps(low: Lowering, node: Node, steps: Expr) -> None:
@@ -181,9 +182,9 @@ def _store_initial(low: Lowering, slots: Slots, initial: Node, has_rows: bool) -
         for k, variables in slots.taps.items():
             for i in np.ndindex(variables.shape):
                 low.emit(Declare(variables[i], element(depth + k, tuple(map(const_int, i))), initial.loc))
-    if slots.storage.taps == "registers":
+    if slots.storage.taps == "registers" and not slots.storage.lead:
         return
-    target = slots.trace if slots.storage.taps == "trace" else Target(slots.ring, ())  # type: ignore[arg-type]
+    target = slots.trace if slots.storage.lead else Target(slots.ring, ())  # type: ignore[arg-type]
     assert target is not None
     shape = low.lengths(slots.row)
     rows = (const_int(depth), *shape) if has_rows else shape

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from scancc.ir.graph import Node
-from scancc.ir.loop import BOOL, INT64, Const, Expr, Load, Op, Place, add, const_int, sub
+from scancc.ir.loop import BOOL, INT64, Const, Expr, Load, Op, Place, Store, add, const_int, sub
+from scancc.ir.types import Type
 from scancc.passes.lower.context import Lowering, Target, in_memory
 from scancc.passes.lower.control import Slots, ring_slot
 from scancc.passes.lower.values import Index, Lazy, Registers, registers
@@ -26,9 +29,12 @@ def lower_get(low: Lowering, node: Node) -> None:
     if view == "final":
         low.env[node] = _past(low, s, 1, executed)
         return
-    if view == "trace":
+    if view == "state":
+        low.env[node] = _state(low, s, executed)
+        return
+    if view in ("trace", "history"):
         assert s.trace is not None
-        prefix, lead = s.trace.prefix, s.storage.lead
+        prefix, lead = s.trace.prefix, 0 if view == "history" else s.storage.lead
         buffer = s.trace.buffer
         rank = len(s.row.shape)
         place = Place(buffer, (*prefix, const_int(lead), *[const_int(0)] * rank))
@@ -56,6 +62,27 @@ def _past(low: Lowering, s: Slots, back: int, executed: Expr) -> Lazy | Register
         return in_memory(Target(s.trace.buffer, (*s.trace.prefix, row)), len(s.row.shape))
     assert s.ring is not None
     return in_memory(Target(s.ring, (ring_slot(low, s, -back),)), len(s.row.shape))
+
+
+def _state(low: Lowering, s: Slots, executed: Expr) -> Lazy | Registers:
+    """The rows that the next step would read, oldest first."""
+    depth = s.storage.depth
+    if s.storage.short == depth:
+        rows = [s.taps[-k] for k in range(depth, 0, -1)]
+        stacked = np.stack(rows)
+        if in_registers(Type(s.row.dtype, stacked.shape)):
+            return Registers(stacked)
+        target = Target(low.scratch("state", s.row.dtype, stacked.shape), ())
+        for i in np.ndindex(stacked.shape):
+            low.emit(Store(target.buffer, tuple(map(const_int, i)), stacked[i]))
+        return in_memory(target, stacked.ndim)
+    if s.storage.taps == "trace":
+        assert s.trace is not None
+        buffer, prefix = s.trace.buffer, s.trace.prefix
+        first = add(executed, s.storage.lead - depth)
+        place = Place(buffer, (*prefix, first, *[const_int(0)] * len(s.row.shape)))
+        return Lazy(lambda index: Load(buffer, (*prefix, add(first, index[0]), *index[1:])), place)
+    return _last_rows(low, s, const_int(depth), executed)
 
 
 def _last_rows(low: Lowering, s: Slots, count: Expr, executed: Expr) -> Lazy:

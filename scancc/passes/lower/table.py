@@ -22,6 +22,8 @@ from scancc.passes.lower.views import (
     lower_flip,
     lower_index,
     lower_reshape,
+    lower_rows,
+    lower_same,
     lower_slice,
     lower_transpose,
 )
@@ -39,6 +41,9 @@ LOWER: dict[str, Callable[[Lowering, Node], None]] = {
     "expect": lower_expect,
     "transpose": lower_transpose,
     "flip": lower_flip,
+    "rows": lower_rows,
+    "alias": lower_same,
+    "stop_gradient": lower_same,
     "index": lower_index,
     "slice": lower_slice,
     "concatenate": lower_concatenate,

@@ -159,6 +159,24 @@ def lower_index(low: Lowering, node: Node) -> None:
     )
 
 
+def lower_rows(low: Lowering, node: Node) -> None:
+    x, start = node.args
+    first = low.let(low.element(start, ()), "first", node.loc)
+    if isinstance(low.env[x], Registers):
+        low.spill(x)
+    source = _place(low, x)
+    value = Lazy(lambda index: low.element(x, (add(first, index[0]), *index[1:])))
+    if source is not None and source.row_stride is None and not source.transposed:
+        value.place = row_place(source.place, x.type.ndim, first)  # type: ignore[arg-type]
+    low.env[node] = value
+    if in_registers(node.type):
+        low.registers_of(node)
+
+
+def lower_same(low: Lowering, node: Node) -> None:
+    low.env[node] = low.env[node.args[0]]
+
+
 def row_place(place: Place, rank: int, row: Expr) -> Place:
     """The place of one row of a dense array of `rank` axes that lies at `place`."""
     axis = len(place.index) - rank

@@ -1,0 +1,11 @@
+"""Differentiation of the scan IR: transformations whose results are ordinary graphs.
+
+    rules.py          RULES: for every op what reverse mode and forward mode make of it
+    elementwise.py    partial derivatives of element-wise ops
+    shapes.py         views, moves of elements, reductions
+    algebra.py        products, linear algebra
+    arithmetic.py     the few operations that derivatives are built of, with the shortcuts of 0 and 1
+    reverse.py        reverse mode through a graph; conditionals
+    reverse_scan.py   reverse mode through a scan: one adjoint carry a tap, and what the backward loop keeps
+    forward.py        forward mode through a graph, scans and conditionals included
+"""

@@ -1,0 +1,178 @@
+"""Reverse mode: from derivatives with respect to results to those with respect to operands, in one walk back.
+
+    before   %2 = multiply %x %x; %3 = sin %2                  d: the derivative with respect to %3
+    after    %4 = multiply d (cos %2); %5 = multiply (multiply %4 2) %x      with respect to %x
+
+Only nodes that depend on what is differentiated are visited. What is read of one scan is gathered until all of its
+readers have been visited; then the scan is reversed as a whole (`reverse_scan.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from scancc.autodiff.arithmetic import fitted, total
+from scancc.autodiff.rules import RULES, differentiable
+from scancc.errors import UnsupportedError
+from scancc.ir import build
+from scancc.ir.graph import Graph, Node, rebuild, spec_of, topological, with_attrs
+from scancc.ir.types import INT
+
+Kept = dict[Node, dict[str, Node]]  # by scan: values of its body that it keeps for the way back, by output name
+
+
+@dataclass
+class Pullback:
+    """One walk back through a graph."""
+
+    of: dict[Node, Node] = field(default_factory=dict)  # derivatives by node, summed so far
+    read: dict[Node, list[tuple[Node, Node]]] = field(default_factory=dict)  # of scans and conds: (get, derivative)
+    kept: Kept = field(default_factory=dict)
+
+    def add(self, node: Node, d: Node) -> None:
+        d = fitted(d, node.type)
+        self.of[node] = d if node not in self.of else _sum(self.of[node], d)
+
+
+def _sum(a: Node, b: Node) -> Node:
+    found = total((a, b))
+    assert found is not None
+    return found
+
+
+def pullback(seeds: Mapping[Node, Node], wrt: Sequence[Node], kept: Kept) -> list[Node | None]:
+    """Derivatives with respect to `wrt` of values whose own derivatives are `seeds`; None where nothing depends on it.
+
+    The derivatives read outputs of scans that these do not have yet: what `kept` says afterwards. `with_kept` adds them,
+    to the graph of the values as well, so that both use one loop. `wrt` may depend on one another.
+    """
+    back = Pullback(kept=kept)
+    order = topological(seeds)
+    active = depending(order, wrt)
+    for node, d in seeds.items():
+        if node in active and differentiable(node.type.dtype):
+            back.add(node, d)
+    for node in reversed(order):
+        if node in active:
+            _visit(back, node, active)
+    return [back.of.get(x) for x in wrt]
+
+
+def depending(order: Iterable[Node], on: Iterable[Node]) -> set[Node]:
+    """The nodes of `order` whose values depend on some of `on` in a way that may be differentiated."""
+    found = set(on)
+    for node in order:
+        if any(a in found for a in node.args) and (node.op in ("scan", "cond") or differentiable(node.type.dtype)):
+            found.add(node)
+    return found
+
+
+def _visit(back: Pullback, node: Node, active: set[Node]) -> None:
+    if node.op in ("scan", "cond"):
+        reads = [(g, d) for g, d in back.read.get(node, []) if d is not None]
+        if reads:
+            for arg, d in zip(node.args, _control(back, node, reads, active), strict=True):
+                if d is not None and arg in active:
+                    back.add(arg, d)
+        return
+    d = back.of.get(node)
+    if d is None:
+        return
+    if node.op == "get":
+        back.read.setdefault(node.args[0], []).append((node, d))
+        return
+    if node.op == "index" and _row_of_a_trace(node):
+        # One row of a trace: kept apart, since it may start the loop back instead of being a row among zeros.
+        back.read.setdefault(node.args[0].args[0], []).append((node, d))
+        return
+    if not any(a in active for a in node.args):
+        return
+    rule = RULES.get(node.op)
+    if rule is None:
+        raise UnsupportedError(f"'{node.op}' has no derivative", node.loc,
+                               "its value cannot be differentiated with respect to its operands",
+                               "use sc.stop_gradient where it shall count as a constant")  # fmt: skip
+    for arg, part in zip(node.args, rule.vjp(node, d), strict=True):
+        if part is not None and arg in active and differentiable(arg.type.dtype):
+            back.add(arg, part)
+
+
+def _row_of_a_trace(node: Node) -> bool:
+    (x,) = node.args
+    return (x.op == "get" and x.attrs["view"] == "trace" and x.args[0].op == "scan"
+            and node.attrs["axis"] == 0 and node.attrs["position"] < 0)  # fmt: skip
+
+
+def _control(back: Pullback, node: Node, reads: list[tuple[Node, Node]], active: set[Node]) -> list[Node | None]:
+    if node.op == "cond":
+        return _cond(node, reads, active)
+    from scancc.autodiff.reverse_scan import reverse_scan
+
+    return reverse_scan(node, reads, active, back.kept)
+
+
+def _cond(node: Node, reads: list[tuple[Node, Node]], active: set[Node]) -> list[Node | None]:
+    """A conditional on the same predicate: each branch computes what its own way back needs."""
+    predicate, *args = node.args
+    names = node.attrs["names"]
+    wanted = [n for n, a in zip(names, args, strict=True) if a in active and differentiable(a.type.dtype)]
+    incoming: dict[str, list[Node]] = {}
+    for get, d in reads:
+        incoming.setdefault(get.attrs["name"], []).append(d)
+    derivatives = {f"d_{name}": total(ds) for name, ds in incoming.items()}
+    branches = {}
+    for key in ("then", "orelse"):
+        graph: Graph = node.attrs[key]
+        inner = {n.attrs["name"]: n for n in graph.nodes() if n.op == "read"}
+        seeds: dict[Node, Node] = {}
+        for name in incoming:
+            result = graph.results[name]
+            d = build.make("read", type=result.type, name=f"d_{name}", loc=result.loc)
+            seeds[result] = d if result not in seeds else _sum(seeds[result], d)
+        leaves = [inner.get(n) for n in wanted]
+        known = [x for x in leaves if x is not None]
+        kept: Kept = {}
+        found = pullback(seeds, known, kept)
+        by_leaf = dict(zip(known, found, strict=True))
+        types = [args[names.index(n)].type for n in wanted]
+        results = {f"g_{n}": by_leaf.get(x) if x is not None else None for n, x in zip(wanted, leaves, strict=True)}
+        whole = {n: _zero_like(node, n[2:], t) if r is None else r
+                 for (n, r), t in zip(results.items(), types, strict=True)}  # fmt: skip
+        mapping = with_kept(whole.values(), kept)
+        branches[key] = Graph((), {n: mapping[r] for n, r in whole.items()})
+    operands = {**dict(zip(names, args, strict=True)), **derivatives}
+    # Zeros take their lengths from the operand itself.
+    every = (*names, *derivatives)
+    new = Node("cond", (predicate, *(operands[n] for n in every)), INT,  # type: ignore[misc]
+               {"names": tuple(every), **branches}, node.loc)
+    results = {n: build.make("get", new, loc=node.loc, type=branches["then"].results[f"g_{n}"].type, name=f"g_{n}",
+                             view="branch") for n in wanted}
+    return [None, *(results.get(n) for n in names)]
+
+
+def _zero_like(node: Node, name: str, type_: object) -> Node:
+    """Zeros of the shape of an operand, inside of a branch."""
+    for key in ("then", "orelse"):
+        for leaf in node.attrs[key].nodes():
+            if leaf.op == "read" and leaf.attrs["name"] == name:
+                return build.zeros(leaf.type)
+    raise AssertionError(f"no branch reads {name}")
+
+
+def with_kept(roots: Iterable[Node], kept: Kept) -> dict[Node, Node]:
+    """Every node below `roots`, with the scans that keep more than they did."""
+    mapping: dict[Node, Node] = {}
+    for node in topological(roots):
+        mapping[node] = keeping(rebuild(node, mapping), kept.get(node, {}))
+    return mapping
+
+
+def keeping(scan: Node, values: Mapping[str, Node]) -> Node:
+    """A scan with some values of its body as further outputs."""
+    if not values:
+        return scan
+    spec = spec_of(scan)
+    more = {name: r for name, r in values.items() if name not in spec.body.results}
+    body = Graph((), {**spec.body.results, **more})
+    return with_attrs(scan, spec=replace(spec, outputs=(*spec.outputs, *more), body=body))

@@ -1,0 +1,401 @@
+"""Reverse mode through a scan: a scan over the executed steps, last first.
+
+    before   scan s carry y taps [-1] = %y0, sequence x = %X, nonseq a { y = a y[-1] + x[0] }     d: that of y's trace
+    after    scan s_back sequence d_y = flip d, sequence y_past = flip (get s y history), nonseq a
+             carry d_y_1 taps [-1] = 0        what step t sends to y[-1], read one reversed step later
+             carry d_a                        the sum over all steps
+             { l = d_y[0] + d_y_1[-1];  d_y_1 = a l;  d_a = d_a[-1] + l y_past[1];  output d_x_0 = l }
+
+There is one adjoint carry a tap: what step t sends to y[-k] belongs to the row made k steps earlier, so it is read
+back k reversed steps later. What is left of them after the last reversed step belongs to the initial rows. The
+derivative with respect to the last rows of a trace, or the final value, is an initial value of these carries.
+
+The backward body uses values of the forward one. The history of a carry is read as a sequence; a value that is
+expensive and depends on a carry is kept by the forward loop (`kept`); everything else is computed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from scancc.autodiff.arithmetic import fresh, integer_add, integer_sub, pad, total
+from scancc.autodiff.reverse import Kept, depending, keeping, pullback
+from scancc.autodiff.rules import differentiable
+from scancc.ir import build
+from scancc.ir.graph import (
+    EFFECT,
+    Carry,
+    Graph,
+    Node,
+    ScanSpec,
+    Sequence,
+    map_bodies,
+    operands,
+    rebuild,
+    spec_of,
+    topological,
+)
+from scancc.ir.names import fresh_name
+from scancc.ir.ops import OPS
+from scancc.ir.types import INT, Dim, Type
+
+
+def reverse_scan(
+    node: Node, reads: list[tuple[Node, Node]], active: set[Node], kept: Kept
+) -> list[Node | None]:
+    """Derivatives with respect to the operands of a scan, from those of what is read of it."""
+    back = _Backward(node, active, kept)
+    back.incoming(reads)
+    return back.build()
+
+
+@dataclass
+class _Backward:
+    """The backward scan under construction."""
+
+    scan: Node
+    active: set[Node]
+    kept: Kept
+    rows: dict[str, Node] = field(default_factory=dict)  # derivatives of traces, by result
+    last: dict[tuple[str, int], Node] = field(default_factory=dict)  # of the row made k steps before the end
+    sequences: dict[Sequence, Node] = field(default_factory=dict)
+    nonseqs: dict[str, Node] = field(default_factory=dict)
+    leaves: dict[tuple[str, int], Node] = field(default_factory=dict)
+    copies: dict[Node, Node] = field(default_factory=dict)  # forward body nodes in the backward body
+
+    def __post_init__(self) -> None:
+        self.spec: ScanSpec = spec_of(self.scan)
+        self.value = operands(self.scan)
+        self.steps = build.length(self.scan, self.scan.loc)
+        self.taken: set[str] = set()  # names of the backward scan
+        self.order = self.spec.body.nodes()
+        self.forward = set(self.order)
+        self._labels: dict[str, str] = {}  # names of sequences by what they are
+        self._reads: dict[str, Node] = {}
+        self.initial_rows: dict[str, Node] = {}  # derivatives of histories that were read whole
+        carries = {c.name for c in self.spec.carries}
+        self.carried: set[Node] = set()  # what depends on a carry
+        for n in self.order:
+            if (n.op == "tap" and n.attrs["name"] in carries) or any(a in self.carried for a in n.args):
+                self.carried.add(n)
+        self.carry_of: dict[Node, str] = {}
+        for c in self.spec.carries:
+            self.carry_of.setdefault(self.spec.body.results[c.name], c.name)
+
+    # -- what comes in ---------------------------------------------------------------------------------------
+    def incoming(self, reads: Iterable[tuple[Node, Node]]) -> None:
+        """Sort what is read of the scan into derivatives of whole traces and of single rows near the end."""
+        for get, d in reads:
+            if get.op == "index":
+                self.row(get.args[0], -get.attrs["position"], d, get)
+                continue
+            name, view = get.attrs["name"], get.attrs["view"]
+            carry = self.spec.carry(name)
+            if view == "final":
+                self.add_last(name, 1, d)
+            elif view == "trace":
+                self.add_rows(name, d)
+            elif view in ("history", "state"):
+                assert carry is not None
+                self.with_past(carry, get, d)
+            elif view.startswith(("last", "tail")):
+                self.add_rows(name, self.at_the_end(get, d))
+
+    def row(self, trace: Node, back: int, d: Node, index: Node) -> None:
+        carry = self.spec.carry(trace.attrs["name"])
+        if carry is not None and back <= carry.depth:
+            self.add_last(carry.name, back, d)
+        else:
+            before = integer_sub(self.steps, back)
+            row = build.reshape(d, (1, *d.type.shape), d.loc)
+            self.add_rows(trace.attrs["name"], pad(row, 0, before, build.integer(back - 1)))
+
+    def at_the_end(self, get: Node, d: Node) -> Node:
+        return pad(d, 0, integer_sub(self.steps, build.dim_of(d, 0)), build.integer(0))
+
+    def with_past(self, carry: Carry, get: Node, d: Node) -> None:
+        """History and state hold initial rows too: those go to the oldest rows of the adjoint carry by themselves."""
+        if get.attrs["view"] == "state":
+            for k in range(1, carry.depth + 1):
+                row = build.make("index", d, loc=get.loc, axis=0, position=carry.depth - k)
+                self.add_last(carry.name, k, row)
+            return
+        rows = build.rows(d, build.integer(carry.depth), build.steps_dim(self.scan))
+        self.add_rows(carry.name, rows)
+        self.initial_rows[carry.name] = d
+
+    def add_rows(self, name: str, d: Node) -> None:
+        self.rows[name] = d if name not in self.rows else build.make("add", self.rows[name], d)
+
+    def add_last(self, name: str, back: int, d: Node) -> None:
+        key = (name, back)
+        self.last[key] = d if key not in self.last else build.make("add", self.last[key], d)
+
+    # -- the backward scan -----------------------------------------------------------------------------------
+    def build(self) -> list[Node | None]:
+        self.taps = taps = self.adjoint_taps()
+        carries: dict[Carry, Node] = {}
+        adjoint: dict[tuple[str, int], str] = {}
+        for name, k in taps:
+            new = fresh_name(f"d_{name}_{k}", self.taken)
+            adjoint[name, k] = new
+            carries[Carry(new, (-k,))] = self.start(name, k)
+        seeds: dict[Node, Node] = {}
+        for name, result in self.spec.body.results.items():
+            if name not in self.relevant:
+                continue
+            terms = [self.incoming_row(name, result)] if name in self.rows else []
+            terms += [build.make("tap", type=result.type, name=adjoint[y, k], offset=-k) for y, k in taps if y == name]
+            d = total(terms)
+            if d is not None:
+                seeds[result] = d if result not in seeds else build.make("add", seeds[result], d)
+        wanted = [n for n in self.order if n in self.variable]
+        inner: Kept = {}
+        found = dict(zip(wanted, pullback(seeds, wanted, inner), strict=True))
+        results: dict[str, Node] = {}
+        outputs: list[str] = []
+        sums: dict[str, str] = {}
+        parts: dict[tuple[str, int], str] = {}
+        for leaf in wanted:
+            name = leaf.attrs["name"]
+            d = found[leaf]
+            if leaf.op == "read":
+                if d is None:
+                    continue
+                sums[name] = new = fresh_name(f"d_{name}", self.taken)
+                carries[Carry(new, (-1,))] = build.zeros(self.value[name].type)
+                results[new] = build.make("add", build.make("tap", type=leaf.type, name=new, offset=-1), d, loc=leaf.loc)
+            elif self.spec.sequence(name) is not None:
+                if d is None:
+                    continue
+                parts[name, leaf.attrs["offset"]] = new = fresh_name(f"d_{name}", self.taken)
+                outputs.append(new)
+                results[new] = d
+            else:
+                key = (name, -leaf.attrs["offset"])
+                if key in adjoint:
+                    results[adjoint[key]] = d if d is not None else build.zeros(leaf.type)
+        for key, new in adjoint.items():
+            if new not in results:  # nothing flows through this tap: only what starts there
+                results[new] = build.zeros(self.spec.body.results[key[0]].type)
+        body = self.in_the_backward_body(results, inner)
+        spec = ScanSpec(
+            fresh(f"{self.spec.name}_back"), tuple(self.sequences), tuple(carries), tuple(self.nonseqs), tuple(outputs), body
+        )
+        args = (self.steps, *self.sequences.values(), *carries.values(), *self.nonseqs.values())
+        node = build.scan(spec, args, self.scan.loc)
+        return self.outgoing(node, adjoint, sums, parts)
+
+    def adjoint_taps(self) -> list[tuple[str, int]]:
+        """Taps of carries that need an adjoint: their carry varies with what is differentiated, and somebody reads it."""
+        spec = self.spec
+        varying = {n for n, x in self.value.items() if x in self.active and differentiable(x.type.dtype)}
+        while True:
+            leaves = [n for n in self.order if n.op in ("tap", "read") and n.attrs["name"] in varying]
+            reached = depending(self.order, leaves)
+            more = {c.name for c in spec.carries if spec.body.results[c.name] in reached} - varying
+            if not more:
+                break
+            varying |= more
+        self.variable = set(leaves)
+        self.relevant = set(self.rows) | {name for name, _ in self.last}
+        taps: set[tuple[str, int]] = set()
+        pending = list(self.relevant)
+        while pending:
+            for leaf in topological([spec.body.results[pending.pop()]]):
+                name = leaf.attrs["name"] if leaf.op == "tap" and leaf in self.variable else None
+                if name is None or spec.carry(name) is None:
+                    continue
+                taps.add((name, -leaf.attrs["offset"]))
+                if name not in self.relevant:
+                    self.relevant.add(name)
+                    pending.append(name)
+        self.relevant = {n for n in self.relevant if spec.body.results[n] in reached or n in varying}
+        for name, back in self.last:
+            carry = spec.carry(name)
+            if carry is not None and name in self.relevant and not any(y == name and k >= back for y, k in taps):
+                taps.add((name, carry.depth))
+        return sorted(taps)
+
+    def start(self, name: str, k: int) -> Node:
+        """Initial rows of the adjoint of tap -k: what the last rows get from outside of the loop."""
+        row = self.spec.body.results[name].type
+        shape = self.value[name].type.shape[1:] if self.spec.carry(name).rows else self.value[name].type.shape  # type: ignore[union-attr]
+        type_ = Type(row.dtype, shape)
+        rows = []
+        for j in range(1, k + 1):
+            d = self.last.get((name, j))
+            # The smallest tap that reaches the row takes it; the adjoint of tap -k starts k rows before the end.
+            mine = d is not None and not any(
+                y == name and j <= other < k for y, other in self.taps
+            )
+            rows.append(d if mine and d is not None else build.zeros(type_))
+        if k == 1:
+            return rows[0]
+        parts = [build.reshape(r, (1, *type_.shape)) for r in rows]
+        if all(r.op != "add" and (name, j) not in self.last for j, r in enumerate(rows, 1)):
+            return build.zeros(type_.with_shape((k, *type_.shape)))
+        return build.concatenate(parts, 0, None, fresh("start"))
+
+    def incoming_row(self, name: str, result: Node) -> Node:
+        return self.sequence(f"d_{name}", build.make("flip", self.rows[name], axes=(0,)), 0, result.type)
+
+    # -- values of the forward body ----------------------------------------------------------------------------
+    def in_the_backward_body(self, results: dict[str, Node], inner: Kept) -> Graph:
+        """The derivatives with forward values replaced by what stands for them on the way back."""
+        for n in self._needed(results.values()):
+            new = self.copy(n) if n in self.forward else rebuild(n, self.copies)
+            self.copies[n] = _without_effects(keeping(new, inner.get(n, {})))
+        return Graph((), {name: self.copies[r] for name, r in results.items()})
+
+    def _needed(self, roots: Iterable[Node]) -> list[Node]:
+        """Nodes to be made, operands first; below a forward value that is read from memory nothing is needed."""
+        order: list[Node] = []
+        done: set[Node] = set()
+        for root in roots:
+            stack = [(root, False)]
+            while stack:
+                n, expanded = stack.pop()
+                if n in done:
+                    continue
+                if expanded:
+                    done.add(n)
+                    order.append(n)
+                    continue
+                stack.append((n, True))
+                if not (n in self.forward and self.stored(n)):
+                    needs = [*n.args, *(d.define for d in n.type.shape if isinstance(d, Dim) and d.define is not None)]
+                    stack += [(a, False) for a in reversed(needs) if a not in done]
+        return order
+
+    def stored(self, n: Node) -> bool:
+        """Whether the backward loop reads a forward value from memory instead of computing it again."""
+        return OPS[n.op].kind == "leaf" or n in self.carry_of or self.worth_keeping(n)
+
+    def worth_keeping(self, n: Node) -> bool:
+        op = OPS[n.op]
+        expensive = op.expensive and op.kind in ("elementwise", "contract", "linalg")
+        return expensive and n.type.is_static and n in self.carried
+
+    def copy(self, n: Node) -> Node:
+        match n.op:
+            case "const":
+                return n
+            case "step":
+                last = self.nonseq("last_step", integer_sub(self.steps, 1), INT)
+                return build.make("subtract", last, build.make("step", loc=n.loc), loc=n.loc)
+            case "read":
+                return self.nonseq(n.attrs["name"], self.value[n.attrs["name"]], n.type)
+            case "tap":
+                return self.past(n)
+        if n in self.carry_of:
+            return self.history(self.carry_of[n], 0, n.type)
+        if self.worth_keeping(n):
+            return self.keep(n)
+        return rebuild(n, self.copies)
+
+    def past(self, tap: Node) -> Node:
+        name, offset = tap.attrs["name"], tap.attrs["offset"]
+        sequence = self.spec.sequence(name)
+        if sequence is None:
+            return self.history(name, -offset, tap.type)
+        x = self.value[name]
+        count = integer_add(self.steps, sequence.reach)
+        if integer_sub(build.dim_of(x, 0), count).op != "const":
+            x = build.rows(x, build.integer(0), build.dim_from(count, fresh("used")))
+        back = build.make("flip", x, loc=tap.loc, axes=(0,))
+        return self.sequence(name, back, max(0, *sequence.taps) - offset, tap.type, key=f"x:{name}")
+
+    def history(self, name: str, back: int, row: Type) -> Node:
+        whole = build.history(self.scan, name)
+        return self.sequence(f"{name}_past", build.make("flip", whole, axes=(0,)), back, row, key=f"h:{name}")
+
+    def keep(self, n: Node) -> Node:
+        """The forward loop keeps a value of every step."""
+        found = next((o for o in self.spec.outputs if self.spec.body.results[o] is n), None)
+        name = found or f"kept_{n.op}_{self.order.index(n)}"
+        if found is None:
+            self.kept.setdefault(self.scan, {})[name] = n
+        type_ = n.type.with_shape((build.steps_dim(self.scan), *n.type.shape))
+        rows = build.make("get", self.scan, loc=n.loc, type=type_, name=name, view="trace")
+        return self.sequence(name, build.make("flip", rows, axes=(0,)), 0, n.type)
+
+    def sequence(self, name: str, rows: Node, offset: int, row: Type, key: str | None = None) -> Node:
+        """A leaf of the backward body: row `offset` of a sequence that is added to it."""
+        key = key or f"s:{name}"
+        label = self._labels.get(key)
+        if label is None:
+            label = self._labels[key] = fresh_name(name, self.taken)
+            self.sequences[Sequence(label, (offset,))] = rows
+        if (label, offset) not in self.leaves:
+            old = next(s for s in self.sequences if s.name == label)
+            if offset not in old.taps:
+                new = {s if s is not old else replace(s, taps=tuple(sorted({*s.taps, offset}))): x
+                       for s, x in self.sequences.items()}  # fmt: skip
+                self.sequences = new
+            self.leaves[label, offset] = build.make("tap", type=row, name=label, offset=offset)
+        return self.leaves[label, offset]
+
+    def nonseq(self, name: str, value: Node, type_: Type) -> Node:
+        if name not in self._reads:
+            label = fresh_name(name, self.taken)
+            self.nonseqs[label] = value
+            self._reads[name] = build.make("read", type=type_, name=label)
+        return self._reads[name]
+
+    # -- what goes out -----------------------------------------------------------------------------------------
+    def outgoing(
+        self, back: Node, adjoint: dict[tuple[str, int], str], sums: dict[str, str], parts: dict[tuple[str, int], str]
+    ) -> list[Node | None]:
+        found: dict[str, Node | None] = {}
+        for s in self.spec.sequences:
+            terms: list[Node | None] = []
+            for k in s.taps:
+                if (s.name, k) in parts:
+                    terms.append(self.rows_of(back, parts[s.name, k], s, k))
+            found[s.name] = total(terms)
+        for c in self.spec.carries:
+            found[c.name] = self.of_initial(back, c, adjoint)
+        for name in self.spec.nonseqs:
+            found[name] = build.final(back, sums[name]) if name in sums else None
+        return [None, *(found[name] for name in self.spec.operand_names())]
+
+    def rows_of(self, back: Node, name: str, s: Sequence, k: int) -> Node:
+        """Derivatives with respect to the rows that one tap read, among zeros for those that it did not."""
+        rows = build.make("flip", build.trace(back, name), axes=(0,))
+        before = build.integer(k + s.lead)
+        after = integer_sub(integer_sub(build.dim_of(self.value[s.name], 0), self.steps), before)
+        return pad(rows, 0, before, after)
+
+    def of_initial(self, back: Node, c: Carry, adjoint: dict[tuple[str, int], str]) -> Node | None:
+        """Row j of the initial value is time j - depth: what tap -k of the first k steps sent there."""
+        taps = [(k, new) for (name, k), new in adjoint.items() if name == c.name]
+        value = self.value[c.name]
+        given = self.initial_rows.get(c.name)
+        if not c.rows:
+            return build.final(back, taps[0][1]) if taps else None
+        terms: list[Node | None] = []
+        for k, new in taps:
+            if k == 1:
+                last = build.final(back, new)
+                sent = build.reshape(last, (1, *last.type.shape))
+            else:
+                # Newest first: the last reversed step is step 0, which read time -k.
+                sent = build.make("flip", build.state(back, new), axes=(0,))
+            rows = integer_sub(build.dim_of(value, 0), c.depth)
+            terms.append(pad(sent, 0, build.integer(c.depth - k), rows))
+        if given is not None:
+            rest = integer_sub(build.dim_of(value, 0), c.depth)
+            terms.append(pad(build.rows(given, build.integer(0), c.depth), 0, build.integer(0), rest))
+        return total(terms)
+
+
+def _without_effects(node: Node) -> Node:
+    """A loop or branch that is run again must not print again."""
+
+    def strip(g: Graph) -> Graph:
+        results = {n: r for n, r in g.results.items() if not n.startswith(EFFECT)}
+        return g if len(results) == len(g.results) else Graph(g.inputs, results)
+
+    return map_bodies(node, strip) if node.op in ("scan", "cond") else node

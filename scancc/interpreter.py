@@ -196,7 +196,8 @@ def run(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
 
 def evaluate(graph: Graph, leaves: Mapping[tuple, Any], steps: tuple[int, ...], scan: str = "") -> dict[str, Array]:
     """Evaluate one graph. `leaves` maps ('input', name), ('read', name) and ('tap', name, k) to values."""
-    env: Env = {}
+    # Inputs that nothing reads may still name lengths.
+    env: Env = {n: leaves["input", n.attrs["name"]] for n in graph.inputs}
     for node in graph.nodes():
         env[node] = evaluate_node(node, env, leaves, steps)
     observer = OBSERVER.get()

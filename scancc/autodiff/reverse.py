@@ -116,7 +116,9 @@ def _cond(node: Node, reads: list[tuple[Node, Node]], active: set[Node]) -> list
     """A conditional on the same predicate: each branch computes what its own way back needs."""
     predicate, *args = node.args
     names = node.attrs["names"]
-    wanted = [n for n, a in zip(names, args, strict=True) if a in active and differentiable(a.type.dtype)]
+    leaves_of = {n.attrs["name"]: n for key in ("then", "orelse") for n in node.attrs[key].nodes() if n.op == "read"}
+    wanted = [n for n, a in zip(names, args, strict=True)
+              if a in active and differentiable(a.type.dtype) and n in leaves_of]  # fmt: skip
     incoming: dict[str, list[Node]] = {}
     for get, d in reads:
         incoming.setdefault(get.attrs["name"], []).append(d)
@@ -135,29 +137,19 @@ def _cond(node: Node, reads: list[tuple[Node, Node]], active: set[Node]) -> list
         kept: Kept = {}
         found = pullback(seeds, known, kept)
         by_leaf = dict(zip(known, found, strict=True))
-        types = [args[names.index(n)].type for n in wanted]
-        results = {f"g_{n}": by_leaf.get(x) if x is not None else None for n, x in zip(wanted, leaves, strict=True)}
-        whole = {n: _zero_like(node, n[2:], t) if r is None else r
-                 for (n, r), t in zip(results.items(), types, strict=True)}  # fmt: skip
+        whole: dict[str, Node] = {}
+        for n, leaf in zip(wanted, leaves, strict=True):
+            d = None if leaf is None else by_leaf[leaf]
+            whole[f"g_{n}"] = build.zeros(leaves_of[n].type) if d is None else d
         mapping = with_kept(whole.values(), kept)
         branches[key] = Graph((), {n: mapping[r] for n, r in whole.items()})
     operands = {**dict(zip(names, args, strict=True)), **derivatives}
-    # Zeros take their lengths from the operand itself.
     every = (*names, *derivatives)
     new = Node("cond", (predicate, *(operands[n] for n in every)), INT,  # type: ignore[misc]
                {"names": tuple(every), **branches}, node.loc)
     results = {n: build.make("get", new, loc=node.loc, type=branches["then"].results[f"g_{n}"].type, name=f"g_{n}",
                              view="branch") for n in wanted}
     return [None, *(results.get(n) for n in names)]
-
-
-def _zero_like(node: Node, name: str, type_: object) -> Node:
-    """Zeros of the shape of an operand, inside of a branch."""
-    for key in ("then", "orelse"):
-        for leaf in node.attrs[key].nodes():
-            if leaf.op == "read" and leaf.attrs["name"] == name:
-                return build.zeros(leaf.type)
-    raise AssertionError(f"no branch reads {name}")
 
 
 def with_kept(roots: Iterable[Node], kept: Kept) -> dict[Node, Node]:

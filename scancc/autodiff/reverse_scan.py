@@ -374,7 +374,8 @@ class _Backward:
         value = self.value[c.name]
         given = self.initial_rows.get(c.name)
         if not c.rows:
-            return build.final(back, taps[0][1]) if taps else None
+            first = None if given is None else build.make("index", given, axis=0, position=0)
+            return total([build.final(back, taps[0][1]) if taps else None, first])
         terms: list[Node | None] = []
         for k, new in taps:
             if k == 1:

@@ -219,7 +219,7 @@ def add(a: Expr, b: Expr | int) -> Expr:
         a, b = b, a
     if isinstance(b, Const) and isinstance(a, Op) and a.name in ("add", "subtract") and isinstance(a.args[1], Const):
         inner = a.args[1].value if a.name == "add" else -a.args[1].value
-        return add(a.args[0], inner + b.value)
+        return add(a.args[0], int(inner + b.value))
     if isinstance(b, Const) and b.value < 0:
         return Op("subtract", (a, const_int(-b.value)), INT64)
     return Op("add", (a, b), INT64)

@@ -162,6 +162,7 @@ def lower_index(low: Lowering, node: Node) -> None:
 def lower_rows(low: Lowering, node: Node) -> None:
     x, start = node.args
     first = low.let(low.element(start, ()), "first", node.loc)
+    first = const_int(first.value) if isinstance(first, Const) else first  # type: ignore[arg-type]
     if isinstance(low.env[x], Registers):
         low.spill(x)
     source = _place(low, x)

@@ -14,14 +14,14 @@ from scancc.driver import NANS, Programs, compile_graph, execute
 from scancc.errors import UnsupportedError
 from scancc.frontend.location import here, name_of
 from scancc.frontend.returns import Until
-from scancc.frontend.scan_arguments import ScanArguments, SequenceArgument, normalise
+from scancc.frontend.scan_arguments import ScanArguments, SequenceArgument, backward_of, normalise
 from scancc.frontend.scans import TracedScan, add_scan
 from scancc.frontend.scope import SYMBOLIC, Scope, current, entered
 from scancc.frontend.shared import Shared, kinds_of, values_of
 from scancc.frontend.tracer import Tracer, is_traced, wrap
 from scancc.inspection import Inspection
 from scancc.ir import build
-from scancc.ir.graph import Graph
+from scancc.ir.graph import Backward, Graph
 from scancc.passes.pipeline import Options
 from scancc.signature import flatten
 
@@ -39,9 +39,13 @@ def scan(
     n_steps: Any = None,
     *,
     go_backwards: bool = False,
+    truncate_gradient: int = -1,
     strict: bool = False,
     name: str | None = None,
     return_list: bool = False,
+    tbptt: int | None = None,
+    checkpoint: str | int | None = None,
+    memory_budget: int | str | None = None,
     strict_fp: bool = False,
     fastmath: bool = False,
     mode: str = "compiled",
@@ -64,12 +68,18 @@ def scan(
     condition: `(outputs, updates)`, `(outputs, sc.until(c))`, `(outputs, updates, sc.until(c))`, or updates alone. They
     are written back when the run is over.
 
+    For derivatives: with `truncate_gradient=k` only the last k steps have one, as in Theano; with `tbptt=k` what a step's
+    result receives flows back through k steps at most. `checkpoint` keeps some states instead of the whole history and
+    computes the rest again: "sqrt" (about sqrt(steps) of them), n (every n-th), "binomial" (the schedule of Griewank
+    and Walther); `memory_budget` ("64MB", or bytes) has the compiler choose.
+
     Returns one array of shape (steps, *row), or a tuple (a dict when the step returns one); None for updates alone.
 
     Raises ValueError, TypeError or NotImplementedError with the user's line and a fix; nothing is allocated before
     the number of steps is checked. Inputs are never modified.
     """
-    compiled = ScanFunction(fn, Options(strict_fp, fastmath), name, control_flow)
+    backward = backward_of(truncate_gradient, tbptt, checkpoint, memory_budget)
+    compiled = ScanFunction(fn, Options(strict_fp, fastmath), name, control_flow, backward)
     return compiled(
         sequences, outputs_info, non_sequences, n_steps, go_backwards=go_backwards, strict=strict,
         return_list=return_list, mode=mode,
@@ -79,8 +89,12 @@ def scan(
 class ScanFunction:
     """A step function whose scans are compiled once for each signature of dtypes, ranks and row shapes."""
 
-    def __init__(self, fn: Callable, options: Options, name: str | None = None, control_flow: bool = True) -> None:
+    def __init__(
+        self, fn: Callable, options: Options, name: str | None = None, control_flow: bool = True,
+        backward: Backward = Backward(),
+    ) -> None:
         self.fn = fn
+        self.backward = backward
         self.control_flow = control_flow
         self.options = options
         self.name = name or name_of(fn, "scan")
@@ -111,7 +125,7 @@ class ScanFunction:
                             return_list=return_list)
         args = normalise(self.fn, sequences, outputs_info, non_sequences, n_steps, go_backwards)
         if current() is not None:
-            traced = add_scan(self.fn, args, self.name, strict)
+            traced = add_scan(self.fn, args, self.name, strict, backward=self.backward)
             values = [wrap(build.trace(traced.node, n)) for n in traced.names]
             return pack(traced, values, return_list)
         program = self._program(args, strict)
@@ -267,6 +281,10 @@ def scan_compile(
     optimize: bool = True,
     control_flow: bool = True,
     name: str | None = None,
+    truncate_gradient: int = -1,
+    tbptt: int | None = None,
+    checkpoint: str | int | None = None,
+    memory_budget: int | str | None = None,
 ) -> Any:
     """Decorator: a step function becomes a compiled scan, called with the arguments of `scan` after `fn`.
 
@@ -277,13 +295,15 @@ def scan_compile(
     - `optimize=False`: no passes, for comparison.
     - `control_flow=False`: Python's `if`, `while`, `for`, `and`, `or` and `not` on traced values are errors. Otherwise
       steps that need them are rewritten from their source, and run what Python would: see docs/control-flow.md.
+    - `truncate_gradient`, `tbptt`, `checkpoint`, `memory_budget`: how derivatives are made, as in `scan`.
 
     Values that the step captures are taken when a signature is first traced: arrays by reference, Python numbers as
     constants.
     """
     options = Options(strict_fp, fastmath, optimize)
-    return (lambda f: ScanFunction(f, options, name, control_flow)) if fn is None else (
-        ScanFunction(fn, options, name, control_flow)
+    backward = backward_of(truncate_gradient, tbptt, checkpoint, memory_budget)
+    return (lambda f: ScanFunction(f, options, name, control_flow, backward)) if fn is None else (
+        ScanFunction(fn, options, name, control_flow, backward)
     )
 
 

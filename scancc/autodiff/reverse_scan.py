@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from scancc.autodiff.arithmetic import fresh, integer_add, integer_sub, pad, total
+from scancc.autodiff.arithmetic import constant, fresh, integer_add, integer_sub, pad, total, where
 from scancc.autodiff.reverse import Kept, depending, keeping, pullback
 from scancc.autodiff.rules import differentiable
 from scancc.ir import build
@@ -68,6 +68,10 @@ class _Backward:
         self.spec: ScanSpec = spec_of(self.scan)
         self.value = operands(self.scan)
         self.steps = build.length(self.scan, self.scan.loc)
+        self.reversed_steps = self.steps
+        truncate = self.spec.backward.truncate
+        if truncate is not None:
+            self.reversed_steps = build.make("minimum", self.steps, build.integer(truncate))
         self.taken: set[str] = set()  # names of the backward scan
         self.order = self.spec.body.nodes()
         self.forward = set(self.order)
@@ -183,7 +187,7 @@ class _Backward:
         spec = ScanSpec(
             fresh(f"{self.spec.name}_back"), tuple(self.sequences), tuple(carries), tuple(self.nonseqs), tuple(outputs), body
         )
-        args = (self.steps, *self.sequences.values(), *carries.values(), *self.nonseqs.values())
+        args = (self.reversed_steps, *self.sequences.values(), *carries.values(), *self.nonseqs.values())
         node = build.scan(spec, args, self.scan.loc)
         return self.outgoing(node, adjoint, sums, parts)
 
@@ -364,8 +368,8 @@ class _Backward:
     def rows_of(self, back: Node, name: str, s: Sequence, k: int) -> Node:
         """Derivatives with respect to the rows that one tap read, among zeros for those that it did not."""
         rows = build.make("flip", build.trace(back, name), axes=(0,))
-        before = build.integer(k + s.lead)
-        after = integer_sub(integer_sub(build.dim_of(self.value[s.name], 0), self.steps), before)
+        before = integer_add(integer_sub(self.steps, self.reversed_steps), k + s.lead)
+        after = integer_sub(integer_sub(build.dim_of(self.value[s.name], 0), self.steps), k + s.lead)
         return pad(rows, 0, before, after)
 
     def of_initial(self, back: Node, c: Carry, adjoint: dict[tuple[str, int], str]) -> Node | None:
@@ -375,7 +379,7 @@ class _Backward:
         given = self.initial_rows.get(c.name)
         if not c.rows:
             first = None if given is None else build.make("index", given, axis=0, position=0)
-            return total([build.final(back, taps[0][1]) if taps else None, first])
+            return total([self.if_whole(build.final(back, taps[0][1])) if taps else None, first])
         terms: list[Node | None] = []
         for k, new in taps:
             if k == 1:
@@ -385,11 +389,18 @@ class _Backward:
                 # Newest first: the last reversed step is step 0, which read time -k.
                 sent = build.make("flip", build.state(back, new), axes=(0,))
             rows = integer_sub(build.dim_of(value, 0), c.depth)
-            terms.append(pad(sent, 0, build.integer(c.depth - k), rows))
+            terms.append(pad(self.if_whole(sent), 0, build.integer(c.depth - k), rows))
         if given is not None:
             rest = integer_sub(build.dim_of(value, 0), c.depth)
             terms.append(pad(build.rows(given, build.integer(0), c.depth), 0, build.integer(0), rest))
         return total(terms)
+
+
+    def if_whole(self, sent: Node) -> Node:
+        """What reached the initial rows: nothing where the way back ended before them."""
+        if self.reversed_steps is self.steps:
+            return sent
+        return where(build.make("equal", self.steps, self.reversed_steps), sent, constant(0, sent))
 
 
 def _without_effects(node: Node) -> Node:

@@ -26,6 +26,7 @@ from scancc.errors import ScanTypeError, ScanValueError, StepsError
 from scancc.frontend.scope import current
 from scancc.frontend.shared import Shared
 from scancc.frontend.tracer import Tracer, is_traced, unwrap, wrap
+from scancc.ir.graph import Backward
 
 SEQUENCE_KEYS = ("input", "taps")
 OUTPUT_KEYS = ("initial", "taps")
@@ -57,6 +58,46 @@ class ScanArguments:
     n_steps: Any
     go_backwards: bool
     more_outputs: bool = False  # the step may return outputs without feedback after those named
+
+
+def backward_of(
+    truncate_gradient: Any = -1, tbptt: Any = None, checkpoint: Any = None, memory_budget: Any = None
+) -> Backward:
+    """What was asked for the derivatives of a scan. Raises ScanValueError for what means nothing."""
+    truncate = _positive("truncate_gradient", None if truncate_gradient == -1 else truncate_gradient)
+    window = _positive("tbptt", tbptt)
+    if not (checkpoint is None or checkpoint in ("sqrt", "binomial")):
+        if not isinstance(checkpoint, (int, np.integer)):
+            raise ScanValueError(f"checkpoint is {checkpoint!r}",
+                                 fix="pass None, 'sqrt', 'binomial', or n to keep every n-th state")
+        checkpoint = _positive("checkpoint", checkpoint)
+    budget = None if memory_budget is None else _bytes_of(memory_budget)
+    if budget is not None and checkpoint is not None:
+        raise ScanValueError("checkpoint and memory_budget are both given", rule="a budget chooses the checkpoints",
+                             fix="give one of them")
+    if window is not None and (truncate, checkpoint, budget) != (None, None, None):
+        raise ScanValueError("tbptt is given together with truncate_gradient, checkpoint or memory_budget",
+                             fix="give one of them")
+    return Backward(truncate, window, checkpoint, budget)
+
+
+def _positive(name: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+        raise ScanValueError(f"{name} is {value!r}", fix="pass a number of steps, 1 or more")
+    return int(value)
+
+
+UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def _bytes_of(budget: Any) -> int:
+    found = re.fullmatch(r"\s*([0-9.]+)\s*([a-zA-Z]*)\s*", str(budget))
+    unit = UNITS.get((found.group(2) or "B").upper()) if found else None
+    if found is None or unit is None or float(found.group(1)) <= 0:
+        raise ScanValueError(f"memory_budget is {budget!r}", fix="pass a number of bytes, or a text such as '64MB'")
+    return int(float(found.group(1)) * unit)
 
 
 def normalise(

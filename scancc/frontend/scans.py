@@ -21,7 +21,7 @@ from scancc.frontend.scope import SYMBOLIC, Scope, entered
 from scancc.frontend.shared import Shared
 from scancc.frontend.tracer import Tracer, tracing, unwrap
 from scancc.ir import build
-from scancc.ir.graph import UNTIL, Carry, Graph, Node, ScanSpec, Sequence, substitute
+from scancc.ir.graph import UNTIL, Backward, Carry, Graph, Node, ScanSpec, Sequence, substitute
 from scancc.ir.types import Dim, Shape, Type
 
 
@@ -34,7 +34,10 @@ class TracedScan:
     updates: dict[Shared, Node]  # shared variables after the last step
 
 
-def add_scan(fn: Callable, args: ScanArguments, name: str, strict: bool = False, publish: bool = True) -> TracedScan:
+def add_scan(
+    fn: Callable, args: ScanArguments, name: str, strict: bool = False, publish: bool = True,
+    backward: Backward = Backward(),
+) -> TracedScan:
     """Trace `fn` and add the scan to the scope being traced. Raises the errors of the documentation's table.
 
     Updates of shared variables take effect in that scope, unless `publish` is off and the caller hands them on.
@@ -71,6 +74,7 @@ def add_scan(fn: Callable, args: ScanArguments, name: str, strict: bool = False,
         tuple(traced.nonseq_names) + tuple(read.attrs["name"] for read in body.captures.values()),
         tuple(n for n in traced.names if n not in initials),
         Graph((), results),
+        backward=backward,
     )
     operands = (steps, *(x for x, _ in sequences), *initials.values(), *(v for _, v in nonseqs), *body.captures)
     node = build.scan(spec, operands, of_function(fn))

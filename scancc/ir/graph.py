@@ -3,10 +3,11 @@
     graph   ::= input* statement* result*
     input   ::= 'input' name ':' Type
     statement ::= %id ':' Type '=' op '(' %id* ')' attrs
-    scan    ::= 'scan' name 'steps' %n ['in' strategy] sequence* carry* nonseq* body
+    scan    ::= 'scan' name 'steps' %n ['in' strategy] backward* sequence* carry* nonseq* body
     sequence ::= name 'taps' int* '=' %x          rows t+tap of %x, shifted so that no read is before row 0
     carry   ::= name 'taps' int* '=' %init         past values of a result of the body
     nonseq  ::= name '=' %a                        the same value at every step
+    backward ::= 'truncate' k | 'window' k | 'checkpoint' policy | 'budget' bytes      what derivatives are to do
     body    ::= graph whose leaves are `tap name[k]`, `read name` and `step`
     view    ::= 'get' %scan name view              trace | history | last k | tail k | final | state | length
 
@@ -108,6 +109,16 @@ class Carry:
 
 
 @dataclass(frozen=True, slots=True)
+class Backward:
+    """How the derivatives of a scan are to be made; nothing of it changes values."""
+
+    truncate: int | None = None  # only the last k steps get a derivative, as Theano's truncate_gradient
+    window: int | None = None  # what a step's result gets flows back through k steps at most
+    checkpoint: str | int | None = None  # states kept instead of histories: 'sqrt', 'binomial', or every n-th
+    budget: int | None = None  # bytes that the states which are kept may take
+
+
+@dataclass(frozen=True, slots=True)
 class ScanSpec:
     """Everything of a scan but its operands. Operands of the node: n_steps, sequences, initials, non-sequences."""
 
@@ -118,6 +129,7 @@ class ScanSpec:
     outputs: tuple[str, ...]  # results without feedback
     body: Graph
     strategy: str = "steps"  # how the loop is run: 'steps', or 'blocks' of a linear recurrence
+    backward: Backward = Backward()
 
     @property
     def has_until(self) -> bool:

@@ -6,14 +6,14 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import fields, dataclass, field
 from typing import Any, NoReturn
 
 import numpy as np
 
 from scancc.errors import ScanError
 from scancc.ir.build import scan
-from scancc.ir.graph import Carry, Graph, Node, ScanSpec, Sequence
+from scancc.ir.graph import Backward, Carry, Graph, Node, ScanSpec, Sequence
 from scancc.ir.ops import OPS
 from scancc.ir.types import DTYPES, INT, Dim, Type
 
@@ -31,6 +31,8 @@ END = ("end", "the end of the line")
 
 class ParseError(ScanError, ValueError):
     """Text that is not scan IR."""
+
+BACKWARD = tuple(f.name for f in fields(Backward))
 
 
 @dataclass
@@ -254,6 +256,10 @@ class _Block:
         line.next("word", "steps")
         steps = self.ref(line)
         strategy = line.next("word") if line.accept("in") else "steps"
+        wanted: dict[str, Any] = {}
+        while line.peek()[1] in BACKWARD:
+            key = line.next("word")
+            wanted[key] = self.value(line)
         line.end()
         args: dict[str, list[Node]] = {"sequence": [], "carry": [], "nonseq": []}
         sequences: list[Sequence] = []
@@ -287,7 +293,8 @@ class _Block:
             args[role].append(self.ref(part))
             part.end()
         body = _Block(self.lines, part).read()
-        spec = ScanSpec(name, tuple(sequences), tuple(carries), tuple(nonseqs), tuple(outputs), body, strategy)
+        spec = ScanSpec(name, tuple(sequences), tuple(carries), tuple(nonseqs), tuple(outputs), body, strategy,
+                        Backward(**wanted))
         return scan(spec, (steps, *args["sequence"], *args["carry"], *args["nonseq"]))
 
     def cond(self, line: Line) -> Node:

@@ -31,6 +31,7 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
 from pathlib import PurePath
 from typing import Any
 
@@ -145,6 +146,9 @@ class _Printer:
             spec: ScanSpec = node.attrs["spec"]
             head = f"scan {word(spec.name)} steps {args[0] if args else '?'}"
             head += f" in {spec.strategy}" if spec.strategy != "steps" else ""
+            for f in fields(spec.backward):
+                wanted = getattr(spec.backward, f.name)
+                head += "" if wanted is None else f" {f.name} {show_value(wanted)}"
             parts = [
                 *(f"sequence {word(s.name)} taps {values(s.taps)}" for s in spec.sequences),
                 *(f"carry {word(c.name)} taps {values(c.taps)}" for c in spec.carries),

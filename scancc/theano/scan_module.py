@@ -6,10 +6,9 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
-from scancc.errors import UnsupportedError
-from scancc.frontend.location import here, name_of
+from scancc.frontend.location import name_of
 from scancc.frontend.returns import Until as until
-from scancc.frontend.scan_arguments import normalise
+from scancc.frontend.scan_arguments import backward_of, normalise
 from scancc.frontend.scans import add_scan
 from scancc.frontend.scope import SYMBOLIC, current, entered
 from scancc.frontend.tracer import wrap
@@ -46,12 +45,11 @@ def scan(
     values of shared variables after the last step, for `function(..., updates=)`. `mode`, `profile` and `allow_gc` mean
     nothing here.
     """
-    if truncate_gradient != -1:
-        raise UnsupportedError("truncate_gradient is not there yet", here(), fix="leave it out")
+    backward = backward_of(truncate_gradient)
     with nullcontext() if current() is not None else entered(SYMBOLIC):
         args = normalise(fn, sequences, outputs_info, non_sequences, n_steps, go_backwards)
         label = name or name_of(fn, "scan")
-        traced = add_scan(fn, args, label, strict, publish=False)
+        traced = add_scan(fn, args, label, strict, publish=False, backward=backward)
         outputs: Any = [wrap(build.trace(traced.node, n)) for n in traced.names]
         updates = OrderedUpdates({shared: wrap(node) for shared, node in traced.updates.items()})
     if not outputs and not return_list:

@@ -11,10 +11,11 @@ from scancc.frontend.updates import at_add, at_maximum, at_minimum, at_multiply,
 from scancc.gradients import grad, hvp, jvp, linearize, stop_gradient, value_and_grad, vjp
 from scancc.jit import jit
 from scancc.lax import associative_scan
+from scancc.vmapping import vmap
 
 __all__ = [
     "associative_scan", "at_add", "at_maximum", "at_minimum", "at_multiply", "at_set", "check", "cond", "debug_nans",
     "debug_print", "erf", "erfc", "expit", "filter", "foldl", "foldr", "gammaln", "grad", "hvp", "jit", "jvp", "lax",
     "linearize", "logsumexp", "map", "random", "reduce", "scan", "scan_compile", "shared", "softmax", "stop_gradient",
-    "take", "trace_steps", "until", "value_and_grad", "vjp", "where",
+    "take", "trace_steps", "until", "value_and_grad", "vjp", "vmap", "where",
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from scancc.batching.rules import RULES, Batch
 from scancc.ir import build
 from scancc.ir.graph import (
     Graph,
@@ -35,7 +36,6 @@ from scancc.ir.graph import (
 from scancc.ir.names import fresh_name
 from scancc.ir.ops import OPS
 from scancc.ir.types import Type
-from scancc.passes.batch import RULES, Batch
 from scancc.passes.plan_taps import in_registers
 
 MAX_GROWTH = 64

@@ -3,17 +3,18 @@
     before   %v = matmul %x %W; %y = tanh %v                 %x: f32[7]
     after    %V = matmul %X %W; %Y = tanh %V                 %X: f32[n, 7]
 
-`hoist` uses it to take work on sequences out of a loop. The rules are those of `jax.vmap`: an operand without the
-axis is shared by all rows. RULES lists what can be batched; anything else is left to the caller.
+`sc.vmap` is made of it, and `hoist` uses it to take work on sequences out of a loop. The rules are those of `jax.vmap`:
+an operand without the axis is shared by all rows. RULES lists what is batched as one op, which is all that `hoist`
+does; scans, conditionals and other ops are in `loops.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from scancc.ir import build
-from scancc.ir.graph import Node, topological
+from scancc.ir.graph import Node, rebuild, topological
 from scancc.ir.ops import OPS
 from scancc.ir.types import Dim, Shape
 
@@ -26,18 +27,43 @@ class Batch:
     value: dict[Node, Node]
     batched: set[Node]  # inner nodes
     products: dict[tuple[str, int], Dim] = field(default_factory=dict)
+    loops: Callable[[Batch, Node], Node | None] | None = None  # for ops without a rule; None for a result that is shared
+    scans: dict[Node, frozenset[str]] = field(default_factory=dict)  # of scans and conds: results that have the axis
+    counts: dict[Node, Node] = field(default_factory=dict)  # of scans that rows leave one by one: steps of each row
+    traces: dict[Node, dict[str, str]] = field(default_factory=dict)  # of those: the outputs that traces are read from
+    chosen: dict[Node, dict[str, Node]] = field(default_factory=dict)  # of conds that rows decide differently: results
+    padded: dict[Node, Node] = field(default_factory=dict)  # nodes whose rows are zeros after their end: the scan
 
     def run(self, root: Node) -> Node:
         """`root` with the axis in front; the leaves it needs are in `value` already."""
-        for node in topological([root]):
+        self.run_all([root])
+        return self.value[root]
+
+    def run_all(self, roots: Iterable[Node]) -> None:
+        for node in topological(roots):
             if node in self.value:
                 continue
-            if not any(a in self.batched for a in node.args):
-                self.value[node] = _moved(node, self.value)
-            else:
-                self.value[node] = RULES[node.op](self, node)
+            if not any(a in self.batched or a in self.scans for a in node.args):
+                self.value[node] = rebuild(node, self.value)
+                continue
+            rule = RULES.get(node.op) if not any(a in self.padded for a in node.args) else None
+            if rule is not None:
+                self.value[node] = rule(self, node)
                 self.batched.add(node)
-        return self.value[root]
+                continue
+            assert self.loops is not None, f"{node.op} has no batching rule"
+            shared = self.loops(self, node)
+            if shared is not None:
+                self.value[node] = shared
+
+    def shape(self, shape: Shape) -> Shape:
+        """A shape of one row, its lengths those of the graph that is made."""
+        return tuple(
+            build.dim_from(self.value[d.define], d.name, d.hint)
+            if isinstance(d, Dim) and d.define is not None and self.value.get(d.define, d.define) is not d.define
+            and d.define not in self.batched else d
+            for d in shape
+        )
 
     def operand(self, node: Node) -> Node:
         return self.value[node]
@@ -55,10 +81,10 @@ class Batch:
         value = self.value[node]
         if node in self.batched:
             return value
-        return build.broadcast_to(value, (self.length, *node.type.shape), node.loc)
+        return build.broadcast_to(value, (self.length, *value.type.shape), node.loc)
 
     def rows(self, node: Node) -> Shape:
-        return (self.length, *node.type.shape)
+        return (self.length, *self.shape(node.type.shape))
 
     def times(self, factor: int) -> int | Dim:
         """The axis folded with another one of length `factor`."""
@@ -71,12 +97,6 @@ class Batch:
             hint = None if self.length.hint is None else self.length.hint * factor
             self.products[key] = Dim(f"{self.length.name}_times_{factor}", hint, define)
         return self.products[key]
-
-
-def _moved(node: Node, value: Mapping[Node, Node]) -> Node:
-    """A node whose operands are replaced and whose type stays."""
-    args = tuple(value[a] for a in node.args)
-    return node if args == node.args else Node(node.op, args, node.type, node.attrs, node.loc)
 
 
 def _elementwise(b: Batch, node: Node) -> Node:
@@ -110,8 +130,13 @@ def _slice(b: Batch, node: Node) -> Node:
     return build.make("slice", b.operand(node.args[0]), type=node.type.with_shape(b.rows(node)), loc=node.loc, **attrs)
 
 
+def _same(b: Batch, node: Node) -> Node:
+    return build.make(node.op, b.operand(node.args[0]), loc=node.loc)
+
+
 def _concatenate(b: Batch, node: Node) -> Node:
-    return build.make("concatenate", *map(b.whole, node.args), loc=node.loc, axis=node.attrs["axis"] + 1)
+    type_ = node.type.with_shape(b.rows(node))
+    return build.make("concatenate", *map(b.whole, node.args), loc=node.loc, type=type_, axis=node.attrs["axis"] + 1)
 
 
 def _matmul(b: Batch, node: Node) -> Node:
@@ -154,6 +179,8 @@ RULES: dict[str, Callable[[Batch, Node], Node]] = {
     "reshape": _reshape,
     "transpose": _transpose,
     "slice": _slice,
+    "alias": _same,
+    "stop_gradient": _same,
     "concatenate": _concatenate,
     "matmul": _matmul,
     "einsum": _einsum,

@@ -1,0 +1,135 @@
+"""`sc.vmap`: a function of one row becomes one of a batch of rows, computed together."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from scancc.batching.loops import batch
+from scancc.calls import compiled_call
+from scancc.errors import ScanTypeError, ScanValueError, ShapeError
+from scancc.frontend.location import here, name_of
+from scancc.frontend.pytrees import LEAF, NONE, flatten, unflatten
+from scancc.frontend.tracer import unwrap, wrap
+from scancc.gradients import naming
+from scancc.ir import build
+from scancc.ir.graph import Node
+from scancc.ir.types import Dim
+
+
+def vmap(fn: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
+    """`fn` for every row of a batch: the results are those of a Python loop over the rows, stacked.
+
+    `in_axes` says along which axis the rows of an argument lie; None: all rows share it. It is one number for all
+    arguments, or a tuple with one entry an argument, which may be a container like the argument. `out_axes` says the
+    same of the results. Scans become one loop for all rows; a loop that rows leave at different steps, by `sc.until` or
+    a step count of their own, runs to the last of them and gives outputs with zeros after the end of each row.
+
+    Raises ValueError for axes that are not there and for batches of different sizes.
+    """
+
+    def run(*args: Any) -> Any:
+        with naming():
+            return _vmap(fn, args, in_axes, out_axes)
+
+    key = ("vmap", fn, _key(in_axes), _key(out_axes))
+
+    @functools.wraps(fn)
+    def call(*args: Any) -> Any:
+        return compiled_call(run, f"{name_of(fn, 'function')}_vmap", key, *args)
+
+    return call
+
+
+def _key(axes: Any) -> Any:
+    leaves, tree = flatten(axes)
+    return tuple(leaves), tree
+
+
+def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
+    parts = [flatten(a) for a in args]
+    each = in_axes if isinstance(in_axes, (tuple, list)) else (in_axes,) * len(args)
+    if len(each) != len(args):
+        raise ScanValueError(f"in_axes has {len(each)} entries for {len(args)} arguments", here())
+    leaves: dict[Node, Node] = {}
+    length: int | Dim | None = None
+    rows: list[Any] = []
+    for (values, tree), axes, i in zip(parts, each, range(len(args)), strict=True):
+        inner = []
+        for v, axis in zip(values, _spread(axes, tree, f"in_axes[{i}]"), strict=True):
+            node = unwrap(v)
+            if axis is None:
+                inner.append(wrap(node))
+                continue
+            node, size = _moved(node, axis, i), None
+            size = node.type.shape[0]
+            if length is None or (isinstance(length, Dim) and isinstance(size, int)):
+                length = size
+            elif isinstance(length, int) and isinstance(size, int) and length != size:
+                raise ShapeError(f"argument {i} has {size} rows, another one {length}", here(), context="vmap")
+            elif size != length:
+                node = build.make("expect", node, shape=(length, *node.type.shape[1:]), loc=here())
+            first = build.make("index", node, loc=here(), axis=0, position=0)
+            row = build.make("alias", first, loc=here())
+            leaves[row] = node
+            inner.append(wrap(row))
+        rows.append(unflatten(tree, inner))
+    if length is None:
+        raise ScanValueError("no argument has an axis for the batch", here(), fix="give in_axes that are not all None")
+    results, tree = flatten(fn(*rows))
+    nodes = [unwrap(r) for r in results]
+    made = batch(nodes, leaves, length)
+    out = []
+    for node, axis in zip(nodes, _spread(out_axes, tree, "out_axes"), strict=True):
+        value = made.value[node]
+        if axis is None:
+            if node in made.batched:
+                raise ScanValueError("out_axes is None for a result that differs from row to row", here())
+            out.append(wrap(value))
+            continue
+        value = made.whole(node)
+        out.append(wrap(_to_axis(value, axis)))
+    return unflatten(tree, out)
+
+
+def _spread(axes: Any, tree: Any, name: str) -> list[int | None]:
+    """One axis a leaf: from one number for all of them, or a container of the same structure."""
+    count = _leaves_of(tree)
+    if axes is None or isinstance(axes, int):
+        return [axes] * count
+    if isinstance(axes, dict) and isinstance(tree, tuple) and tree[0] == "dict" and set(axes) == set(tree[1]):
+        return [a for k, t in zip(tree[1], tree[2], strict=True) for a in _spread(axes[k], t, name)]
+    if isinstance(axes, (list, tuple)) and isinstance(tree, tuple) and len(axes) == len(tree[2]):
+        return [a for x, t in zip(axes, tree[2], strict=True) for a in _spread(x, t, name)]
+    raise ScanTypeError(f"{name} is {axes!r}, which does not fit the structure it belongs to", here(),
+                        fix="give a number, None, or a container with one entry a part")
+
+
+def _leaves_of(tree: Any) -> int:
+    if tree in (LEAF, NONE):
+        return int(tree == LEAF)
+    return sum(map(_leaves_of, tree[2]))
+
+
+def _moved(x: Node, axis: int, i: int) -> Node:
+    rank = x.type.ndim
+    if not -rank <= axis < rank:
+        raise ScanValueError(f"the axis of the batch is {axis}, but argument {i} has shape "
+                             f"({', '.join(map(str, x.type.shape))})", here(),
+                             fix="pass None in in_axes for what all rows share")
+    axis %= rank
+    if axis == 0:
+        return x
+    return build.make("transpose", x, loc=here(), perm=(axis, *(a for a in range(rank) if a != axis)))
+
+
+def _to_axis(x: Node, axis: int) -> Node:
+    rank = x.type.ndim
+    if not -rank <= axis < rank:
+        raise ScanValueError(f"out_axes is {axis} for a result of {rank} axes", here())
+    axis %= rank
+    perm = (*range(1, axis + 1), 0, *range(axis + 1, rank))
+    return x if axis == 0 else build.make("transpose", x, loc=here(), perm=perm)
+
+

@@ -231,6 +231,8 @@ def evaluate_node(node: Node, env: Env, leaves: Mapping[tuple, Any], steps: tupl
         case "print":
             show(attrs["message"], attrs["names"], *args)
             return True
+        case "custom":
+            return {f"out{i}": value for i, value in enumerate(args)}
         case "get":
             return view(args[0], attrs["name"], attrs["view"])
         case _:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from scancc.autodiff.arithmetic import fitted
+from scancc.autodiff.custom import forward_custom
 from scancc.autodiff.reverse import depending
 from scancc.autodiff.rules import RULES, differentiable
 from scancc.errors import UnsupportedError
@@ -30,6 +31,7 @@ class Pushforward:
     value: dict[Node, Node] = field(default_factory=dict)
     tangent: dict[Node, Node] = field(default_factory=dict)  # of those that have one
     names: dict[Node, dict[str, str]] = field(default_factory=dict)  # of scans and conds: tangents of results, by name
+    given: dict[Node, dict[str, Node]] = field(default_factory=dict)  # tangents of values with rules of their own
 
 
 def pushforward(roots: Sequence[Node], given: Mapping[Node, Node]) -> tuple[list[Node], list[Node | None]]:
@@ -46,6 +48,10 @@ def pushforward(roots: Sequence[Node], given: Mapping[Node, Node]) -> tuple[list
             forward.value[node] = new
             continue
         forward.value[node] = new
+        if node.op == "custom":
+            if any(a in forward.tangent for a in node.args):
+                forward.given[node] = forward_custom(new, [forward.tangent.get(a) for a in node.args])
+            continue
         if not differentiable(node.type.dtype):
             continue
         t = _get(forward, node, new) if node.op == "get" else _by_rule(forward, node, new)
@@ -67,6 +73,8 @@ def _by_rule(forward: Pushforward, node: Node, new: Node) -> Node | None:
 
 
 def _get(forward: Pushforward, node: Node, new: Node) -> Node | None:
+    if node.args[0].op == "custom":
+        return forward.given.get(node.args[0], {}).get(node.attrs["name"])
     name = forward.names.get(node.args[0], {}).get(node.attrs["name"])
     return None if name is None else with_attrs(new, name=name)
 

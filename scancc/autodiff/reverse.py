@@ -63,13 +63,13 @@ def depending(order: Iterable[Node], on: Iterable[Node]) -> set[Node]:
     """The nodes of `order` whose values depend on some of `on` in a way that may be differentiated."""
     found = set(on)
     for node in order:
-        if any(a in found for a in node.args) and (node.op in ("scan", "cond") or differentiable(node.type.dtype)):
+        if any(a in found for a in node.args) and (node.op in ("scan", "cond", "custom") or differentiable(node.type.dtype)):
             found.add(node)
     return found
 
 
 def _visit(back: Pullback, node: Node, active: set[Node]) -> None:
-    if node.op in ("scan", "cond"):
+    if node.op in ("scan", "cond", "custom"):
         reads = [(g, d) for g, d in back.read.get(node, []) if d is not None]
         if reads:
             for arg, d in zip(node.args, _control(back, node, reads, active), strict=True):
@@ -107,6 +107,10 @@ def _row_of_a_trace(node: Node) -> bool:
 def _control(back: Pullback, node: Node, reads: list[tuple[Node, Node]], active: set[Node]) -> list[Node | None]:
     if node.op == "cond":
         return _cond(node, reads, active)
+    if node.op == "custom":
+        from scancc.autodiff.custom import reverse_custom
+
+        return reverse_custom(node, reads)
     from scancc.autodiff.reverse_scan import reverse_scan
 
     return reverse_scan(node, reads, active, back.kept)

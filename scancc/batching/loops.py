@@ -17,6 +17,7 @@ from types import MappingProxyType
 import numpy as np
 
 from scancc.autodiff.arithmetic import constant, fresh, where
+from scancc.autodiff.custom import CustomRule
 from scancc.batching.rules import RULES, Batch
 from scancc.errors import UnsupportedError
 from scancc.ir import build
@@ -43,6 +44,8 @@ def _loops(b: Batch, node: Node) -> Node | None:
             return _scan(b, node)
         case "cond":
             return _cond(b, node)
+        case "custom":
+            return _custom(b, node)
         case "get":
             return _get(b, node)
         case "dim":
@@ -268,6 +271,10 @@ def _get(b: Batch, node: Node) -> Node | None:
     new = b.value[source]
     if view == "effects":
         return build.effects(new)
+    if source.op == "custom":
+        b.value[node] = _view(new, node, new.args[int(name.removeprefix("out"))].type)
+        b.batched.add(node)
+        return None
     if source.op == "cond":
         value = _view(new, node, new.attrs["then"].results[name].type)
         if name not in b.scans[source]:
@@ -300,6 +307,21 @@ def _get(b: Batch, node: Node) -> Node | None:
         value = _view(new, node, row.with_shape((node.type.shape[0], *row.shape)))
     b.value[node] = value if view == "final" else _to_rows(value)
     b.batched.add(node)
+    return None
+
+
+def _custom(b: Batch, node: Node) -> Node | None:
+    """The rule is batched like everything else: all of its operands get the axis."""
+    rule: CustomRule = node.attrs["rule"]
+    width = Dim(b.length.name, b.length.hint) if isinstance(b.length, Dim) else b.length
+    leaves = {n: Node("read", (), n.type.with_shape((width, *n.type.shape)), n.attrs, n.loc)
+              for n in rule.graph.nodes() if n.op == "read"}  # fmt: skip
+    inner = Batch(width, dict(leaves), set(leaves), loops=_loops)
+    inner.run_all(rule.graph.results.values())
+    graph = Graph((), {name: inner.whole(r) for name, r in rule.graph.results.items()})
+    args = tuple(map(b.whole, node.args))
+    b.value[node] = Node("custom", args, INT, MappingProxyType({"rule": replace(rule, graph=graph)}), node.loc)
+    b.scans[node] = frozenset(f"out{i}" for i in range(rule.values))
     return None
 
 

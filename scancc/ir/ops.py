@@ -250,6 +250,7 @@ OPS: dict[str, OpDef] = _table(
     # control
     OpDef("scan", "control", None, None, ("spec",)),
     OpDef("cond", "control", None, None, ("names", "then", "orelse")),
+    OpDef("custom", "control", None, None, ("rule",)),  # values whose derivative is given by a rule
     OpDef("get", "control", 1, None, ("name", "view")),
     # effects: of a condition and the values to report, or of values to print; `site` tells equal ones apart
     OpDef("check", "effect", None, _done, ("message", "names", "site", "error")),

@@ -225,7 +225,7 @@ class _Block:
             key = line.next("word")
             line.next("mark", "=")
             attrs[key] = self.value(line)
-        implied = {"shape": type_.shape, "dtype": type_.dtype}
+        implied = {"shape": type_.shape, "dtype": type_.dtype, "rule": None}
         attrs |= {k: implied[k] for k in OPS[op].attrs if k in implied and k not in attrs}
         node = Node(op, tuple(args), type_, attrs)
         if op == "input":

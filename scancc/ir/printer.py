@@ -197,6 +197,7 @@ def body_graphs_of(node: Node) -> tuple[Graph, ...]:
 def statement(node: Node, number: Mapping[Node, str]) -> str:
     """The right-hand side of a statement other than `scan` and `cond`."""
     attrs = dict(node.attrs)
+    attrs.pop("rule", None)  # of derivatives, which have been taken when a program is printed
     attrs.pop("bound", None)  # which array an input stands for is no part of the program
     parts = [node.op, *(number[a] for a in node.args)]
     for taken, syntax in SYNTAX.get(node.op, ()):

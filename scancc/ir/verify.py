@@ -94,7 +94,7 @@ def _node(node: Node) -> str | None:
         return f"the attributes of {node.op} are {', '.join(op.attrs) or 'none'}, not {', '.join(node.attrs) or 'none'}"
     if not supported(node.type.dtype):
         return f"dtype {node.type.dtype} is not one of the IR"
-    bundle = next((a for a in node.args if a.op in ("scan", "cond")), None)
+    bundle = next((a for a in node.args if a.op in ("scan", "cond", "custom")), None)
     if bundle is not None and node.op != "get":
         return f"a {bundle.op} is read by get only"
     if op.rule is not None:
@@ -192,6 +192,9 @@ def _get(node: Node) -> str | None:
     source, name, view = node.args[0], node.attrs["name"], node.attrs["view"]
     if view == "effects":
         return None if not name and source.op in ("scan", "cond") else "effects are those of a scan or a cond"
+    if source.op == "custom":
+        known = {f"out{i}": a for i, a in enumerate(source.args)}
+        return None if view == "branch" and name in known else f"a custom has no {view} of {name!r}"
     if source.op == "cond":
         known = source.attrs["then"].results
         return None if view == "branch" and name in known else f"a cond has no {view} of {name!r}"

@@ -172,6 +172,13 @@ def _view_of_view(node: Node) -> Node | None:
     return None
 
 
+def _custom(node: Node) -> Node | None:
+    """A value with a derivative of its own is the value."""
+    if node.op != "get" or node.args[0].op != "custom":
+        return None
+    return node.args[0].args[int(node.attrs["name"].removeprefix("out"))]
+
+
 def _length(node: Node) -> Node | None:
     """The length of an axis: a constant, the scalar that defines it, or the length of what it comes from.
 
@@ -210,5 +217,5 @@ def _fast(node: Node) -> Node | None:
     return None
 
 
-EXACT: tuple[Rule, ...] = (_fold, _identity, _power, _involution, _choice, _view_of_view, _length)
+EXACT: tuple[Rule, ...] = (_fold, _identity, _power, _involution, _choice, _view_of_view, _length, _custom)
 FAST: tuple[Rule, ...] = (_fast,)

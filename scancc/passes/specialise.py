@@ -83,6 +83,8 @@ class _Specialise:
                 return self.scan(node, args)
             case "cond":
                 return self.cond(node, args)
+            case "custom":
+                return Node("custom", args, node.type, node.attrs, node.loc)
             case "get":
                 return self.get(node, args[0])
         try:
@@ -137,6 +139,9 @@ class _Specialise:
         name, view = node.attrs["name"], node.attrs["view"]
         if view == "effects":
             return build.effects(source)
+        if source.op == "custom":
+            type_ = source.args[int(name.removeprefix("out"))].type
+            return Node("get", (source,), type_, node.attrs, node.loc)
         if source.op == "cond":
             type_ = source.attrs["then"].results[name].type
             return Node("get", (source,), type_, node.attrs, node.loc)

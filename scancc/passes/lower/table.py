@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from scancc.ir.graph import Node
 from scancc.ir.ops import OPS
-from scancc.passes.lower.conditionals import lower_cond
+from scancc.passes.lower.conditionals import lower_cond, lower_custom
 from scancc.passes.lower.context import Lowering
 from scancc.passes.lower.contractions import lower_einsum, lower_matmul
 from scancc.passes.lower.control import lower_scan
@@ -57,6 +57,7 @@ LOWER: dict[str, Callable[[Lowering, Node], None]] = {
     "einsum": lower_einsum,
     "scan": lower_scan,
     "cond": lower_cond,
+    "custom": lower_custom,
     "get": lower_get,
     "check": lower_check,
     "print": lower_print,

@@ -91,7 +91,7 @@ def _forward(fn: Callable, given: tuple, put: Callable) -> tuple[list[list[Any]]
             zeros = [np.zeros_like(v) if j != k else t for j, v in enumerate(leaves)]
             return jvp(lambda *v: fn(*put(v)), with_leaf(leaves), with_leaf(zeros))[1]
 
-        tangent = vmap(push, out_axes=-1)(_basis(x))
+        tangent = vmap(push, out_axes=-1)(basis(x))
         values, tree = flatten(tangent)
         columns.append([_split_last(v, x) for v in values])
     return [list(row) for row in zip(*columns, strict=True)], tree
@@ -107,12 +107,12 @@ def _reverse(fn: Callable, given: tuple, put: Callable) -> tuple[list[list[Any]]
             ds = [np.zeros_like(v) if j != k else d for j, v in enumerate(outputs)]
             return vjp(lambda *v: fn(*put(v)), *given)[1](unflatten(tree, ds))
 
-        found = vmap(pull)(_basis(y))
+        found = vmap(pull)(basis(y))
         rows.append([_split_first(v, y) for v in flatten(found)[0]])
     return rows, tree
 
 
-def _basis(x: Tracer) -> Tracer:
+def basis(x: Tracer) -> Tracer:
     """The unit vectors of the space of `x`, each with its shape."""
     node = unwrap(x)
     size = build.integer(1)

@@ -167,6 +167,7 @@ def _trace_step(
     for name, (_, value) in zip(nonseq_names, nonseqs, strict=True):
         read = build.make("read", type=value.type.with_shape(_inner(value.type.shape)), name=name)
         leaves.append(Tracer(read, body))
+        body.origins[read] = value
     returned = parse_return(fn(*leaves), fn)
     names, results = _results(fn, args, body, returned, initials)
     results = body.effect_results() | results

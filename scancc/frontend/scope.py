@@ -29,6 +29,7 @@ class Scope:
     parent: Scope | None = None
     strict: bool = False  # captures are errors
     captures: dict[Node, Node] = field(default_factory=dict)  # outer node -> read in this scope
+    origins: dict[Node, Node] = field(default_factory=dict)  # reads of non-sequences -> what they are outside
     used_names: set[str] = field(default_factory=set)
     updates: dict[Any, Node] = field(default_factory=dict)  # shared variables with the values they have by now
     effects: list[Node] = field(default_factory=list)  # checks and prints, in their order

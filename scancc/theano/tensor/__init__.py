@@ -9,6 +9,7 @@ import numpy as np
 
 from scancc.frontend import special
 from scancc.frontend.operators import ArrayOperators
+from scancc.theano.gradient import Lop, Rop, grad, hessian, jacobian
 from scancc.theano.tensor import nnet
 from scancc.theano.tensor.shapes import (
     alloc,
@@ -110,14 +111,6 @@ def cast(x: Any, dtype: Any) -> Any:
 def shape(x: Any) -> Any:
     """The lengths of the axes."""
     return x.shape
-
-
-def grad(cost: Any, wrt: Any, **_: Any) -> Any:
-    """Gradients are not there yet."""
-    from scancc.errors import UnsupportedError
-    from scancc.frontend.location import here
-
-    raise UnsupportedError("theano.tensor.grad is not there yet", here())
 
 
 ArrayOperators.dimshuffle = dimshuffle  # type: ignore[attr-defined]

@@ -18,6 +18,7 @@ from scancc.errors import ScanTypeError
 from scancc.frontend.control_flow import trace_with_control_flow
 from scancc.frontend.location import name_of, of_function
 from scancc.frontend.operators import ArrayOperators
+from scancc.frontend.pytrees import flatten, unflatten
 from scancc.frontend.scope import SYMBOLIC, Scope, current, entered
 from scancc.frontend.shared import kinds_of, values_of
 from scancc.frontend.tracer import Tracer, is_traced, unwrap
@@ -92,11 +93,11 @@ class Traced:
                 values.append(Tracer(scope.add_input(f"arg{i}", a.dtype, shape), scope))
             self.inputs = [v.node.attrs["name"] for v in values]
             returned = fn(*values)
-            self.single = not isinstance(returned, (tuple, list))
+            leaves, self.tree = flatten(returned)
             self.results: dict[str, Node] = {}
-            for i, v in enumerate([returned] if self.single else returned):
+            for i, v in enumerate(leaves):
                 if not isinstance(v, (ArrayOperators, np.ndarray, np.generic, int, float, complex)):
-                    rule = "a compiled function returns an array or a tuple of arrays"
+                    rule = "a compiled function returns an array, or a tuple, list or dict of arrays"
                     raise ScanTypeError(f"{name} returned {v!r}", of_function(fn), rule)
                 self.results[f"result{i}"] = unwrap(v)
         self.captured = dict(scope.bound)
@@ -130,7 +131,7 @@ class JitProgram(Inspection):
         inputs = dict(zip(self.traced.inputs, arrays, strict=True)) | self.traced.captured
         results = execute(lambda: self.compiled, self.traced.graph, inputs, self.traced.updates, mode)
         values = [results[k] for k in self.traced.results]
-        return values[0] if self.traced.single else tuple(values)
+        return unflatten(self.traced.tree, values)
 
 
 def jit(

@@ -19,7 +19,7 @@ def constant(value: Any, like: Node) -> Node:
 
 
 def is_number(x: Node, value: float) -> bool:
-    while x.op == "broadcast_to":
+    while x.op in ("broadcast_to", "reshape"):
         x = x.args[0]
     return x.op == "const" and x.type.shape == () and bool(x.attrs["value"] == value)
 

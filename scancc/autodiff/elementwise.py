@@ -161,10 +161,18 @@ GUARDED = frozenset(
 )
 
 
-def product(derivative: Node, partial: Node, guarded: bool) -> Node:
+def _finite(node: Node) -> bool:
+    """Powers of 1 and more, and divisions by a number, have finite derivatives."""
+    if node.op not in ("power", "divide") or node.args[1].op != "const":
+        return False
+    least = np.min(np.real(node.args[1].attrs["value"]))
+    return bool(least >= 1) if node.op == "power" else bool(np.all(node.args[1].attrs["value"] != 0))
+
+
+def product(node: Node, derivative: Node, partial: Node, guarded: bool) -> Node:
     """What comes in times the partial derivative; zero stays zero where `guarded`."""
     found = mul(derivative, partial)
-    if not guarded or partial.op == "const" or is_number(derivative, 1):
+    if not guarded or partial.op == "const" or is_number(derivative, 1) or _finite(node):
         return found
     zero = constant(0, derivative)
     return where(call("equal", derivative, zero), zero, found)

@@ -49,7 +49,7 @@ def _elementwise(op: str) -> Rule:
         ]
 
     def jvp(n: Node, tangents: Given) -> Node | None:
-        parts = [product(t, p(n), guarded) for p, t in zip(partials, tangents, strict=True) if p is not None and t]
+        parts = [product(n, t, p(n), guarded) for p, t in zip(partials, tangents, strict=True) if p is not None and t]
         found = total(parts)
         return None if found is None else fitted(found, n.type)
 
@@ -57,7 +57,7 @@ def _elementwise(op: str) -> Rule:
 
 
 def fitted_product(n: Node, d: Node, partial: Node, guarded: bool) -> Node:
-    return fitted(product(d, partial, guarded), n.type)
+    return fitted(product(n, d, partial, guarded), n.type)
 
 
 def _linear(vjp: Callable[[Node, Node], Given]) -> Rule:

@@ -282,7 +282,9 @@ def _both_length(a: Node, b: Node) -> bool:
         return True
     if a.op != b.op or len(a.args) != len(b.args) or not a.args or dict(a.attrs) != dict(b.attrs):
         return False
-    return all(x is y if a.op in ("get", "dim") else _both_length(x, y) for x, y in zip(a.args, b.args, strict=True))
+    if a.op == "dim":  # an axis has one length, whatever array it is asked of
+        return a.args[0].type.shape[a.attrs["axis"]] == b.args[0].type.shape[b.attrs["axis"]]
+    return all(x is y if a.op == "get" else _both_length(x, y) for x, y in zip(a.args, b.args, strict=True))
 
 
 def _same_type(a: Type, b: Type) -> bool:

@@ -44,10 +44,7 @@ def _rows(scan: Node, spec: ScanSpec, tap: Node, node: Node) -> Node:
     steps, length = node.type.shape[0], rows.type.shape[0]
     if first == 0 and (steps == length or (isinstance(length, Dim) and length.define is scan.args[0])):
         return rows
-    index = build.make("iota", type=build.integer(0).type.with_shape((steps,)), shape=(steps,), loc=node.loc)
-    if first:
-        index = build.make("add", index, build.integer(first), loc=node.loc)
-    return build.make("take", rows, index, loc=node.loc, axis=0)
+    return build.rows(rows, build.integer(first), steps, node.loc)
 
 
 def _shared(result: Node, value: dict[str, Node]) -> Node | None:

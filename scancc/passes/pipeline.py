@@ -13,6 +13,7 @@ from scancc.passes.accumulate import accumulate
 from scancc.passes.block_recurrences import block_recurrences
 from scancc.passes.cse import cse
 from scancc.passes.dce import dce
+from scancc.passes.defer_products import defer_products
 from scancc.passes.forward_outputs import forward_outputs
 from scancc.passes.fuse import fuse
 from scancc.passes.hoist import hoist
@@ -58,6 +59,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("narrow_views", _plain(narrow_views)),
     Pass("shorten", _plain(shorten)),
     Pass("accumulate", _plain(accumulate)),
+    Pass("defer_products", _plain(defer_products)),
     Pass("fuse", _plain(fuse)),
     Pass("merge_duplicates", _plain(merge_duplicates)),
     Pass("hoist", _plain(hoist)),

@@ -10,14 +10,14 @@ Taps are read from
     ring(n)      a ring buffer otherwise. n rows suffice for a depth of n only while every read of a step precedes
                  its write; rows that are loops over memory get one more, so that reads and the write never meet
 Short taps beside long ones are in registers too: read back from a ring, the value of the step before would wait for
-its store. A result keeps its `trace`, its last k rows (in a ring), or nothing, as its consumers ask.
+its store. A trace that is only read reversed is stored reversed. A result keeps its `trace`, its last k rows (in a ring), or nothing, as its consumers ask.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from scancc.ir.graph import Graph, Node, body_graphs, spec_of
+from scancc.ir.graph import Graph, Node, body_graphs, spec_of, users
 from scancc.ir.types import Type
 
 REGISTER_ELEMENTS = 16  # arrays up to this size are unrolled into scalars
@@ -36,6 +36,7 @@ class Storage:
     lead: int  # rows in front of the trace that hold the initial values
     ring: int  # rows of the ring buffer; 0: none
     last: int  # rows that consumers read from the end when there is no trace
+    backwards: bool = False  # the trace is stored last row first, as all of its readers want it
 
     def __str__(self) -> str:
         parts = []
@@ -44,7 +45,8 @@ class Storage:
             if self.short and self.taps != "registers":
                 parts.append(f"the last {self.short} in registers")
         if self.trace:
-            parts.append("trace" + (f" with {self.lead} rows in front" if self.lead else ""))
+            parts.append("trace" + (f" with {self.lead} rows in front" if self.lead else "")
+                         + (", last row first" if self.backwards else ""))
         elif self.last:
             parts.append(f"last({self.last})")
         return ", ".join(parts) or "not stored"
@@ -61,9 +63,11 @@ def in_registers(type_: Type) -> bool:
 def plan_taps(graph: Graph) -> Plan:
     plan: Plan = {}
     views: dict[tuple[Node, str], set[str]] = {}
+    flipped: set[tuple[Node, str]] = set()
     pending = [graph]
     while pending:
         g = pending.pop()
+        flipped |= _only_flipped(g)
         for node in g.nodes():
             pending += body_graphs(node)
             if node.op == "get" and node.args[0].op == "scan":
@@ -75,7 +79,26 @@ def plan_taps(graph: Graph) -> Plan:
     for (node, name), kinds in views.items():
         if name:
             plan[node, name] = _storage(node, name, kinds)
+            if (node, name) in flipped:
+                plan[node, name] = replace(plan[node, name], backwards=True)
     return plan
+
+
+def _only_flipped(graph: Graph) -> set[tuple[Node, str]]:
+    """Outputs without feedback whose traces are read in reversed order only, as those of loops that go back are."""
+    readers = users(graph)
+    results = set(graph.results.values())
+    found: set[tuple[Node, str]] = set()
+    other: set[tuple[Node, str]] = set()
+    for node in graph.nodes():
+        if node.op != "get" or node.args[0].op != "scan" or not node.attrs["name"]:
+            continue
+        key = node.args[0], node.attrs["name"]
+        spec = spec_of(node.args[0])
+        flips = all(u.op == "flip" and u.attrs["axes"] == (0,) for u in readers.get(node, []))
+        free = key[1] in spec.outputs and not spec.has_until and node.attrs["view"] == "trace"
+        (found if flips and free and node not in results and readers.get(node) else other).add(key)
+    return found - other
 
 
 def _storage(node: Node, name: str, kinds: set[str]) -> Storage:

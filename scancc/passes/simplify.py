@@ -172,6 +172,40 @@ def _view_of_view(node: Node) -> Node | None:
     return None
 
 
+def _reversed_rows(node: Node) -> Node | None:
+    """Rows of a reversed array are reversed rows of it. A product whose inner axis is reversed on one side is one with
+    the other side reversed: the order in which it sums is not specified, and what a loop made may be stored either way.
+    """
+    if node.op == "rows" and _upside_down(node.args[0]):
+        x, start = node.args[0].args[0], node.args[1]
+        ahead = build.make("subtract", build.dim_of(x, 0), build.make("add", start, build.dim_of(node, 0)))
+        first = build.integer(0) if _adds_up(x, start, node) else ahead
+        rows = build.rows(x, first, node.type.shape[0], node.loc)
+        return build.make("flip", rows, loc=node.loc, axes=(0,))
+    if node.op == "matmul" and node.args[0].op == "transpose" and node.args[0].type.ndim == 2:
+        a, b = node.args[0].args[0], node.args[1]
+        if _upside_down(a) and b.type.ndim == 2:
+            other = b.args[0] if _upside_down(b) else build.make("flip", b, loc=node.loc, axes=(0,))
+            left = build.make("transpose", a.args[0], loc=node.loc, perm=(1, 0))
+            return build.make("matmul", left, other, loc=node.loc)
+    return None
+
+
+def _upside_down(x: Node) -> bool:
+    return x.op == "flip" and x.attrs["axes"] == (0,)
+
+
+def _adds_up(x: Node, start: Node, node: Node) -> bool:
+    """Whether the rows from `start` on are all that follow, which is seen where one length is the other plus `start`."""
+    d = x.type.shape[0]
+    if not isinstance(d, Dim) or d.define is None or start.op != "const" or d.define.op != "add":
+        return False
+    rows, more = d.define.args
+    n = node.type.shape[0]
+    same = isinstance(n, Dim) and (n.define is rows or (rows.op == "dim" and rows.args[0].type.shape[rows.attrs["axis"]] == n))
+    return same and more.op == "const" and bool(more.attrs["value"] == start.attrs["value"])
+
+
 def _custom(node: Node) -> Node | None:
     """A value with a derivative of its own is the value."""
     if node.op != "get" or node.args[0].op != "custom":
@@ -217,5 +251,6 @@ def _fast(node: Node) -> Node | None:
     return None
 
 
-EXACT: tuple[Rule, ...] = (_fold, _identity, _power, _involution, _choice, _view_of_view, _length, _custom)
+EXACT: tuple[Rule, ...] = (_fold, _identity, _power, _involution, _choice, _view_of_view, _length, _custom,
+                           _reversed_rows)
 FAST: tuple[Rule, ...] = (_fast,)

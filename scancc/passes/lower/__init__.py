@@ -70,7 +70,10 @@ def lower(graph: Graph, plan: Plan, name: str) -> Lowered:
 
 def _result(low: Lowering, label: str, node: Node) -> tuple[Buffer, int]:
     """The buffer of a result: a scan's trace as it stands, anything else copied."""
-    if node.op == "get" and node.attrs["view"] == "trace":
+    trace = node.args[0] if node.op == "flip" else node
+    stored = trace.op == "get" and trace.attrs["view"] == "trace"
+    if stored and (trace is node or low.plan[trace.args[0], trace.attrs["name"]].backwards):
+        node = trace
         slots = low.scans[node.args[0]][0][node.attrs["name"]]
         assert slots.trace is not None
         if slots.trace.buffer.role == "local" and slots.trace.buffer not in low.kernel.returned:

@@ -50,6 +50,7 @@ class Slots:
     slot: Var | None = None  # ring row that is written next
     trace: Target | None = None  # of row 0 of the initial rows in front, if any
     next: Any = None  # registers of the row just computed
+    steps: Any = None
 
 
 def lower_scan(low: Lowering, node: Node) -> None:
@@ -131,7 +132,7 @@ def _allocate(low: Lowering, node: Node, name: str, steps: Expr) -> Slots:
     spec = spec_of(node)
     storage = low.plan[node, name]
     row = spec.body.results[name].type
-    slots = Slots(storage, row, {})
+    slots = Slots(storage, row, {}, steps=steps)
     if storage.short:
         shape = tuple(int(d) for d in row.shape)  # type: ignore[arg-type]
         for k in range(1, storage.short + 1):
@@ -289,7 +290,8 @@ def _row_targets(slots: dict[str, Slots], body: Graph, t: Expr) -> dict[Node, Ta
 
 def _row_target(s: Slots, t: Expr) -> Target | None:
     if s.trace is not None:
-        return Target(s.trace.buffer, (*s.trace.prefix, add(t, s.storage.lead)))
+        place = sub(add(s.steps, -1), t) if s.storage.backwards else add(t, s.storage.lead)
+        return Target(s.trace.buffer, (*s.trace.prefix, place))
     if s.ring is not None:
         return Target(s.ring, (s.slot if s.slot is not None else const_int(0),))
     return None

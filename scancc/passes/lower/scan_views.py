@@ -38,6 +38,10 @@ def lower_get(low: Lowering, node: Node) -> None:
         buffer = s.trace.buffer
         rank = len(s.row.shape)
         place = Place(buffer, (*prefix, const_int(lead), *[const_int(0)] * rank))
+        if s.storage.backwards:
+            last = add(low.length(node.type.shape[0]), -1)
+            low.env[node] = Lazy(lambda index: Load(buffer, (*prefix, sub(last, index[0]), *index[1:])), flipped=place)
+            return
         low.env[node] = Lazy(lambda index: Load(buffer, (*prefix, add(index[0], lead), *index[1:])), place)
         return
     rows = int(view.split()[1])

@@ -32,6 +32,7 @@ class Lazy:
     place: Place | None = None
     row_stride: Expr | None = None
     transposed: bool = False
+    flipped: Place | None = None  # where the rows lie, last row first
 
 
 Value = Registers | Lazy

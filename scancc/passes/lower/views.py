@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from scancc.ir.graph import Node
-from scancc.ir.loop import BOOL, INT64, Const, Expr, Op, Place, add, const_int, mul, product, sub
+from scancc.ir.loop import BOOL, INT64, Const, Expr, Load, Op, Place, add, const_int, mul, product, sub
 from scancc.ir.types import Dim
 from scancc.passes.lower.context import Lowering
 from scancc.passes.lower.values import Index, Lazy, Registers
@@ -130,6 +130,12 @@ def lower_flip(low: Lowering, node: Node) -> None:
             sub(add(low.length(shape[a]), -1), i) if a in axes else i for a, i in enumerate(index)
         )
 
+    value = low.env[node.args[0]]
+    if isinstance(value, Lazy) and value.flipped is not None and axes == (0,):
+        place = value.flipped
+        lead = place.index[: len(place.index) - node.type.ndim]
+        low.env[node] = Lazy(lambda index: Load(place.buffer, (*lead, *index)), place)
+        return
     _view(low, node, lambda a: np.flip(a, axes), on_index)
 
 

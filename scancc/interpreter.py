@@ -17,7 +17,7 @@ from scancc_runtime.messages import failed_check, show
 
 from scancc import draws
 from scancc.errors import CheckError, ScanError, ScanIndexError, ScanValueError, ShapeError, StepsError
-from scancc.ir.graph import UNTIL, Graph, Node, operands, spec_of
+from scancc.ir.graph import STRIDE, UNTIL, Graph, Node, operands, spec_of
 from scancc.ir.ops import OPS
 from scancc.ir.types import Dim
 
@@ -287,6 +287,7 @@ def run_scan(node: Node, env: Env, around: tuple[int, ...]) -> dict[str, Any]:
             break
     return {
         "": np.int64(executed),
+        "stride": int(value[STRIDE]) if STRIDE in value else 0,
         "initial": {c.name: c.depth for c in spec.carries},
         "rows": {
             name: np.array(rows, dtype=spec.body.results[name].type.dtype).reshape(
@@ -317,6 +318,10 @@ def view(done: dict[str, Any], name: str, kind: str) -> Any:
         return history[-1]
     if kind == "history":
         return history
+    if kind == "every":
+        depth = done["initial"][name]
+        states = [history[t : t + depth] for t in range(0, int(done[""]), done["stride"])]
+        return np.array(states, history.dtype).reshape(len(states), depth, *history.shape[1:])
     if kind == "state":
         return history[len(history) - done["initial"][name] :]
     trace = history[done["initial"].get(name, 0) :]

@@ -16,10 +16,11 @@ from scancc.autodiff.arithmetic import fitted, total
 from scancc.autodiff.rules import RULES, differentiable
 from scancc.errors import UnsupportedError
 from scancc.ir import build
-from scancc.ir.graph import Graph, Node, rebuild, spec_of, topological, with_attrs
+from scancc.ir.graph import STRIDE, Graph, Node, rebuild, spec_of, substitute, topological, with_attrs
 from scancc.ir.types import INT
 
-Kept = dict[Node, dict[str, Node]]  # by scan: values of its body that it keeps for the way back, by output name
+# By scan: values of its body that it keeps for the way back, by output name; under STRIDE the steps between states.
+Kept = dict[Node, dict[str, Node]]
 
 
 @dataclass
@@ -160,7 +161,10 @@ def with_kept(roots: Iterable[Node], kept: Kept) -> dict[Node, Node]:
     """Every node below `roots`, with the scans that keep more than they did."""
     mapping: dict[Node, Node] = {}
     for node in topological(roots):
-        mapping[node] = keeping(rebuild(node, mapping), kept.get(node, {}))
+        values = dict(kept.get(node, {}))
+        if STRIDE in values:
+            values[STRIDE] = substitute([values[STRIDE]], mapping)[values[STRIDE]]
+        mapping[node] = keeping(rebuild(node, mapping), values)
     return mapping
 
 
@@ -169,6 +173,10 @@ def keeping(scan: Node, values: Mapping[str, Node]) -> Node:
     if not values:
         return scan
     spec = spec_of(scan)
-    more = {name: r for name, r in values.items() if name not in spec.body.results}
+    more = {name: r for name, r in values.items() if name not in spec.body.results and name != STRIDE}
     body = Graph((), {**spec.body.results, **more})
-    return with_attrs(scan, spec=replace(spec, outputs=(*spec.outputs, *more), body=body))
+    spec = replace(spec, outputs=(*spec.outputs, *more), body=body)
+    if STRIDE in values and STRIDE not in spec.nonseqs:
+        spec = replace(spec, nonseqs=(*spec.nonseqs, STRIDE))
+        scan = Node("scan", (*scan.args, values[STRIDE]), scan.type, scan.attrs, scan.loc)
+    return with_attrs(scan, spec=spec)

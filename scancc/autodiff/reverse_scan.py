@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from scancc.autodiff.arithmetic import constant, fresh, integer_add, integer_sub, pad, total, where
+from scancc.autodiff.checkpoint import Segments
 from scancc.autodiff.reverse import Kept, depending, keeping, pullback
 from scancc.autodiff.rules import differentiable
 from scancc.ir import build
@@ -47,6 +48,9 @@ def reverse_scan(
     """Derivatives with respect to the operands of a scan, from those of what is read of it."""
     back = _Backward(node, active, kept)
     back.incoming(reads)
+    wanted = back.spec.backward
+    if wanted.checkpoint is not None or wanted.budget is not None:
+        return Segments(node, active, kept).build(back.rows, back.last, back.initial_rows)
     return back.build()
 
 

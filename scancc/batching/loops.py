@@ -21,7 +21,7 @@ from scancc.autodiff.custom import CustomRule
 from scancc.batching.rules import RULES, Batch
 from scancc.errors import UnsupportedError
 from scancc.ir import build
-from scancc.ir.graph import EFFECT, UNTIL, Carry, Graph, Node, ScanSpec, Sequence, operands, rebuild, spec_of, with_attrs
+from scancc.ir.graph import EFFECT, STRIDE, UNTIL, Carry, Graph, Node, ScanSpec, Sequence, operands, rebuild, spec_of, with_attrs
 from scancc.ir.names import fresh_name
 from scancc.ir.ops import OPS
 from scancc.ir.types import BOOL, INT, Dim, Type
@@ -301,6 +301,11 @@ def _get(b: Batch, node: Node) -> Node | None:
         value = Node("get", value.args, row.with_shape((value.type.shape[0], *row.shape)), value.attrs, value.loc)
     elif view == "final":
         value = _view(new, node, row)
+    elif view == "every":
+        value = build.samples(new, name, operands(new)[STRIDE], node.loc)
+        b.value[node] = build.make("transpose", value, perm=(2, 0, 1, *range(3, value.type.ndim)))
+        b.batched.add(node)
+        return None
     elif view == "history":
         value = build.history(new, name, node.loc)
     else:

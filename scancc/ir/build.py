@@ -148,6 +148,17 @@ def state(scan_node: Node, name: str, loc: Loc | None = None) -> Node:
     return make("get", scan_node, loc=loc, type=row.with_shape((carry.depth, *row.shape)), name=name, view="state")
 
 
+def samples(scan_node: Node, name: str, stride: Node, loc: Loc | None = None) -> Node:
+    """The states of a carry before steps 0, stride, 2 stride...; the scan gets `stride` as its operand STRIDE."""
+    carry = spec_of(scan_node).carry(name)
+    assert carry is not None
+    row = spec_of(scan_node).body.results[name].type
+    ahead = make("subtract", make("add", length(scan_node), stride), integer(1))
+    count = make("floor_divide", ahead, stride)
+    shape = (dim_from(count, f"samples_{spec_of(scan_node).name}"), carry.depth, *row.shape)
+    return make("get", scan_node, loc=loc, type=row.with_shape(shape), name=name, view="every")
+
+
 def rows(x: Node, start: Node, count: int | Dim, loc: Loc | None = None) -> Node:
     """`count` rows of an array from row `start` on; they must exist."""
     return make("rows", x, start, loc=loc, shape=(count, *x.type.shape[1:]))

@@ -9,7 +9,7 @@
     nonseq  ::= name '=' %a                        the same value at every step
     backward ::= 'truncate' k | 'window' k | 'checkpoint' policy | 'budget' bytes      what derivatives are to do
     body    ::= graph whose leaves are `tap name[k]`, `read name` and `step`
-    view    ::= 'get' %scan name view              trace | history | last k | tail k | final | state | length
+    view    ::= 'get' %scan name view              trace | history | last k | tail k | final | state | every | length
 
 Roles go by name. The semantics of scan, with d the deepest tap of carry y (`interpreter.py` runs just this):
 
@@ -33,6 +33,7 @@ from scancc.ir.types import Dim, Type
 
 NO_ATTRS: Mapping[str, Any] = MappingProxyType({})
 UNTIL = "until"  # reserved result name of a body: the stopping condition
+STRIDE = "every"  # reserved name of a non-sequence: how many steps lie between states that are kept
 EFFECT = "!"  # results whose names start with it are computed for their effect: checks and prints
 
 

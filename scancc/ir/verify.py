@@ -18,6 +18,7 @@ import numpy as np
 from scancc.errors import VerificationError
 from scancc.ir.graph import (
     EFFECT,
+    STRIDE,
     UNTIL,
     Graph,
     Node,
@@ -136,6 +137,15 @@ def _const(node: Node) -> str | None:
     return None
 
 
+def _index(node: Node) -> str | None:
+    axis, position = node.attrs["axis"], node.attrs["position"]
+    shape = node.args[0].type.shape
+    if not 0 <= axis < len(shape):
+        return f"there is no axis {axis}"
+    d = shape[axis]
+    return f"position {position} of {d}" if isinstance(d, int) and not -d <= position < d else None
+
+
 def _reshape(node: Node) -> str | None:
     old, new = node.args[0].type.size, node.type.size
     return f"{old} elements do not fill {new}" if old is not None and new is not None and old != new else None
@@ -212,6 +222,10 @@ def _get(node: Node) -> str | None:
         return None if _same_type(node.type, row) else f"the final value is {row}"
     if view in ("history", "state") and spec.carry(name) is None:
         return f"{name} has no {view}: it is not a carry"
+    if view == "every":
+        if spec.carry(name) is None or STRIDE not in spec.nonseqs:
+            return f"{name} has no samples: it is not a carry, or the scan has no stride"
+        return None if node.type.ndim > 1 and _same_type(node.type.with_shape(node.type.shape[2:]), row) else f"{row}"
     kind, _, rows = view.partition(" ")
     if not (kind in ("trace", "history", "state") and not rows) and not (kind in ("last", "tail") and rows.isdigit()):
         return f"there is no view {view!r}"
@@ -226,7 +240,7 @@ def _check(node: Node) -> str | None:
     return None
 
 
-CHECKS = {"where": _where, "const": _const, "reshape": _reshape, "scan": _scan, "cond": _cond, "get": _get,
+CHECKS = {"where": _where, "const": _const, "index": _index, "reshape": _reshape, "scan": _scan, "cond": _cond, "get": _get,
           "cast": lambda node: None, "wrap_index": _elementwise, "log_gamma_variate": _variate,
           "poisson_variate": _variate, "binomial_variate": _variate, "check": _check}  # fmt: skip
 

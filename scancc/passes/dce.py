@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from scancc.ir.graph import (
     EFFECT,
+    STRIDE,
     UNTIL,
     Graph,
     Node,
@@ -31,16 +32,18 @@ def dce(graph: Graph) -> Graph:
     """Results are read by whoever asked for the program: only what is inside of them can be dead."""
     read: dict[Node, set[str]] = {}
     final: dict[Node, set[str]] = {}
+    sampled: set[Node] = set()
     for node in graph.nodes():
         if node.op == "get":
             read.setdefault(node.args[0], set()).add(node.attrs["name"])
-            if node.attrs["view"] in ("final", "history", "state"):
+            if node.attrs["view"] in ("final", "history", "state", "every"):
+                sampled |= {node.args[0]} if node.attrs["view"] == "every" else set()
                 final.setdefault(node.args[0], set()).add(node.attrs["name"])
     mapping: dict[Node, Node] = {}
 
     def shrink(original: Node, node: Node) -> Node:
         if node.op == "scan":
-            return _shrink_scan(node, read.get(original, set()), final.get(original, set()))
+            return _shrink_scan(node, read.get(original, set()), final.get(original, set()), original in sampled)
         if node.op == "cond":
             return _shrink_cond(node, read.get(original, set()))
         return node
@@ -54,11 +57,12 @@ def dce(graph: Graph) -> Graph:
     return Graph(graph.inputs, results)
 
 
-def _shrink_scan(node: Node, read: set[str], final: set[str]) -> Node:
+def _shrink_scan(node: Node, read: set[str], final: set[str], sampled: bool) -> Node:
     spec = spec_of(node)
     live = _live_results(spec, read)
     body = dce(Graph((), {n: r for n, r in spec.body.results.items() if n in live}))
     tapped = {n.attrs["name"] for n in body.nodes() if n.op in ("tap", "read")}
+    tapped |= {STRIDE} if sampled else set()
     demoted = {c.name for c in spec.carries if c.name in live and c.name not in tapped | final}
     value, steps = operands(node), node.args[0]
     changed = replace(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from scancc.ir import build
 from scancc.ir.graph import (
+    STRIDE,
     Carry,
     Graph,
     Node,
@@ -111,7 +112,8 @@ def _merge_siblings(graph: Graph) -> Graph:
 def _groups(graph: Graph) -> Iterable[list[Node]]:
     """Scans of one step count of which none depends on another."""
     order = graph.nodes()
-    scans = [n for n in order if n.op == "scan" and not spec_of(n).has_until and not spec_of(n).effects]
+    scans = [n for n in order if n.op == "scan" and not spec_of(n).has_until and not spec_of(n).effects
+             and STRIDE not in spec_of(n).nonseqs]
     by_steps: dict[Node, list[Node]] = {}
     for n in scans:
         by_steps.setdefault(n.args[0], []).append(n)

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from scancc.ir import build
 from scancc.ir.graph import (
+    STRIDE,
     Graph,
     Node,
     ScanSpec,
@@ -49,7 +50,7 @@ def _merge(scan: Node) -> tuple[Node, dict[str, str]]:
     leaf: dict[str, tuple[str, int]] = {}  # name -> the name that stands for it, and a shift of its taps
     sequences = _sequences(spec, value, leaf)
     nonseqs: dict[Node, str] = {}
-    for name in spec.nonseqs:
+    for name in (n for n in spec.nonseqs if n != STRIDE):
         kept = nonseqs.setdefault(value[name], name)
         if kept != name:
             leaf[name] = (kept, 0)
@@ -61,7 +62,7 @@ def _merge(scan: Node) -> tuple[Node, dict[str, str]]:
     results = {name: r for name, r in body.results.items() if name not in same}
     carries = tuple(c for c in spec.carries if c.name not in same)
     changed = replace(
-        spec, sequences=tuple(sequences), carries=carries, nonseqs=tuple(nonseqs.values()), body=Graph((), results)
+        spec, sequences=tuple(sequences), carries=carries, nonseqs=(*nonseqs.values(), *(n for n in spec.nonseqs if n == STRIDE)), body=Graph((), results)
     )
     args = (scan.args[0], *(value[name] for name in changed.operand_names()))
     return with_attrs(Node("scan", args, scan.type, scan.attrs, scan.loc), spec=changed), same

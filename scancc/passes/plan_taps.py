@@ -36,6 +36,7 @@ class Storage:
     lead: int  # rows in front of the trace that hold the initial values
     ring: int  # rows of the ring buffer; 0: none
     last: int  # rows that consumers read from the end when there is no trace
+    every: bool = False  # states are kept every so many steps
     backwards: bool = False  # the trace is stored last row first, as all of its readers want it
 
     def __str__(self) -> str:
@@ -47,7 +48,9 @@ class Storage:
         if self.trace:
             parts.append("trace" + (f" with {self.lead} rows in front" if self.lead else "")
                          + (", last row first" if self.backwards else ""))
-        elif self.last:
+        if self.every:
+            parts.append("a state every so many steps")
+        if self.last and not self.trace:
             parts.append(f"last({self.last})")
         return ", ".join(parts) or "not stored"
 
@@ -78,7 +81,7 @@ def plan_taps(graph: Graph) -> Plan:
                     views.setdefault((node, name), set())
     for (node, name), kinds in views.items():
         if name:
-            plan[node, name] = _storage(node, name, kinds)
+            plan[node, name] = replace(_storage(node, name, kinds), every="every" in kinds)
             if (node, name) in flipped:
                 plan[node, name] = replace(plan[node, name], backwards=True)
     return plan

@@ -20,7 +20,7 @@ import numpy as np
 from scancc import interpreter
 from scancc.errors import CarryShapeError, ShapeError
 from scancc.ir import build
-from scancc.ir.graph import Graph, Node, ScanSpec, operands, spec_of
+from scancc.ir.graph import STRIDE, Graph, Node, ScanSpec, operands, spec_of
 from scancc.ir.ops import OPS, ShapeMismatch
 from scancc.ir.types import Dim, Shape, Type
 
@@ -151,6 +151,8 @@ class _Specialise:
             return build.trace(source, name, node.loc)
         if view == "final":
             return build.final(source, name, node.loc)
+        if view == "every":
+            return build.samples(source, name, operands(source)[STRIDE], node.loc)
         if view in ("history", "state"):
             return (build.history if view == "history" else build.state)(source, name, node.loc)
         row = spec_of(source).body.results[name].type

@@ -88,7 +88,7 @@ class Lowering:
         # Scoped like blocks: what an inner block makes of an outer value is forgotten when the block ends.
         self.env: ChainMap[Node, Value] = ChainMap()
         self.uses: Counter[Node] = Counter()
-        self.dims: dict[str, Expr] = {}
+        self.dims: ChainMap[str, Expr] = ChainMap()
         self.host_dims: set[str] = set()  # lengths known before the kernel starts
         self.definitions: dict[str, Expr] = {}  # of variables that can be computed before the kernel starts
         self.mutable: set[str] = set()
@@ -128,11 +128,11 @@ class Lowering:
         outer, was_open = self.blocks[-1], self.blocks[-1].open
         outer.open = attached
         self.blocks.append(block)
-        self.env = self.env.new_child()
+        self.env, self.dims = self.env.new_child(), self.dims.new_child()
         try:
             yield block
         finally:
-            self.env = self.env.parents
+            self.env, self.dims = self.env.parents, self.dims.parents
             self.blocks.pop()
             outer.open = was_open
 

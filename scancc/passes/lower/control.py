@@ -32,6 +32,7 @@ from scancc.ir.types import Dim, Type
 from scancc.passes.block_recurrences import BLOCKS
 from scancc.passes.lower.blocks import solve_in_blocks
 from scancc.passes.lower.context import Lowering, Target, in_memory
+from scancc.passes.lower.samples import Samples
 from scancc.passes.lower.values import Index, Lazy, Registers, registers
 from scancc.passes.lower.views import row_place
 from scancc.passes.plan_taps import Storage, in_registers
@@ -76,14 +77,16 @@ def lower_scan(low: Lowering, node: Node) -> None:
             low.materialise(x, "rows")
         elif isinstance(low.env[x], Registers) and x.type.ndim and any(x is value[s.name] for s in spec.sequences):
             low.spill(x)
-    if spec.strategy == BLOCKS and (s := slots[spec.carries[0].name]).storage.taps == "registers" and not s.ring:
+    samples = Samples(low, node, steps)
+    if spec.strategy == BLOCKS and not samples.names and (s := slots[spec.carries[0].name]).storage.taps == "registers" and not s.ring:
         solve_in_blocks(low, node, s, steps, lambda t: _bind_leaves(low, node, slots, value, t), s.trace)
-        low.scans[node] = (slots, executed)
+        low.scans[node] = (slots, executed, samples)
         return
     with low.loop("t", steps, f"steps of {spec.name}") as t:
         low.depth += 1
         low.step.append(t)
         _bind_leaves(low, node, slots, value, t)
+        samples.keep({n: _past_rows(low, slots[n], n, t) for n in samples.names})
         low.targets |= _row_targets(slots, spec.body, t)
         for s in slots.values():
             if s.trace is not None and s.trace.buffer in low.growing:
@@ -99,7 +102,17 @@ def lower_scan(low: Lowering, node: Node) -> None:
         low.depth -= 1
     if spec.has_until:
         executed = low.let(count, low_name(spec.name, "length"))
-    low.scans[node] = (slots, executed)
+    low.scans[node] = (slots, executed, samples)
+
+
+def _past_rows(low: Lowering, slots: Slots, name: str, t: Expr) -> list[Node]:
+    """All past values of a carry that the step may read, oldest first."""
+    found = []
+    for k in range(slots.storage.depth, 0, -1):
+        tap = Node("tap", (), slots.row, {"name": name, "offset": -k})
+        _bind_tap(low, tap, slots, -k, t)
+        found.append(tap)
+    return found
 
 
 def low_name(scan: str, what: str) -> str:

@@ -21,9 +21,12 @@ def lower_get(low: Lowering, node: Node) -> None:
     if view == "branch":
         low.env[node] = low.branches[source][name]
         return
-    slots, executed = low.scans[source]
+    slots, executed, samples = low.scans[source]
     if view == "length":
         low.env[node] = registers([executed], ())
+        return
+    if view == "every":
+        low.env[node] = samples.view(name, node.type.ndim)
         return
     s = slots[name]
     if view == "final":

@@ -51,8 +51,23 @@ def stride_of(scan: Node) -> Node:
     steps = scan.args[0]
     if spec.has_until:
         steps = build.make("minimum", steps, build.integer(LONGEST))
-    root = build.make("sqrt", build.cast(steps, "float64"))
-    return build.make("maximum", build.cast(build.make("ceil", root), "int64"), build.integer(1))
+    state, step = _sizes(spec)
+    ratio = build.const(state / step if spec.backward.budget is not None else 1.0)
+    root = build.make("sqrt", build.make("multiply", build.cast(steps, "float64"), ratio))
+    stride = build.make("maximum", build.cast(build.make("ceil", root), "int64"), build.integer(1))
+    if spec.backward.budget is None:
+        return stride
+    # What fits into the budget whole is one segment.
+    fits = build.make("less_equal", build.make("multiply", steps, build.integer(step)), build.integer(spec.backward.budget))
+    return build.make("where", fits, build.make("maximum", steps, build.integer(1)), stride)
+
+
+def _sizes(spec: ScanSpec) -> tuple[int, int]:
+    """Bytes of a state that is kept, and of the history of one step."""
+    rows = {c.name: (spec.body.results[c.name].type.size or 1) * spec.body.results[c.name].type.dtype.itemsize
+            for c in spec.carries}  # fmt: skip
+    state = sum(rows[c.name] * c.depth for c in spec.carries)
+    return max(1, state), max(1, sum(rows.values()))
 
 
 class Segments:

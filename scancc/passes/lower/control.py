@@ -120,8 +120,17 @@ def low_name(scan: str, what: str) -> str:
 
 
 def _is_view(x: Node) -> bool:
+    """Whether an element costs no more than reading it; one number for all of them is read from where it is."""
+    if x.op in ("broadcast_to", "reshape", "flip", "rows") and _one_number(x):
+        return True
     return x.op in ("input", "read", "tap", "flip", "slice", "transpose", "index", "reshape", "expect", "get", "rows",
                     "alias", "stop_gradient")
+
+
+def _one_number(x: Node) -> bool:
+    while x.op in ("broadcast_to", "reshape", "flip", "rows"):
+        x = x.args[0]
+    return x.type.shape == ()
 
 
 def _check_steps(low: Lowering, node: Node, steps: Expr) -> None:

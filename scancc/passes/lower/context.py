@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from scancc.ir.graph import Graph, Loc, Node, dependencies
+from scancc.ir.graph import Graph, Loc, Node, dependencies, users
 from scancc.ir.loop import (
     INT64,
     Alloc,
@@ -39,6 +39,7 @@ from scancc.ir.loop import (
     const_int,
     weight,
 )
+from scancc.ir.ops import OPS
 from scancc.ir.types import Dim, Type
 from scancc.ir.walk import statement_loads
 from scancc.passes.lower.values import Index, Lazy, Registers, Value, registers
@@ -88,6 +89,7 @@ class Lowering:
         # Scoped like blocks: what an inner block makes of an outer value is forgotten when the block ends.
         self.env: ChainMap[Node, Value] = ChainMap()
         self.uses: Counter[Node] = Counter()
+        self.repeated: set[Node] = set()  # reductions that a broadcast would compute again for every element
         self.dims: ChainMap[str, Expr] = ChainMap()
         self.host_dims: set[str] = set()  # lengths known before the kernel starts
         self.definitions: dict[str, Expr] = {}  # of variables that can be computed before the kernel starts
@@ -349,6 +351,7 @@ class Lowering:
         for node in nodes:
             self.uses.update(dependencies(node))
         self.uses.update(graph.results.values())
+        self.repeated |= _repeated(graph, nodes)
         for node in nodes:
             if node in self.env:
                 continue  # a leaf, bound by whoever lowers this graph
@@ -366,6 +369,34 @@ class Lowering:
         if not isinstance(expr, Const):
             expr = self.let(expr, dim.name)
         self.dims[dim.name] = expr
+
+
+def _repeated(graph: Graph, nodes: list[Node]) -> set[Node]:
+    """Reductions whose one user, or whose user's user..., reads each element several times."""
+    wanted = [n for n in nodes if n.op.startswith("reduce_")]
+    if not wanted:
+        return set()
+    readers = users(graph)
+
+    def repeats(n: Node) -> bool:
+        while len(readers.get(n, [])) == 1:
+            (user,) = readers[n]
+            kind = OPS[user.op].kind
+            if kind not in ("elementwise", "view"):
+                return False
+            if user.op != "reshape" and _grows(n.type, user.type):
+                return True
+            n = user
+        return False
+
+    return {n for n in wanted if repeats(n)}
+
+
+def _grows(old: Type, new: Type) -> bool:
+    """Whether a value of type `old` is broadcast to one of type `new`."""
+    if new.ndim > old.ndim:
+        return True
+    return any(a == 1 and b != 1 for a, b in zip(old.shape, new.shape, strict=False))
 
 
 def in_memory(target: Target, rank: int) -> Lazy:

@@ -71,7 +71,7 @@ def lower_reduce(low: Lowering, node: Node) -> None:
     low.env[node] = Lazy(at)
     if in_registers(node.type):
         low.registers_of(node)
-    elif low.uses[node] > 1:
+    elif low.uses[node] > 1 or node in low.repeated:
         low.materialise(node, "sum")
 
 

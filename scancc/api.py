@@ -24,6 +24,7 @@ from scancc.ir import build
 from scancc.ir.graph import Backward, Graph
 from scancc.passes.pipeline import Options
 from scancc.signature import flatten
+from scancc.step_gradients import StepGradient
 
 
 def until(condition: Any) -> Until:
@@ -141,6 +142,18 @@ class ScanFunction:
         program = self._program(normalise(self.fn, *full, go_backwards), strict)
         program.compiled  # noqa: B018  # what cannot be compiled is an error here
         return program
+
+    def value_and_grad(self, loss: Callable, wrt: Any) -> StepGradient:
+        """A function called like this one, which returns `(value, gradients)`.
+
+        The value is `loss(*outputs)`, a real number; `wrt` names arguments of the step, one or a list of them: of a
+        sequence or non-sequence the gradient is with respect to its array, of an output's tap to the initial value.
+        """
+        return StepGradient(self, loss, wrt, True)
+
+    def grad(self, loss: Callable, wrt: Any) -> StepGradient:
+        """As `value_and_grad`, without the value."""
+        return StepGradient(self, loss, wrt, False)
 
     def _program(self, args: ScanArguments, strict: bool) -> EagerProgram:
         key = (_signature(args), strict)

@@ -46,16 +46,20 @@ def reverse_scan(
     node: Node, reads: list[tuple[Node, Node]], active: set[Node], kept: Kept
 ) -> list[Node | None]:
     """Derivatives with respect to the operands of a scan, from those of what is read of it."""
-    back = _Backward(node, active, kept)
+    wanted = spec_of(node).backward
+    back = BackwardScan(node, active, kept)
+    if wanted.window is not None:
+        from scancc.autodiff.window import Windowed
+
+        back = Windowed(node, active, kept)
     back.incoming(reads)
-    wanted = back.spec.backward
     if wanted.checkpoint is not None or wanted.budget is not None:
         return Segments(node, active, kept).build(back.rows, back.last, back.initial_rows)
     return back.build()
 
 
 @dataclass
-class _Backward:
+class BackwardScan:
     """The backward scan under construction."""
 
     scan: Node
@@ -149,15 +153,7 @@ class _Backward:
             new = fresh_name(f"d_{name}_{k}", self.taken)
             adjoint[name, k] = new
             carries[Carry(new, (-k,))] = self.start(name, k)
-        seeds: dict[Node, Node] = {}
-        for name, result in self.spec.body.results.items():
-            if name not in self.relevant:
-                continue
-            terms = [self.incoming_row(name, result)] if name in self.rows else []
-            terms += [build.make("tap", type=result.type, name=adjoint[y, k], offset=-k) for y, k in taps if y == name]
-            d = total(terms)
-            if d is not None:
-                seeds[result] = d if result not in seeds else build.make("add", seeds[result], d)
+        seeds = self.seeds(adjoint)
         wanted = [n for n in self.order if n in self.variable]
         inner: Kept = {}
         found = dict(zip(wanted, pullback(seeds, wanted, inner), strict=True))
@@ -180,13 +176,7 @@ class _Backward:
                 parts[name, leaf.attrs["offset"]] = new = fresh_name(f"d_{name}", self.taken)
                 outputs.append(new)
                 results[new] = d
-            else:
-                key = (name, -leaf.attrs["offset"])
-                if key in adjoint:
-                    results[adjoint[key]] = d if d is not None else build.zeros(leaf.type)
-        for key, new in adjoint.items():
-            if new not in results:  # nothing flows through this tap: only what starts there
-                results[new] = build.zeros(self.spec.body.results[key[0]].type)
+        results |= self.sent(adjoint, found, inner)
         body = self.in_the_backward_body(results, inner)
         spec = ScanSpec(
             fresh(f"{self.spec.name}_back"), tuple(self.sequences), tuple(carries), tuple(self.nonseqs), tuple(outputs), body
@@ -194,6 +184,28 @@ class _Backward:
         args = (self.reversed_steps, *self.sequences.values(), *carries.values(), *self.nonseqs.values())
         node = build.scan(spec, args, self.scan.loc)
         return self.outgoing(node, adjoint, sums, parts)
+
+    def seeds(self, adjoint: dict[tuple[str, int], str]) -> dict[Node, Node]:
+        """Derivatives with respect to the results of a step: from outside, and from the steps that read them."""
+        seeds: dict[Node, Node] = {}
+        for name, result in self.spec.body.results.items():
+            if name not in self.relevant:
+                continue
+            terms = [self.incoming_row(name, result)] if name in self.rows else []
+            terms += [build.make("tap", type=result.type, name=new, offset=-k)
+                      for (y, k), new in adjoint.items() if y == name]  # fmt: skip
+            d = total(terms)
+            if d is not None:
+                seeds[result] = d if result not in seeds else build.make("add", seeds[result], d)
+        return seeds
+
+    def sent(
+        self, adjoint: dict[tuple[str, int], str], found: dict[Node, Node | None], inner: Kept
+    ) -> dict[str, Node]:
+        """What a step sends to the rows that it read: the adjoint carries. Zeros where nothing flows through a tap."""
+        by_tap = {(n.attrs["name"], -n.attrs["offset"]): d for n, d in found.items() if n.op == "tap" and d is not None}
+        return {new: by_tap.get(key) or build.zeros(self.spec.body.results[key[0]].type)
+                for key, new in adjoint.items()}  # fmt: skip
 
     def adjoint_taps(self) -> list[tuple[str, int]]:
         """Taps of carries that need an adjoint: their carry varies with what is differentiated, and somebody reads it."""
@@ -383,15 +395,12 @@ class _Backward:
         given = self.initial_rows.get(c.name)
         if not c.rows:
             first = None if given is None else build.make("index", given, axis=0, position=0)
-            return total([self.if_whole(build.final(back, taps[0][1])) if taps else None, first])
+            return total([self.if_whole(self.arrived(back, taps[0][1], 1)) if taps else None, first])
         terms: list[Node | None] = []
         for k, new in taps:
-            if k == 1:
-                last = build.final(back, new)
-                sent = build.reshape(last, (1, *last.type.shape))
-            else:
-                # Newest first: the last reversed step is step 0, which read time -k.
-                sent = build.make("flip", build.state(back, new), axes=(0,))
+            sent = self.arrived(back, new, k)
+            # Newest first: the last reversed step is step 0, which read time -k.
+            sent = build.reshape(sent, (1, *sent.type.shape)) if k == 1 else build.make("flip", sent, axes=(0,))
             rows = integer_sub(build.dim_of(value, 0), c.depth)
             terms.append(pad(self.if_whole(sent), 0, build.integer(c.depth - k), rows))
         if given is not None:
@@ -399,6 +408,9 @@ class _Backward:
             terms.append(pad(build.rows(given, build.integer(0), c.depth), 0, build.integer(0), rest))
         return total(terms)
 
+    def arrived(self, back: Node, name: str, k: int) -> Node:
+        """What an adjoint carry of tap -k holds after the last reversed step."""
+        return build.final(back, name) if k == 1 else build.state(back, name)
 
     def if_whole(self, sent: Node) -> Node:
         """What reached the initial rows: nothing where the way back ended before them."""

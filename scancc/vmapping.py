@@ -8,13 +8,13 @@ from typing import Any
 
 from scancc.batching.loops import batch
 from scancc.calls import compiled_call
-from scancc.errors import ScanTypeError, ScanValueError, ShapeError
+from scancc.errors import ScanTypeError, ScanValueError, ShapeError, UnsupportedError
 from scancc.frontend.location import here, name_of
 from scancc.frontend.pytrees import LEAF, NONE, flatten, unflatten
-from scancc.frontend.tracer import unwrap, wrap
+from scancc.frontend.tracer import tracing, unwrap, wrap
 from scancc.gradients import naming
 from scancc.ir import build
-from scancc.ir.graph import Node
+from scancc.ir.graph import Node, topological
 from scancc.ir.types import Dim
 
 
@@ -77,8 +77,11 @@ def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
         rows.append(unflatten(tree, inner))
     if length is None:
         raise ScanValueError("no argument has an axis for the batch", here(), fix="give in_axes that are not all None")
+    scope = tracing()
+    effects, updates = len(scope.effects), dict(scope.updates)
     results, tree = flatten(fn(*rows))
     nodes = [unwrap(r) for r in results]
+    _check_pure(fn, leaves, [*scope.effects[effects:], *(n for s, n in scope.updates.items() if updates.get(s) is not n)])
     made = batch(nodes, leaves, length)
     out = []
     for node, axis in zip(nodes, _spread(out_axes, tree, "out_axes"), strict=True):
@@ -91,6 +94,14 @@ def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
         value = made.whole(node)
         out.append(wrap(_to_axis(value, axis)))
     return unflatten(tree, out)
+
+
+def _check_pure(fn: Callable, leaves: dict[Node, Node], done: list[Node]) -> None:
+    """Checks, prints and updates of shared variables happen once, not for every row."""
+    if any(n in leaves for n in topological(done)):
+        raise UnsupportedError(f"{name_of(fn, 'the function')} calls sc.check or sc.debug_print, or updates a shared "
+                               "variable, with values that differ from row to row of a batch", here(),
+                               fix="do so with all of the batch, outside of sc.vmap")  # fmt: skip
 
 
 def _spread(axes: Any, tree: Any, name: str) -> list[int | None]:

@@ -17,6 +17,7 @@ from scancc.autodiff.rules import RULES, differentiable
 from scancc.errors import UnsupportedError
 from scancc.ir import build
 from scancc.ir.graph import STRIDE, Graph, Node, rebuild, spec_of, substitute, topological, with_attrs
+from scancc.ir.names import fresh_name
 from scancc.ir.types import INT
 
 # By scan: values of its body that it keeps for the way back, by output name; under STRIDE the steps between states.
@@ -127,25 +128,24 @@ def _cond(node: Node, reads: list[tuple[Node, Node]], active: set[Node]) -> list
     incoming: dict[str, list[Node]] = {}
     for get, d in reads:
         incoming.setdefault(get.attrs["name"], []).append(d)
-    derivatives = {f"d_{name}": total(ds) for name, ds in incoming.items()}
+    taken = set(names)
+    label_of = {name: fresh_name(f"d_{name}", taken) for name in incoming}
+    derivatives = {label_of[name]: total(ds) for name, ds in incoming.items()}
     branches = {}
     for key in ("then", "orelse"):
         graph: Graph = node.attrs[key]
-        inner = {n.attrs["name"]: n for n in graph.nodes() if n.op == "read"}
+        inner = [n for n in graph.nodes() if n.op == "read" and n.attrs["name"] in wanted]
         seeds: dict[Node, Node] = {}
         for name in incoming:
             result = graph.results[name]
-            d = build.make("read", type=result.type, name=f"d_{name}", loc=result.loc)
+            d = build.make("read", type=result.type, name=label_of[name], loc=result.loc)
             seeds[result] = d if result not in seeds else _sum(seeds[result], d)
-        leaves = [inner.get(n) for n in wanted]
-        known = [x for x in leaves if x is not None]
         kept: Kept = {}
-        found = pullback(seeds, known, kept)
-        by_leaf = dict(zip(known, found, strict=True))
-        whole: dict[str, Node] = {}
-        for n, leaf in zip(wanted, leaves, strict=True):
-            d = None if leaf is None else by_leaf[leaf]
-            whole[f"g_{n}"] = build.zeros(leaves_of[n].type) if d is None else d
+        whole = {f"g_{n}": build.zeros(leaves_of[n].type) for n in wanted}
+        for leaf, d in zip(inner, pullback(seeds, inner, kept), strict=True):
+            if d is not None:
+                label = f"g_{leaf.attrs['name']}"
+                whole[label] = _sum(whole[label], d)
         mapping = with_kept(whole.values(), kept)
         branches[key] = Graph((), {n: mapping[r] for n, r in whole.items()})
     operands = {**dict(zip(names, args, strict=True)), **derivatives}

@@ -19,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from scancc.autodiff.arithmetic import constant, fresh, integer_add, integer_sub, pad, total, where
 from scancc.autodiff.checkpoint import Segments
 from scancc.autodiff.reverse import Kept, depending, keeping, pullback
@@ -26,6 +28,7 @@ from scancc.autodiff.rules import differentiable
 from scancc.ir import build
 from scancc.ir.graph import (
     EFFECT,
+    STRIDE,
     Carry,
     Graph,
     Node,
@@ -108,6 +111,9 @@ class BackwardScan:
                 self.add_last(name, 1, d)
             elif view == "trace":
                 self.add_rows(name, d)
+            elif view == "every":
+                assert carry is not None
+                self.with_samples(carry, d)
             elif view in ("history", "state"):
                 assert carry is not None
                 self.with_past(carry, get, d)
@@ -133,9 +139,22 @@ class BackwardScan:
                 row = build.make("index", d, loc=get.loc, axis=0, position=carry.depth - k)
                 self.add_last(carry.name, k, row)
             return
+        self.with_history(carry, d)
+
+    def with_history(self, carry: Carry, d: Node) -> None:
         rows = build.rows(d, build.integer(carry.depth), build.steps_dim(self.scan))
         self.add_rows(carry.name, rows)
-        self.initial_rows[carry.name] = d
+        known = self.initial_rows.get(carry.name)
+        self.initial_rows[carry.name] = d if known is None else build.make("add", known, d)
+
+    def with_samples(self, carry: Carry, d: Node) -> None:
+        """States kept every so many steps are rows of the history."""
+        count = d.type.shape[0]
+        number = build.make("iota", type=INT.with_shape((count,)), shape=(count,))
+        first = build.make("multiply", number, self.value[STRIDE])
+        at = build.make("add", build.reshape(first, (count, 1)), build.const(np.arange(carry.depth)[None], "int64"))
+        whole = build.zeros(build.history(self.scan, carry.name).type)
+        self.with_history(carry, build.make("put", whole, at, d, axis=0, mode="add"))
 
     def add_rows(self, name: str, d: Node) -> None:
         self.rows[name] = d if name not in self.rows else build.make("add", self.rows[name], d)
@@ -156,14 +175,13 @@ class BackwardScan:
         seeds = self.seeds(adjoint)
         wanted = [n for n in self.order if n in self.variable]
         inner: Kept = {}
-        found = dict(zip(wanted, pullback(seeds, wanted, inner), strict=True))
+        found = by_leaf(wanted, pullback(seeds, wanted, inner))
         results: dict[str, Node] = {}
         outputs: list[str] = []
         sums: dict[str, str] = {}
         parts: dict[tuple[str, int], str] = {}
-        for leaf in wanted:
+        for leaf, d in found.items():
             name = leaf.attrs["name"]
-            d = found[leaf]
             if leaf.op == "read":
                 if d is None:
                     continue
@@ -417,6 +435,16 @@ class BackwardScan:
         if self.reversed_steps is self.steps:
             return sent
         return where(build.make("equal", self.steps, self.reversed_steps), sent, constant(0, sent))
+
+
+def by_leaf(leaves: list[Node], derivatives: list[Node | None]) -> dict[Node, Node | None]:
+    """One node a tap or read: a body may have several that read the same."""
+    first: dict[tuple, Node] = {}
+    found: dict[Node, Node | None] = {}
+    for leaf, d in zip(leaves, derivatives, strict=True):
+        known = first.setdefault((leaf.op, leaf.attrs["name"], leaf.attrs.get("offset")), leaf)
+        found[known] = d if known not in found else total((found[known], d))
+    return found
 
 
 def _without_effects(node: Node) -> Node:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from scancc.autodiff.arithmetic import fresh, integer_sub, pad, total
 from scancc.autodiff.reverse import Kept, pullback
-from scancc.autodiff.reverse_scan import BackwardScan
+from scancc.autodiff.reverse_scan import BackwardScan, by_leaf
 from scancc.ir import build
 from scancc.ir.graph import Node
 
@@ -58,7 +58,9 @@ class Windowed(BackwardScan):
 
         taps = [n for n in found if n.op == "tap" and (n.attrs["name"], -n.attrs["offset"]) in adjoint]
         one = {r: build.make("alias", build.zeros(r.type)) for r in self.ages}
-        parts = pullback(one, taps, inner)
+        every = [n for n in self.order if n in self.variable and n.op == "tap"]
+        sent = by_leaf(every, pullback(one, every, inner))
+        parts = [sent[n] for n in taps]
         ages = {one[r]: stack for r, stack in self.ages.items()}
         made = batch([p for p in parts if p is not None], ages, self.window)
         results: dict[str, Node] = {}

@@ -130,6 +130,10 @@ def _slice(b: Batch, node: Node) -> Node:
     return build.make("slice", b.operand(node.args[0]), type=node.type.with_shape(b.rows(node)), loc=node.loc, **attrs)
 
 
+def _expect(b: Batch, node: Node) -> Node:
+    return build.make("expect", b.operand(node.args[0]), loc=node.loc, shape=b.rows(node))
+
+
 def _same(b: Batch, node: Node) -> Node:
     return build.make(node.op, b.operand(node.args[0]), loc=node.loc)
 
@@ -180,6 +184,7 @@ RULES: dict[str, Callable[[Batch, Node], Node]] = {
     "transpose": _transpose,
     "slice": _slice,
     "alias": _same,
+    "expect": _expect,
     "stop_gradient": _same,
     "concatenate": _concatenate,
     "matmul": _matmul,

@@ -77,7 +77,7 @@ def _split(x: Node) -> list[Product] | None:
             left, right = _vector(a, 1), _vector(b, 0)
             if left is not None and right is not None:
                 return [Product(left, right)]
-    if x.op == "matmul" and x.args[0].type.ndim == x.args[1].type.ndim == 2:
+    if x.op == "matmul" and all(a.type.ndim == 2 and a.type.is_static for a in x.args):
         a, b = x.args
         flipped = a.args[0] if a.op == "transpose" else build.make("transpose", a, loc=x.loc, perm=(1, 0))
         return [Product(flipped, b)]

@@ -10,9 +10,14 @@ from __future__ import annotations
 import sys
 
 import autoregression
+import fit_garch
+import fit_lynx_hare
+import fit_nile
+import hmm_posteriors
 import nile
 import sp500
 import text_rnn
+import train_rnn
 from report import Agreement, missing_peers, race, show, summary, wide_console
 from rich.table import Table
 
@@ -22,6 +27,13 @@ EXAMPLES = {
     "S&P 500: GARCH(1,1)": (sp500, 100_000),
     "speeches: RNN": (text_rnn, len(text_rnn.load_text()[0]) - 1),
 }
+FITS = {
+    "S&P 500: GARCH(1,1) fitted": fit_garch,
+    "Nile: local level and ARMA(1, 1) fitted": fit_nile,
+    "lynx and hare: Lotka-Volterra fitted": fit_lynx_hare,
+    "S&P 500: posteriors by gradient": hmm_posteriors,
+    "speeches: RNN trained": train_rnn,
+}
 COLUMNS = ("Python loop", "njit", "JAX", "scancc")
 
 
@@ -30,6 +42,10 @@ def answers() -> list[Agreement]:
     found: list[Agreement] = []
     for title, (example, _) in EXAMPLES.items():
         agreements, notes = example.compare()
+        show(title, agreements, notes)
+        found += agreements
+    for title, fit in FITS.items():
+        agreements, notes = fit.compare()
         show(title, agreements, notes)
         found += agreements
     return found

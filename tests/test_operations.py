@@ -135,6 +135,6 @@ def test_an_index_outside_its_axis_is_an_error():
 
 
 def test_every_op_is_interpreted_and_lowered():
-    leaves = {"input", "const", "tap", "read", "step", "iota", "scan", "cond", "get", "check", "print"}
+    leaves = {"input", "const", "tap", "read", "step", "iota", "scan", "cond", "custom", "get", "check", "print"}
     assert set(OPS) == set(EVALUATE) | leaves
     assert set(OPS) == set(LOWER) | {"input", "tap", "read"}

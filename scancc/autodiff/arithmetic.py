@@ -100,22 +100,20 @@ def reduce_to(x: Node, type_: Type) -> Node:
     if ones:
         x = call("reduce_sum", x, axes=ones)
         x = build.reshape(x, type_.shape, x.loc)
-    return x if x.type.shape == type_.shape else _named(x, type_.shape)
-
-
-def _named(x: Node, shape: Shape) -> Node:
-    """The same lengths under other names: where one of both is known only at run time."""
-    return build.make("expect", x, loc=x.loc, shape=shape)
+    return x
 
 
 def fitted(x: Node, type_: Type) -> Node:
-    """A derivative with the shape of the value it belongs to: broadcast where it is smaller."""
+    """A derivative with the shape of the value it belongs to: broadcast where it is smaller.
+
+    Lengths known at run time only may go by other names than the value's: that they are equal was checked for the value.
+    """
     if x.type.shape == type_.shape:
         return x
     if x.type.ndim == type_.ndim and all(
         a == b or isinstance(a, Dim) or isinstance(b, Dim) for a, b in zip(x.type.shape, type_.shape, strict=True)
     ) and 1 not in x.type.shape:
-        return _named(x, type_.shape)
+        return x
     return broadcast(x, type_.shape)
 
 

@@ -16,7 +16,8 @@ from scancc.lax import associative_scan
 from scancc.vmapping import vmap
 
 __all__ = [
-    "associative_scan", "at_add", "at_maximum", "at_minimum", "at_multiply", "at_set", "check", "cond", "custom_jvp", "custom_vjp", "debug_nans",
+    "associative_scan", "at_add", "at_maximum", "at_minimum", "at_multiply", "at_set", "check", "cond", "custom_jvp",
+    "custom_vjp", "debug_nans",
     "debug_print", "erf", "erfc", "expit", "filter", "foldl", "foldr", "gammaln", "grad", "hessian", "hvp", "jacfwd",
     "jacrev", "jit", "jvp", "lax",
     "linearize", "logsumexp", "map", "random", "reduce", "scan", "scan_compile", "shared", "softmax", "stop_gradient",

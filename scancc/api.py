@@ -21,7 +21,7 @@ from scancc.frontend.shared import Shared, kinds_of, values_of
 from scancc.frontend.tracer import Tracer, is_traced, wrap
 from scancc.inspection import Inspection
 from scancc.ir import build
-from scancc.ir.graph import Backward, Graph
+from scancc.ir.graph import NOTHING_ASKED, Backward, Graph
 from scancc.passes.pipeline import Options
 from scancc.signature import flatten
 from scancc.step_gradients import StepGradient
@@ -69,10 +69,10 @@ def scan(
     condition: `(outputs, updates)`, `(outputs, sc.until(c))`, `(outputs, updates, sc.until(c))`, or updates alone. They
     are written back when the run is over.
 
-    For derivatives: with `truncate_gradient=k` only the last k steps have one, as in Theano; with `tbptt=k` what a step's
-    result receives flows back through k steps at most. `checkpoint` keeps some states instead of the whole history and
-    computes the rest again: "sqrt" (about sqrt(steps) of them), n (every n-th), "binomial" (the schedule of Griewank
-    and Walther); `memory_budget` ("64MB", or bytes) has the compiler choose.
+    For derivatives: with `truncate_gradient=k` only the last k steps have one, as in Theano; with `tbptt=k` what a
+    step's result receives flows back through k steps at most. `checkpoint` keeps some states instead of the whole
+    history and computes the rest again: "sqrt" (about sqrt(steps) of them), or n (every n-th); `memory_budget` ("64MB",
+    or bytes) has the compiler choose.
 
     Returns one array of shape (steps, *row), or a tuple (a dict when the step returns one); None for updates alone.
 
@@ -92,7 +92,7 @@ class ScanFunction:
 
     def __init__(
         self, fn: Callable, options: Options, name: str | None = None, control_flow: bool = True,
-        backward: Backward = Backward(),
+        backward: Backward = NOTHING_ASKED,
     ) -> None:
         self.fn = fn
         self.backward = backward

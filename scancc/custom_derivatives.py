@@ -95,8 +95,8 @@ class custom_vjp(_Custom):  # noqa: N801  # used as a decorator
         ds = unflatten(out_tree, [_leaf(f"d{i}", n) for i, n in enumerate(outputs)])
         given = backward(returned[1], ds)
         if not isinstance(given, tuple) or len(given) != len(args):
-            raise ScanTypeError(f"the backward rule returned {given!r} for {len(args)} arguments", of_function(backward),
-                                "it returns a tuple with one derivative an argument")
+            raise ScanTypeError(f"the backward rule returned {given!r} for {len(args)} arguments",
+                                of_function(backward), "it returns a tuple with one derivative an argument")
         found: dict[str, Node] = {}
         count = 0
         for part, arg in zip(given, args, strict=True):

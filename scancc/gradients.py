@@ -79,9 +79,9 @@ def grad(
     """The gradient of a function whose value is one real number, with respect to argument `argnums` (or several).
 
     Arguments are pytrees of arrays; the gradient has the structure, shapes and dtypes of the argument. A tuple of
-    `argnums` gives a tuple. With `has_aux` `fn` returns a pair, and the result is `(gradient, second part)`. Of a complex
-    argument the gradient is that of JAX: the derivative of the real value with respect to the real part minus i times
-    that with respect to the imaginary part; `holomorphic=True` gives complex derivatives.
+    `argnums` gives a tuple. With `has_aux` `fn` returns a pair, and the result is `(gradient, second part)`. Of a
+    complex argument the gradient is that of JAX: the derivative of the real value with respect to the real part minus
+    i times that with respect to the imaginary part; `holomorphic=True` gives complex derivatives.
 
     Raises TypeError for arguments that are not floating point, ValueError where the value is not a scalar or does not
     depend on an argument at all.

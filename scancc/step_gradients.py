@@ -36,7 +36,8 @@ class StepGradient:
         kept = {k: v for k, v in values.items() if k not in wanted}
         key = tuple(values), go_backwards
         if key not in self._derived:
-            self._derived[key] = value_and_grad(self._run(sequences, outputs_info, non_sequences, n_steps, go_backwards))
+            run = self._run(sequences, outputs_info, non_sequences, n_steps, go_backwards)
+            self._derived[key] = value_and_grad(run)
         value, found = self._derived[key]({k: values[k] for k in wanted}, kept)
         gradients = found[wanted[0]] if self.single else tuple(found[k] for k in wanted)
         return (value, gradients) if self.value else gradients

@@ -81,7 +81,8 @@ def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
     effects, updates = len(scope.effects), dict(scope.updates)
     results, tree = flatten(fn(*rows))
     nodes = [unwrap(r) for r in results]
-    _check_pure(fn, leaves, [*scope.effects[effects:], *(n for s, n in scope.updates.items() if updates.get(s) is not n)])
+    updated = [n for s, n in scope.updates.items() if updates.get(s) is not n]
+    _check_pure(fn, leaves, [*scope.effects[effects:], *updated])
     made = batch(nodes, leaves, length)
     out = []
     for node, axis in zip(nodes, _spread(out_axes, tree, "out_axes"), strict=True):

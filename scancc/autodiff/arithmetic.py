@@ -100,20 +100,26 @@ def reduce_to(x: Node, type_: Type) -> Node:
     if ones:
         x = call("reduce_sum", x, axes=ones)
         x = build.reshape(x, type_.shape, x.loc)
-    return x
+    return _named(x, type_.shape)
+
+
+def _named(x: Node, shape: Shape) -> Node:
+    """The same lengths under other names: as numbers, where those are known."""
+    wanted = tuple(b if isinstance(b, int) else a for a, b in zip(x.type.shape, shape, strict=True))
+    return x if wanted == x.type.shape else build.make("expect", x, loc=x.loc, shape=wanted)
 
 
 def fitted(x: Node, type_: Type) -> Node:
     """A derivative with the shape of the value it belongs to: broadcast where it is smaller.
 
-    Lengths known at run time only may go by other names than the value's: that they are equal was checked for the value.
+    Lengths known at run time only may go by other names than the value's: that they are equal was checked for that.
     """
     if x.type.shape == type_.shape:
         return x
     if x.type.ndim == type_.ndim and all(
         a == b or isinstance(a, Dim) or isinstance(b, Dim) for a, b in zip(x.type.shape, type_.shape, strict=True)
     ) and 1 not in x.type.shape:
-        return x
+        return _named(x, type_.shape)
     return broadcast(x, type_.shape)
 
 
@@ -158,7 +164,7 @@ def integer_sub(a: Node, b: Node | int) -> Node:
 
 def _same_length(a: Node, b: Node) -> bool:
     if a.op == b.op == "dim":
-        return a.args[0].type.shape[a.attrs["axis"]] == b.args[0].type.shape[b.attrs["axis"]]
+        return bool(a.args[0].type.shape[a.attrs["axis"]] == b.args[0].type.shape[b.attrs["axis"]])
     return False
 
 

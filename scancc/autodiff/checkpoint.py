@@ -58,7 +58,8 @@ def stride_of(scan: Node) -> Node:
     if spec.backward.budget is None:
         return stride
     # What fits into the budget whole is one segment.
-    fits = build.make("less_equal", build.make("multiply", steps, build.integer(step)), build.integer(spec.backward.budget))
+    whole = build.make("multiply", steps, build.integer(step))
+    fits = build.make("less_equal", whole, build.integer(spec.backward.budget))
     return build.make("where", fits, build.make("maximum", steps, build.integer(1)), stride)
 
 
@@ -134,28 +135,28 @@ class Segments:
         found = dict(zip(given, reverse_scan(inner, reads, operand, inner_kept)[1:], strict=False))
         for c in spec.carries:
             if c.name in adjoint:
-                d = found[c.name]
+                sent = found[c.name]
                 shape = _inner(self.start_type(c))
-                self.results[adjoint[c.name]] = build.zeros(shape) if d is None else build.reshape(d, shape.shape)
+                self.results[adjoint[c.name]] = build.zeros(shape) if sent is None else build.reshape(sent, shape.shape)
         sums: dict[str, str] = {}
         for name in nonseqs:
-            d = found[name]
-            if d is not None:
+            sent = found[name]
+            if sent is not None:
                 sums[name] = label = fresh_name(f"d_{name}", self.taken)
                 self.carries[Carry(label, (-1,))] = build.zeros(self.value[name].type)
                 tap = build.make("tap", type=nonseqs[name].type, name=label, offset=-1)
-                self.results[label] = build.make("add", tap, d)
+                self.results[label] = build.make("add", tap, sent)
         parts: dict[str, str] = {}
         for s in spec.sequences:
-            d = found[s.name]
-            if d is not None:
+            sent = found[s.name]
+            if sent is not None:
                 parts[s.name] = label = fresh_name(f"d_{s.name}", self.taken)
                 self.outputs.append(label)
                 width = build.dim_from(integer_add(self.stride, s.reach), fresh("width"))
                 window = build.zeros(self.value[s.name].type.with_shape((width, *self.value[s.name].type.shape[1:])))
-                at = build.make("iota", type=Type(INT.dtype, (d.type.shape[0],)), shape=(d.type.shape[0],))
+                at = build.make("iota", type=Type(INT.dtype, (sent.type.shape[0],)), shape=(sent.type.shape[0],))
                 empty = self.read("window", window)
-                self.results[label] = build.make("put", empty, at, d, axis=0, mode="set")
+                self.results[label] = build.make("put", empty, at, sent, axis=0, mode="set")
         mapping = with_kept(self.results.values(), inner_kept)
         body = Graph((), {name: mapping[r] for name, r in self.results.items()})
         outer = ScanSpec(fresh(f"{spec.name}_segments"), tuple(self.sequences), tuple(self.carries),
@@ -269,8 +270,8 @@ def _of_one_segment(
     changes = {n: build.make("add", n, build.make("read", type=INT, name=label), loc=n.loc) for n in steps}
     mapping: dict[Node, Node] = substitute(results.values(), changes)
     names = tuple(nonseqs) + ((label,) if steps else ())
-    inner = replace(spec, name=fresh(f"{spec.name}_segment"), nonseqs=names, body=Graph((), {n: mapping[r] for n, r in results.items()}),
-                    backward=Backward())  # fmt: skip
+    body = Graph((), {n: mapping[r] for n, r in results.items()})
+    inner = replace(spec, name=fresh(f"{spec.name}_segment"), nonseqs=names, body=body, backward=Backward())
     given = {**windows, **initials, **nonseqs}
     extra = (first,) if steps else ()
     return build.scan(inner, (count, *given.values(), *extra), scan.loc), given

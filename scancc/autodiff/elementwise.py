@@ -157,7 +157,8 @@ PARTIALS: dict[str, tuple[Partial | None, ...]] = {
 
 # Derivatives that can be infinite at a finite operand.
 GUARDED = frozenset(
-    "divide power sqrt cbrt log log2 log10 log1p arctan2 hypot tan arcsin arccos arccosh arctanh gammaln digamma".split()
+    "divide power sqrt cbrt log log2 log10 log1p arctan2 hypot tan arcsin arccos arccosh arctanh gammaln "
+    "digamma".split()
 )
 
 

@@ -35,7 +35,7 @@ class Pushforward:
 
 
 def pushforward(roots: Sequence[Node], given: Mapping[Node, Node]) -> tuple[list[Node], list[Node | None]]:
-    """The values of `roots`, computed beside their tangents, and these tangents (None: zero); `given` are the inputs'."""
+    """The values of `roots`, computed beside their tangents, and these (None: zero); `given` are the inputs'."""
     forward = Pushforward()
     for node in topological(roots):
         if node in given:

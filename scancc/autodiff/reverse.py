@@ -46,8 +46,8 @@ def _sum(a: Node, b: Node) -> Node:
 def pullback(seeds: Mapping[Node, Node], wrt: Sequence[Node], kept: Kept) -> list[Node | None]:
     """Derivatives with respect to `wrt` of values whose own derivatives are `seeds`; None where nothing depends on it.
 
-    The derivatives read outputs of scans that these do not have yet: what `kept` says afterwards. `with_kept` adds them,
-    to the graph of the values as well, so that both use one loop. `wrt` may depend on one another.
+    The derivatives read outputs of scans that these do not have yet: what `kept` says afterwards. `with_kept` adds
+    them, to the graph of the values as well, so that both use one loop. `wrt` may depend on one another.
     """
     back = Pullback(kept=kept)
     order = topological(seeds)
@@ -65,7 +65,8 @@ def depending(order: Iterable[Node], on: Iterable[Node]) -> set[Node]:
     """The nodes of `order` whose values depend on some of `on` in a way that may be differentiated."""
     found = set(on)
     for node in order:
-        if any(a in found for a in node.args) and (node.op in ("scan", "cond", "custom") or differentiable(node.type.dtype)):
+        bundle = node.op in ("scan", "cond", "custom")
+        if any(a in found for a in node.args) and (bundle or differentiable(node.type.dtype)):
             found.add(node)
     return found
 
@@ -142,10 +143,10 @@ def _cond(node: Node, reads: list[tuple[Node, Node]], active: set[Node]) -> list
             seeds[result] = d if result not in seeds else _sum(seeds[result], d)
         kept: Kept = {}
         whole = {f"g_{n}": build.zeros(leaves_of[n].type) for n in wanted}
-        for leaf, d in zip(inner, pullback(seeds, inner, kept), strict=True):
-            if d is not None:
+        for leaf, part in zip(inner, pullback(seeds, inner, kept), strict=True):
+            if part is not None:
                 label = f"g_{leaf.attrs['name']}"
-                whole[label] = _sum(whole[label], d)
+                whole[label] = _sum(whole[label], part)
         mapping = with_kept(whole.values(), kept)
         branches[key] = Graph((), {n: mapping[r] for n, r in whole.items()})
     operands = {**dict(zip(names, args, strict=True)), **derivatives}

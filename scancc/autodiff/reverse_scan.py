@@ -187,7 +187,8 @@ class BackwardScan:
                     continue
                 sums[name] = new = fresh_name(f"d_{name}", self.taken)
                 carries[Carry(new, (-1,))] = build.zeros(self.value[name].type)
-                results[new] = build.make("add", build.make("tap", type=leaf.type, name=new, offset=-1), d, loc=leaf.loc)
+                before = build.make("tap", type=leaf.type, name=new, offset=-1)
+                results[new] = build.make("add", before, d, loc=leaf.loc)
             elif self.spec.sequence(name) is not None:
                 if d is None:
                     continue
@@ -197,8 +198,9 @@ class BackwardScan:
         results |= self.sent(adjoint, found, inner)
         body = self.in_the_backward_body(results, inner)
         spec = ScanSpec(
-            fresh(f"{self.spec.name}_back"), tuple(self.sequences), tuple(carries), tuple(self.nonseqs), tuple(outputs), body
-        )
+            fresh(f"{self.spec.name}_back"), tuple(self.sequences), tuple(carries), tuple(self.nonseqs),
+            tuple(outputs), body,
+        )  # fmt: skip
         args = (self.reversed_steps, *self.sequences.values(), *carries.values(), *self.nonseqs.values())
         node = build.scan(spec, args, self.scan.loc)
         return self.outgoing(node, adjoint, sums, parts)
@@ -226,7 +228,7 @@ class BackwardScan:
                 for key, new in adjoint.items()}  # fmt: skip
 
     def adjoint_taps(self) -> list[tuple[str, int]]:
-        """Taps of carries that need an adjoint: their carry varies with what is differentiated, and somebody reads it."""
+        """Taps of carries that need an adjoint: the carry varies with what is differentiated, and somebody reads it."""
         spec = self.spec
         varying = {n for n, x in self.value.items() if x in self.active and differentiable(x.type.dtype)}
         while True:

@@ -1,9 +1,9 @@
 """Truncated back-propagation through time: what a step's result receives flows back through k steps at most.
 
-What has flowed back through j steps is kept apart from what has flowed through any other number: adjoint carries have one
-row an age, 1 to k. A step sends row j on as row j + 1, all ages at once (the pullback of the step, batched); what has come
-through k steps may still arrive at an initial value, but goes through no further step. Parameters receive the sum over
-all ages.
+What has flowed back through j steps is kept apart from what has flowed through any other number: adjoint carries have
+one row an age, 1 to k. A step sends row j on as row j + 1, all ages at once (the pullback of the step, batched); what
+has come through k steps may still arrive at an initial value, but goes through no further step. Parameters receive the
+sum over all ages.
 
 R. J. Williams, J. Peng: "An efficient gradient-based algorithm for on-line training of recurrent network trajectories"
 (Neural Computation 2, 1990).

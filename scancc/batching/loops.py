@@ -21,7 +21,20 @@ from scancc.autodiff.custom import CustomRule
 from scancc.batching.rules import RULES, Batch
 from scancc.errors import UnsupportedError
 from scancc.ir import build
-from scancc.ir.graph import EFFECT, STRIDE, UNTIL, Carry, Graph, Node, ScanSpec, Sequence, operands, rebuild, spec_of, with_attrs
+from scancc.ir.graph import (
+    EFFECT,
+    STRIDE,
+    UNTIL,
+    Carry,
+    Graph,
+    Node,
+    ScanSpec,
+    Sequence,
+    operands,
+    rebuild,
+    spec_of,
+    with_attrs,
+)
 from scancc.ir.names import fresh_name
 from scancc.ir.ops import OPS
 from scancc.ir.types import BOOL, INT, Dim, Type
@@ -57,8 +70,9 @@ def _loops(b: Batch, node: Node) -> Node | None:
             count = b.shape(node.type.shape)[0]
             value = _to_rows(build.rows(_time_first(x), start, count, node.loc))
         case "check" | "print":
-            raise UnsupportedError(f"sc.{'check' if node.op == 'check' else 'debug_print'} of values that differ from row "
-                                   "to row of a batch", node.loc, fix="call it on all of the batch, outside of sc.vmap")
+            name = "check" if node.op == "check" else "debug_print"
+            raise UnsupportedError(f"sc.{name} of values that differ from row to row of a batch", node.loc,
+                                   fix="call it on all of the batch, outside of sc.vmap")
         case _:
             value = _row_by_row(b, node)
     b.value[node] = value
@@ -201,7 +215,7 @@ def _reached(body: Graph, names: set[str]) -> set[Node]:
 def _leaving(
     b: Batch, node: Node, spec: ScanSpec, given: dict[str, Node], results: dict[str, Node], inner: Batch
 ) -> Node | None:
-    """Rows that end at different steps: a carry says how many steps each has made, and what has ended stays as it is."""
+    """Rows that end at different steps: a carry counts the steps of each, and what has ended stays as it is."""
     if any(c.taps != (-1,) for c in spec.carries):
         raise UnsupportedError("a scan with taps beyond -1, whose rows end at different steps, is batched", node.loc,
                                fix="carry the older values as states of their own")

@@ -27,7 +27,8 @@ class Batch:
     value: dict[Node, Node]
     batched: set[Node]  # inner nodes
     products: dict[tuple[str, int], Dim] = field(default_factory=dict)
-    loops: Callable[[Batch, Node], Node | None] | None = None  # for ops without a rule; None for a result that is shared
+    # For ops without a rule: it sets the value of the node, or returns the one that all rows share.
+    loops: Callable[[Batch, Node], Node | None] | None = None
     scans: dict[Node, frozenset[str]] = field(default_factory=dict)  # of scans and conds: results that have the axis
     counts: dict[Node, Node] = field(default_factory=dict)  # of scans that rows leave one by one: steps of each row
     traces: dict[Node, dict[str, str]] = field(default_factory=dict)  # of those: the outputs that traces are read from

@@ -21,7 +21,7 @@ from scancc.frontend.scope import SYMBOLIC, Scope, entered
 from scancc.frontend.shared import Shared
 from scancc.frontend.tracer import Tracer, tracing, unwrap
 from scancc.ir import build
-from scancc.ir.graph import UNTIL, Backward, Carry, Graph, Node, ScanSpec, Sequence, substitute
+from scancc.ir.graph import NOTHING_ASKED, UNTIL, Backward, Carry, Graph, Node, ScanSpec, Sequence, substitute
 from scancc.ir.types import Dim, Shape, Type
 
 
@@ -36,7 +36,7 @@ class TracedScan:
 
 def add_scan(
     fn: Callable, args: ScanArguments, name: str, strict: bool = False, publish: bool = True,
-    backward: Backward = Backward(),
+    backward: Backward = NOTHING_ASKED,
 ) -> TracedScan:
     """Trace `fn` and add the scan to the scope being traced. Raises the errors of the documentation's table.
 

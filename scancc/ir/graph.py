@@ -115,8 +115,11 @@ class Backward:
 
     truncate: int | None = None  # only the last k steps get a derivative, as Theano's truncate_gradient
     window: int | None = None  # what a step's result gets flows back through k steps at most
-    checkpoint: str | int | None = None  # states kept instead of histories: 'sqrt', 'binomial', or every n-th
+    checkpoint: str | int | None = None  # states kept instead of histories: 'sqrt', or every n-th
     budget: int | None = None  # bytes that the states which are kept may take
+
+
+NOTHING_ASKED = Backward()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ class ScanSpec:
     outputs: tuple[str, ...]  # results without feedback
     body: Graph
     strategy: str = "steps"  # how the loop is run: 'steps', or 'blocks' of a linear recurrence
-    backward: Backward = Backward()
+    backward: Backward = NOTHING_ASKED
 
     @property
     def has_until(self) -> bool:

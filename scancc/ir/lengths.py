@@ -6,6 +6,8 @@ from scancc.ir.graph import Graph, Node, Sequence, operands, spec_of
 from scancc.ir.ops import OPS
 from scancc.ir.types import Dim
 
+SAME_ROWS = frozenset({"flip", "slice", "transpose", "rows", "alias", "stop_gradient"})  # their rows are those of x
+
 
 def steps_fit(scan: Node) -> bool:
     """Whether every sequence of a scan is known to have the rows that its step count asks for."""
@@ -70,6 +72,6 @@ def scanned_inputs(graph: Graph) -> set[Node]:
         if node in found:
             continue
         found.add(node)
-        if node.op in ("flip", "slice", "transpose", "rows", "alias", "stop_gradient") or OPS[node.op].kind == "elementwise":
+        if node.op in SAME_ROWS or OPS[node.op].kind == "elementwise":
             pending += [a for a in node.args if a.type.ndim == node.type.ndim]
     return {n for n in found if n.op == "input"}

@@ -240,7 +240,8 @@ def _check(node: Node) -> str | None:
     return None
 
 
-CHECKS = {"where": _where, "const": _const, "index": _index, "reshape": _reshape, "scan": _scan, "cond": _cond, "get": _get,
+CHECKS = {"where": _where, "const": _const, "index": _index, "reshape": _reshape, "scan": _scan, "cond": _cond,
+          "get": _get,
           "cast": lambda node: None, "wrap_index": _elementwise, "log_gamma_variate": _variate,
           "poisson_variate": _variate, "binomial_variate": _variate, "check": _check}  # fmt: skip
 
@@ -297,7 +298,7 @@ def _both_length(a: Node, b: Node) -> bool:
     if a.op != b.op or len(a.args) != len(b.args) or not a.args or dict(a.attrs) != dict(b.attrs):
         return False
     if a.op == "dim":  # an axis has one length, whatever array it is asked of
-        return a.args[0].type.shape[a.attrs["axis"]] == b.args[0].type.shape[b.attrs["axis"]]
+        return bool(a.args[0].type.shape[a.attrs["axis"]] == b.args[0].type.shape[b.attrs["axis"]])
     return all(x is y if a.op == "get" else _both_length(x, y) for x, y in zip(a.args, b.args, strict=True))
 
 

@@ -134,7 +134,8 @@ def _sum(
 ) -> Node:
     total: Node | None = None if uniform(start) == 0 else start
     for p, left, right in rows:
-        a, b = (_matrix(build.trace(scan, name, get.loc), like, joined) for name, like in ((left, p.left), (right, p.right)))
+        both = (left, p.left), (right, p.right)
+        a, b = (_matrix(build.trace(scan, name, get.loc), like, joined) for name, like in both)
         product = build.make("matmul", build.make("transpose", a, loc=get.loc, perm=(1, 0)), b, loc=get.loc)
         total = product if total is None else build.make("add", total, product, loc=get.loc)
     assert total is not None

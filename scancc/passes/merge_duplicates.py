@@ -62,7 +62,8 @@ def _merge(scan: Node) -> tuple[Node, dict[str, str]]:
     results = {name: r for name, r in body.results.items() if name not in same}
     carries = tuple(c for c in spec.carries if c.name not in same)
     changed = replace(
-        spec, sequences=tuple(sequences), carries=carries, nonseqs=(*nonseqs.values(), *(n for n in spec.nonseqs if n == STRIDE)), body=Graph((), results)
+        spec, sequences=tuple(sequences), carries=carries, body=Graph((), results),
+        nonseqs=(*nonseqs.values(), *(n for n in spec.nonseqs if n == STRIDE)),
     )
     args = (scan.args[0], *(value[name] for name in changed.operand_names()))
     return with_attrs(Node("scan", args, scan.type, scan.attrs, scan.loc), spec=changed), same

@@ -10,7 +10,8 @@ Taps are read from
     ring(n)      a ring buffer otherwise. n rows suffice for a depth of n only while every read of a step precedes
                  its write; rows that are loops over memory get one more, so that reads and the write never meet
 Short taps beside long ones are in registers too: read back from a ring, the value of the step before would wait for
-its store. A trace that is only read reversed is stored reversed. A result keeps its `trace`, its last k rows (in a ring), or nothing, as its consumers ask.
+its store. A trace that is only read reversed is stored reversed. A result keeps its `trace`, its last k rows (in a
+ring), or nothing, as its consumers ask.
 """
 
 from __future__ import annotations

@@ -196,13 +196,14 @@ def _upside_down(x: Node) -> bool:
 
 
 def _adds_up(x: Node, start: Node, node: Node) -> bool:
-    """Whether the rows from `start` on are all that follow, which is seen where one length is the other plus `start`."""
+    """Whether the rows from `start` on are all that follow: where one length is seen to be the other plus `start`."""
     d = x.type.shape[0]
     if not isinstance(d, Dim) or d.define is None or start.op != "const" or d.define.op != "add":
         return False
     rows, more = d.define.args
     n = node.type.shape[0]
-    same = isinstance(n, Dim) and (n.define is rows or (rows.op == "dim" and rows.args[0].type.shape[rows.attrs["axis"]] == n))
+    of_an_axis = rows.op == "dim" and rows.args[0].type.shape[rows.attrs["axis"]] == n
+    same = isinstance(n, Dim) and (n.define is rows or of_an_axis)
     return same and more.op == "const" and bool(more.attrs["value"] == start.attrs["value"])
 
 

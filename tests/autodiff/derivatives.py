@@ -10,7 +10,9 @@ import numpy as np
 import scancc as sc
 
 
-def check_derivatives(f: Callable, *args: Any, h: float = 1e-6, tolerance: float = 2e-6, compiled: bool = False) -> None:
+def check_derivatives(
+    f: Callable, *args: Any, h: float = 1e-6, tolerance: float = 2e-6, compiled: bool = False
+) -> None:
     """Reverse mode against finite differences of the compiled function, forward against reverse mode, and the same of
     the gradient itself: second derivatives, on the interpreter unless `compiled` asks for kernels."""
     args = tuple(np.asarray(a, float) for a in args)

@@ -129,7 +129,8 @@ def test_step_functions_by_name():
     def ar2(x, y_tm2, y_tm1, a, b):
         return x + a * y_tm1 + b * y_tm2
 
-    call = dict(sequences=X, outputs_info=[dict(initial=np.array([0.1, 0.2]), taps=[-2, -1])], non_sequences=[0.5, -0.3])
+    start = dict(initial=np.array([0.1, 0.2]), taps=[-2, -1])
+    call = dict(sequences=X, outputs_info=[start], non_sequences=[0.5, -0.3])
     value, (ga, gy) = ar2.value_and_grad(loss=lambda y: (y**2).sum(), wrt=["a", "y"])(**call)
     h = 1e-6
     up, down = ((ar2(**{**call, "non_sequences": [0.5 + s * h, -0.3]}) ** 2).sum() for s in (1, -1))

@@ -49,7 +49,8 @@ def directional(program: Program, mode: str, **options) -> tuple[float, float, f
         rv, fw = (float(sc.jit(g)(*args, mode=mode)) for g in (reverse, forward))
         h = 1e-6
         run = sc.jit(f)
-        up, down = (run(*(a + s * h * d for a, d in zip(args, direction, strict=True)), mode="interpret") for s in (1, -1))
+        moved = ([a + s * h * d for a, d in zip(args, direction, strict=True)] for s in (1, -1))
+        up, down = (run(*m, mode="interpret") for m in moved)
     return rv, fw, float((up - down) / (2 * h))
 
 

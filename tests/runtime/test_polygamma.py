@@ -17,8 +17,8 @@ def test_against_mpmath(function, order):
         want = float(mpmath.psi(order, mpmath.mpf(float(x))))
         # Near its zeros digamma is a difference of larger numbers.
         assert np.isclose(function(x), want, rtol=4e-14, atol=4e-15 if order == 0 else 0), x
-        assert np.isclose(function(np.float32(x)), float(mpmath.psi(order, mpmath.mpf(float(np.float32(x))))), rtol=1e-6,
-                          atol=1e-6)
+        single = np.float32(x)
+        assert np.isclose(function(single), float(mpmath.psi(order, mpmath.mpf(float(single)))), rtol=1e-6, atol=1e-6)
 
 
 def test_special_values():

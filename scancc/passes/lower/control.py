@@ -78,7 +78,8 @@ def lower_scan(low: Lowering, node: Node) -> None:
         elif isinstance(low.env[x], Registers) and x.type.ndim and any(x is value[s.name] for s in spec.sequences):
             low.spill(x)
     samples = Samples(low, node, steps)
-    if spec.strategy == BLOCKS and not samples.names and (s := slots[spec.carries[0].name]).storage.taps == "registers" and not s.ring:
+    s = slots[spec.carries[0].name] if spec.strategy == BLOCKS and not samples.names else None
+    if s is not None and s.storage.taps == "registers" and not s.ring:
         solve_in_blocks(low, node, s, steps, lambda t: _bind_leaves(low, node, slots, value, t), s.trace)
         low.scans[node] = (slots, executed, samples)
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from scancc.ir.graph import Node
@@ -76,7 +78,7 @@ def _state(low: Lowering, s: Slots, executed: Expr) -> Lazy | Registers:
     depth = s.storage.depth
     if s.storage.short == depth:
         rows = [s.taps[-k] for k in range(depth, 0, -1)]
-        stacked = np.stack(rows)
+        stacked: Any = np.stack(rows)
         if in_registers(Type(s.row.dtype, stacked.shape)):
             return Registers(stacked)
         target = Target(low.scratch("state", s.row.dtype, stacked.shape), ())

@@ -15,7 +15,7 @@ from pathlib import Path
 from scancc.cli.tables import show
 from scancc.measure import QUICK, Options, Result, environment, measure, write_report
 
-MODULES = ("ar2", "ar2_last", "long_tap", "rnn", "kalman", "startup")
+MODULES = ("ar2", "ar2_last", "long_tap", "rnn", "kalman", "gradients", "startup")
 
 
 def results(names: list[str], options: Options, quick: bool) -> list[Result]:

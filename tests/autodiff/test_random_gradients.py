@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 from hypothesis import HealthCheck, given, settings
+from programs import Program, programs
 
 import scancc as sc
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from programs import Program, programs  # noqa: E402
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 

@@ -68,6 +68,12 @@ def _index(a: Array, axis: int, position: int) -> Any:
     return np.take(a, position, axis=axis)
 
 
+def _shift(a: Array, axes: tuple[int, ...]) -> Array:
+    """The highest element, which is taken out of a sum of exponentials; 0 where it is infinite or there is none."""
+    highest = np.max(a, axis=axes, keepdims=True, initial=-np.inf)
+    return np.where(np.isfinite(highest), highest, 0).astype(a.dtype)
+
+
 def _cholesky(a: Array) -> Array:
     try:
         return np.linalg.cholesky(a)
@@ -148,6 +154,8 @@ EVALUATE: dict[str, Callable] = {
     "reduce_max": lambda a, axes: np.max(a, axis=axes),
     "reduce_any": lambda a, axes: np.any(a, axis=axes),
     "reduce_all": lambda a, axes: np.all(a, axis=axes),
+    "reduce_logsumexp": lambda a, axes: np.log(np.sum(np.exp(a - _shift(a, axes)), axis=axes, dtype=a.dtype))
+    + np.squeeze(_shift(a, axes), axis=axes),
     "argmin": lambda a, axis: np.argmin(a, axis=axis),
     "argmax": lambda a, axis: np.argmax(a, axis=axis),
     "cumsum": lambda a, axis: np.cumsum(a, axis=axis, dtype=a.dtype),

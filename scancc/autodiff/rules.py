@@ -184,6 +184,7 @@ RULES: dict[str, Rule] = {
     "reduce_prod": Rule(shapes.reduce_prod, shapes.reduce_prod_tangent),
     "reduce_min": Rule(shapes.reduce_extreme, shapes.reduce_extreme_tangent),
     "reduce_max": Rule(shapes.reduce_extreme, shapes.reduce_extreme_tangent),
+    "reduce_logsumexp": Rule(shapes.reduce_logsumexp, shapes.reduce_logsumexp_tangent),
     "cumsum": _linear(shapes.cumsum),
     "cumprod": Rule(shapes.cumprod, shapes.cumprod_tangent),
     "matmul": Rule(algebra.matmul, algebra.matmul_tangent),

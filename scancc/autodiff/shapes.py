@@ -170,6 +170,23 @@ def reduce_sum(n: Node, d: Node) -> Given:
     return [broadcast(build.reshape(d, _kept(n), n.loc), x.type.shape)]
 
 
+def _weights(n: Node) -> Node:
+    """The share of each element in a sum of exponentials."""
+    (x,) = n.args
+    total = build.reshape(n, _kept(n))
+    finite = call("isfinite", total)
+    return where(finite, call("exp", call("subtract", x, where(finite, total, constant(0, n)))), constant(0, x))
+
+
+def reduce_logsumexp(n: Node, d: Node) -> Given:
+    return [mul(build.reshape(d, _kept(n)), _weights(n))]
+
+
+def reduce_logsumexp_tangent(n: Node, t: Given) -> Node | None:
+    assert t[0] is not None
+    return call("reduce_sum", mul(_weights(n), t[0]), axes=n.attrs["axes"])
+
+
 def _share(n: Node) -> Node:
     """1 where an extreme is found, divided among equal ones."""
     (x,) = n.args

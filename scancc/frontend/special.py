@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 
 from scancc.frontend import numpy_shapes
+from scancc.frontend.location import here
+from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.scope import current
-from scancc.frontend.tracer import is_traced
+from scancc.frontend.tracer import is_traced, unwrap, wrap
+from scancc.ir import build
 
 
 def take(a: Any, indices: Any, axis: Any = None) -> Any:
@@ -21,7 +24,18 @@ def take(a: Any, indices: Any, axis: Any = None) -> Any:
 
 
 def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """log(sum(exp(a))) along axes without overflow; -inf where all elements are."""
+    """log(sum(exp(a))) along axes without overflow; -inf where all elements are, or there is none.
+
+    Over the time of a scan's output it is accumulated in the loop, like sums.
+    """
+    if isinstance(a, ArrayOperators) and a.dtype.kind != "c":
+        node = unwrap(a)
+        x = node if node.type.dtype.kind == "f" else build.cast(node, "float64", here())
+        given = range(x.type.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        axes = tuple(sorted(i % x.type.ndim for i in given)) if x.type.ndim else ()
+        found = build.make("reduce_logsumexp", x, loc=here(), axes=axes)
+        kept = tuple(1 if i in axes else d for i, d in enumerate(x.type.shape))
+        return wrap(build.reshape(found, kept, here()) if keepdims else found)
     highest = np.max(a, axis=axis, keepdims=True)
     # Infinities are left to the exponential: inf - inf would be NaN.
     shift = np.where(np.isfinite(highest), highest, np.zeros((), highest.dtype))

@@ -231,7 +231,7 @@ OPS: dict[str, OpDef] = _table(
     # reductions
     *[
         OpDef(f"reduce_{n}", "reduce", 1, _reduce, ("axes",))
-        for n in ("sum", "prod", "min", "max", "any", "all")
+        for n in ("sum", "prod", "min", "max", "any", "all", "logsumexp")
     ],
     OpDef("argmin", "reduce", 1, _argreduce, ("axis",)),
     OpDef("argmax", "reduce", 1, _argreduce, ("axis",)),

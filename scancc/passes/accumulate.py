@@ -1,4 +1,4 @@
-"""Sums, products, extremes, any and all over time become carries of the loop that makes the rows.
+"""Sums (of exponentials, too), products, extremes, any and all over time become carries of the loop that makes the rows.
 
     before   %3 = scan a ... output y ...;       %6 = reduce_sum (get %3 y trace) axes=[0]
     after    %3 = scan a ... carry y_sum ...;    %6 = get %3 y_sum final
@@ -34,7 +34,7 @@ from scancc.ir.names import fresh_name
 EXTREMES = frozenset({"reduce_min", "reduce_max"})
 REDUCTIONS = {
     "reduce_sum": "add", "reduce_prod": "multiply", "reduce_any": "logical_or", "reduce_all": "logical_and",
-    "reduce_min": "minimum", "reduce_max": "maximum",
+    "reduce_min": "minimum", "reduce_max": "maximum", "reduce_logsumexp": "logaddexp",
 }  # fmt: skip
 
 
@@ -66,6 +66,8 @@ def _over_time(node: Node) -> bool:
 
 def _identity(op: str, dtype: np.dtype) -> Any:
     """What the combination of nothing is; of extremes it never comes out, as there is a step or an error."""
+    if op == "reduce_logsumexp":
+        return -np.inf
     if op not in EXTREMES:
         return {"reduce_sum": 0, "reduce_prod": 1, "reduce_any": False, "reduce_all": True}[op]
     lowest = op == "reduce_max"

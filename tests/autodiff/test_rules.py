@@ -62,6 +62,8 @@ def cases() -> list:
         ("reduce_prod", (MATRIX * (np.abs(MATRIX) > 0.3),), {"axes": (1,)}),
         ("reduce_min", (SPREAD,), {"axes": (1,)}),
         ("reduce_max", (SPREAD,), {"axes": (0, 1)}),
+        ("reduce_logsumexp", (MATRIX,), {"axes": (0,)}),
+        ("reduce_logsumexp", (MATRIX,), {"axes": (0, 1)}),
         ("cumsum", (MATRIX,), {"axis": 1}),
         ("cumprod", (MATRIX,), {"axis": 1}),
         ("cumprod", (MATRIX * (np.abs(MATRIX) > 0.3),), {"axis": 0}),

@@ -25,6 +25,23 @@ def test_every_reduction(xs, dtype):
             np.testing.assert_allclose(have, w, rtol=1e-6)
 
 
+@pytest.mark.parametrize("xs", [X[:3], X, X[3:], X * 300, np.full(3, np.inf), np.full(2, -np.inf), np.zeros(0)])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_sums_of_exponentials(xs, dtype):
+    import scipy.special
+
+    xs = xs.astype(dtype)
+    over_time = sc.jit(lambda xs: sc.logsumexp(sc.scan(lambda x: np.stack([x, -x]), xs), axis=0))
+    plain = sc.jit(lambda xs: sc.logsumexp(np.stack([xs, -xs]), axis=1))
+    with np.errstate(all="ignore"):
+        want = [scipy.special.logsumexp(v) if len(v) else -np.inf for v in (xs, -xs)]
+    for mode in ("compiled", "interpret"):
+        for f in (over_time, plain):
+            np.testing.assert_allclose(f(xs, mode=mode), want, rtol=1e-5 if dtype == "float32" else 1e-12)
+    assert "y_rows" not in over_time.lower(xs).source()
+    assert "trace" not in over_time.lower(xs).explain()
+
+
 @pytest.mark.parametrize("mode", ["compiled", "interpret"])
 def test_extremes_of_no_rows(mode):
     f = sc.jit(lambda xs: sc.scan(lambda x, y: x + y, xs, 0.0).max())

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from scancc.ir.graph import Node
+from scancc.ir import build
+from scancc.ir.graph import Graph, Node
 from scancc.ir.loop import BOOL, INT64, Assign, Const, Declare, Expr, For, Op, Store, Var, const_int
 from scancc.ir.types import Dim
 from scancc.passes.lower.context import Lowering
@@ -46,11 +47,35 @@ def identity(op: str, dtype: np.dtype) -> Const:
             return Const(dtype.type(info.max if largest else info.min), dtype)
 
 
+def _sum_of_exponentials(low: Lowering, node: Node) -> None:
+    """log(sum(exp(x))) with the highest element taken out; infinite ones are left to the exponential."""
+    (x,), axes = node.args, node.attrs["axes"]
+    kept = tuple(1 if a in axes else d for a, d in enumerate(x.type.shape))
+    zero = build.const(0, x.type.dtype)
+    highest = build.make("reduce_max", x, loc=node.loc, axes=axes)
+    low.uses[highest] = 2
+    _reduce(low, highest)  # not refused where there is no element: the sum is 0 then
+    shift = build.make("where", build.make("isfinite", highest), highest, zero, loc=node.loc)
+    apart = build.make("subtract", x, build.reshape(shift, kept), loc=node.loc)
+    total = build.make("reduce_sum", build.make("exp", apart, loc=node.loc), loc=node.loc, axes=axes)
+    whole = build.make("add", build.make("log", total, loc=node.loc), shift, loc=node.loc)
+    low.uses[whole] = low.uses[node]
+    low.graph(Graph((), {"": whole}))
+    low.env[node] = low.env[whole]
+
+
 def lower_reduce(low: Lowering, node: Node) -> None:
+    if node.op == "reduce_logsumexp":
+        _sum_of_exponentials(low, node)
+        return
+    _refuse_empty(low, node, [node.args[0].type.shape[a] for a in node.attrs["axes"]])
+    _reduce(low, node)
+
+
+def _reduce(low: Lowering, node: Node) -> None:
     (x,) = node.args
     axes = node.attrs["axes"]
     op, dtype = COMBINE[node.op], node.type.dtype
-    _refuse_empty(low, node, [x.type.shape[a] for a in axes])
     if isinstance(low.env[x], Registers):
         elements = low.registers_of(x)
         kept = [a for a in range(x.type.ndim) if a not in axes]

@@ -21,7 +21,7 @@ ALLOWED = {
     "scancc.interpreter": {"scancc.ir", "scancc.errors", "scancc.draws"},
     "scancc.draws": set(),
     "scancc.frontend": {"scancc.ir", "scancc.errors", "scancc"},
-    "scancc.autodiff": {"scancc.ir", "scancc.errors"},
+    "scancc.autodiff": {"scancc.ir", "scancc.errors", "scancc.batching"},
     "scancc.batching": {"scancc.ir", "scancc.errors", "scancc.autodiff"},
     "scancc.passes": {"scancc.ir", "scancc.errors", "scancc.interpreter", "scancc.batching"},
     "scancc.backends": {"scancc.ir", "scancc.errors", "scancc.passes", "scancc_runtime", "scancc"},

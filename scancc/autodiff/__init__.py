@@ -6,6 +6,10 @@
     algebra.py        products, linear algebra
     arithmetic.py     the few operations that derivatives are built of, with the shortcuts of 0 and 1
     reverse.py        reverse mode through a graph; conditionals
-    reverse_scan.py   reverse mode through a scan: one adjoint carry a tap, and what the backward loop keeps
+    reverse_scan.py   reverse mode through a scan: one adjoint carry a tap
+    residuals.py      ... the forward values that the loop back uses
+    checkpoint.py     ... with some states kept instead of the history
+    window.py         ... through a window of steps
+    custom.py         rules that the user gives
     forward.py        forward mode through a graph, scans and conditionals included
 """

@@ -104,8 +104,9 @@ def reduce_to(x: Node, type_: Type) -> Node:
 
 
 def _named(x: Node, shape: Shape) -> Node:
-    """The same lengths under other names: as numbers, where those are known."""
-    wanted = tuple(b if isinstance(b, int) else a for a, b in zip(x.type.shape, shape, strict=True))
+    """The same lengths, known or not known before the program runs as those of `shape` are; names do not matter."""
+    pairs = zip(x.type.shape, shape, strict=True)
+    wanted = tuple(b if isinstance(a, int) or isinstance(b, int) else a for a, b in pairs)
     return x if wanted == x.type.shape else build.make("expect", x, loc=x.loc, shape=wanted)
 
 

@@ -36,6 +36,13 @@ def _inverse(x: Node) -> Node:
     return div(constant(1, x), x)
 
 
+def _divisor(n: Node) -> Node:
+    """-x / y ** 2 by the one division that the other partial, and that of log y, have too."""
+    x, y = n.args
+    inverse = _inverse(y)
+    return neg(mul(mul(x, inverse), inverse))
+
+
 def _power_base(n: Node) -> Node:
     x, y = n.args
     if y.op == "const" and y.type.shape == ():
@@ -106,7 +113,7 @@ PARTIALS: dict[str, tuple[Partial | None, ...]] = {
     "add": (one, one),
     "subtract": (one, lambda n: constant(-1, n)),
     "multiply": (_y, _x),
-    "divide": (lambda n: _inverse(_y(n)), lambda n: neg(div(n, _y(n)))),
+    "divide": (lambda n: _inverse(_y(n)), _divisor),
     "power": (_power_base, _power_exponent),
     "maximum": (_extreme("greater", True), _extreme("greater", False)),
     "minimum": (_extreme("less", True), _extreme("less", False)),

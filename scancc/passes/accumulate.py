@@ -1,4 +1,4 @@
-"""Sums (of exponentials, too), products, extremes, any and all over time become carries of the loop that makes the rows.
+"""Sums (of exponentials, too), products, extremes, any and all over time become carries of the loop.
 
     before   %3 = scan a ... output y ...;       %6 = reduce_sum (get %3 y trace) axes=[0]
     after    %3 = scan a ... carry y_sum ...;    %6 = get %3 y_sum final

@@ -1,0 +1,151 @@
+"""Values of the forward body in the backward body of a scan: from a history, kept by the forward loop, or made again.
+
+What is cheap is computed again. What is expensive and depends on a carry is one more output of the forward loop. What
+depends on sequences alone is computed again too: `hoist` takes it out of both loops, and `cse` makes one of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from scancc.autodiff.arithmetic import fresh, integer_add, integer_sub
+from scancc.autodiff.reverse import Kept, keeping
+from scancc.ir import build
+from scancc.ir.graph import EFFECT, Graph, Node, ScanSpec, Sequence, map_bodies, rebuild
+from scancc.ir.names import fresh_name
+from scancc.ir.ops import OPS
+from scancc.ir.types import INT, Dim, Type
+
+
+class ForwardValues:
+    """The part of a backward scan that reads what the forward one computed."""
+
+    scan: Node
+    spec: ScanSpec
+    value: dict[str, Node]
+    steps: Node
+    kept: Kept
+    order: list[Node]
+    forward: set[Node]
+    carried: set[Node]  # what depends on a carry
+    carry_of: dict[Node, str]
+    sequences: dict[Sequence, Node]
+    nonseqs: dict[str, Node]
+    leaves: dict[tuple[str, int], Node]
+    copies: dict[Node, Node]
+    taken: set[str]
+    labels: dict[str, str]  # names of sequences by what they are
+    reads: dict[str, Node]
+
+    def in_the_backward_body(self, results: dict[str, Node], inner: Kept) -> Graph:
+        """The derivatives with forward values replaced by what stands for them on the way back."""
+        for n in self._needed(results.values()):
+            new = self.copy(n) if n in self.forward else rebuild(n, self.copies)
+            self.copies[n] = _without_effects(keeping(new, inner.get(n, {})))
+        return Graph((), {name: self.copies[r] for name, r in results.items()})
+
+    def _needed(self, roots: Iterable[Node]) -> list[Node]:
+        """Nodes to be made, operands first; below a forward value that is read from memory nothing is needed."""
+        order: list[Node] = []
+        done: set[Node] = set()
+        for root in roots:
+            stack = [(root, False)]
+            while stack:
+                n, expanded = stack.pop()
+                if n in done:
+                    continue
+                if expanded:
+                    done.add(n)
+                    order.append(n)
+                    continue
+                stack.append((n, True))
+                if not (n in self.forward and self.stored(n)):
+                    needs = [*n.args, *(d.define for d in n.type.shape if isinstance(d, Dim) and d.define is not None)]
+                    stack += [(a, False) for a in reversed(needs) if a not in done]
+        return order
+
+    def stored(self, n: Node) -> bool:
+        """Whether the backward loop reads a forward value from memory instead of computing it again."""
+        return OPS[n.op].kind == "leaf" or n in self.carry_of or self.worth_keeping(n)
+
+    def worth_keeping(self, n: Node) -> bool:
+        op = OPS[n.op]
+        expensive = op.expensive and op.kind in ("elementwise", "contract", "linalg")
+        return expensive and n.type.is_static and n in self.carried
+
+    def copy(self, n: Node) -> Node:
+        match n.op:
+            case "const":
+                return n
+            case "step":
+                last = self.nonseq("last_step", integer_sub(self.steps, 1), INT)
+                return build.make("subtract", last, build.make("step", loc=n.loc), loc=n.loc)
+            case "read":
+                return self.nonseq(n.attrs["name"], self.value[n.attrs["name"]], n.type)
+            case "tap":
+                return self.past(n)
+        if n in self.carry_of:
+            return self.history(self.carry_of[n], 0, n.type)
+        if self.worth_keeping(n):
+            return self.keep(n)
+        return rebuild(n, self.copies)
+
+    def past(self, tap: Node) -> Node:
+        name, offset = tap.attrs["name"], tap.attrs["offset"]
+        sequence = self.spec.sequence(name)
+        if sequence is None:
+            return self.history(name, -offset, tap.type)
+        x = self.value[name]
+        count = integer_add(self.steps, sequence.reach)
+        if integer_sub(build.dim_of(x, 0), count).op != "const":
+            x = build.rows(x, build.integer(0), build.dim_from(count, fresh("used")))
+        back = build.make("flip", x, loc=tap.loc, axes=(0,))
+        return self.sequence(name, back, max(0, *sequence.taps) - offset, tap.type, key=f"x:{name}")
+
+    def history(self, name: str, back: int, row: Type) -> Node:
+        whole = build.history(self.scan, name)
+        return self.sequence(f"{name}_past", build.make("flip", whole, axes=(0,)), back, row, key=f"h:{name}")
+
+    def keep(self, n: Node) -> Node:
+        """The forward loop keeps a value of every step."""
+        found = next((o for o in self.spec.outputs if self.spec.body.results[o] is n), None)
+        name = found or f"kept_{n.op}_{self.order.index(n)}"
+        if found is None:
+            self.kept.setdefault(self.scan, {})[name] = n
+        type_ = n.type.with_shape((build.steps_dim(self.scan), *n.type.shape))
+        rows = build.make("get", self.scan, loc=n.loc, type=type_, name=name, view="trace")
+        return self.sequence(name, build.make("flip", rows, axes=(0,)), 0, n.type)
+
+    def sequence(self, name: str, rows: Node, offset: int, row: Type, key: str | None = None) -> Node:
+        """A leaf of the backward body: row `offset` of a sequence that is added to it."""
+        key = key or f"s:{name}"
+        label = self.labels.get(key)
+        if label is None:
+            label = self.labels[key] = fresh_name(name, self.taken)
+            self.sequences[Sequence(label, (offset,))] = rows
+        if (label, offset) not in self.leaves:
+            old = next(s for s in self.sequences if s.name == label)
+            if offset not in old.taps:
+                new = {s if s is not old else replace(s, taps=tuple(sorted({*s.taps, offset}))): x
+                       for s, x in self.sequences.items()}  # fmt: skip
+                self.sequences = new
+            self.leaves[label, offset] = build.make("tap", type=row, name=label, offset=offset)
+        return self.leaves[label, offset]
+
+    def nonseq(self, name: str, value: Node, type_: Type) -> Node:
+        if name not in self.reads:
+            label = fresh_name(name, self.taken)
+            self.nonseqs[label] = value
+            self.reads[name] = build.make("read", type=type_, name=label)
+        return self.reads[name]
+
+
+def _without_effects(node: Node) -> Node:
+    """A loop or branch that is run again must not print again."""
+
+    def strip(g: Graph) -> Graph:
+        results = {n: r for n, r in g.results.items() if not n.startswith(EFFECT)}
+        return g if len(results) == len(g.results) else Graph(g.inputs, results)
+
+    return map_bodies(node, strip) if node.op in ("scan", "cond") else node

@@ -172,6 +172,19 @@ def _view_of_view(node: Node) -> Node | None:
     return None
 
 
+def _one_number(node: Node) -> Node | None:
+    """An element-wise op on numbers that are broadcast is computed once, and its result broadcast."""
+    if node.op == "broadcast_to" and node.args[0].type.size == 1 and node.args[0].type.ndim:
+        return build.broadcast_to(build.reshape(node.args[0], (), node.loc), node.type.shape, node.loc)
+    if OPS[node.op].kind != "elementwise" or node.op == "wrap_index" or not node.type.shape:
+        return None
+    numbers = [a.args[0] if a.op == "broadcast_to" else a for a in node.args]
+    if any(x.type.shape for x in numbers):
+        return None
+    attrs = {k: v for k, v in node.attrs.items() if k != "shape"}
+    return build.broadcast_to(build.make(node.op, *numbers, loc=node.loc, **attrs), node.type.shape, node.loc)
+
+
 def _reversed_rows(node: Node) -> Node | None:
     """Rows of a reversed array are reversed rows of it. A product whose inner axis is reversed on one side is one with
     the other side reversed: the order in which it sums is not specified, and what a loop made may be stored either way.
@@ -252,6 +265,6 @@ def _fast(node: Node) -> Node | None:
     return None
 
 
-EXACT: tuple[Rule, ...] = (_fold, _identity, _power, _involution, _choice, _view_of_view, _length, _custom,
-                           _reversed_rows)
+EXACT: tuple[Rule, ...] = (_fold, _identity, _power, _involution, _choice, _view_of_view, _one_number, _length,
+                           _custom, _reversed_rows)
 FAST: tuple[Rule, ...] = (_fast,)

@@ -137,15 +137,43 @@ def _index(node: Node, axis: int, position: int) -> Node:
     return emit("index", node, axis=axis, position=position)
 
 
-def _slice(node: Node, axis: int, k: slice) -> Node:
-    if k == slice(None):
-        return node
-    d = node.type.shape[axis]
-    if any(isinstance(b, ArrayOperators) for b in (k.start, k.stop, k.step)):
+def _run_time_slice(node: Node, axis: int, k: slice) -> Node:
+    """Rows from a traced bound, or up to one, with NumPy's meaning of bounds that are negative or too large."""
+    if tracing().parent is not None:
         raise UnsupportedError(
             "slices with traced bounds are not supported in a step: the length would depend on values", here(),
             fix="index with start + np.arange(length)",
         )  # fmt: skip
+    if isinstance(k.step, ArrayOperators) or k.step not in (None, 1):
+        raise UnsupportedError("a slice with traced bounds has step 1", here(), fix="slice once more: x[a:b][::2]")
+    zero, length = build.integer(0), build.dim_of(node, axis, here())
+
+    def bound(at: Any, default: Node) -> Node:
+        if at is None:
+            return default
+        place = build.cast(unwrap(at), "int64", here())
+        if place.type.shape:
+            raise ScanIndexError(f"a bound of a slice has {place.type.ndim} axes", here())
+        negative = emit("less", place, zero)
+        place = emit("where", negative, emit("add", place, length), place)
+        return emit("minimum", emit("maximum", place, zero), length)
+
+    start, stop = bound(k.start, zero), bound(k.stop, length)
+    count = emit("maximum", emit("subtract", stop, start), zero)
+    perm = (axis, *(a for a in range(node.type.ndim) if a != axis))
+    front = node if axis == 0 else emit("transpose", node, perm=perm)
+    # No row may be read where there is none: the first one of none is row 0.
+    first = start if k.start is None else emit("minimum", start, emit("subtract", length, count))
+    rows = build.rows(front, first, tracing().new_dim("cut", define=count), here())
+    return rows if axis == 0 else emit("transpose", rows, perm=tuple(int(p) for p in np.argsort(perm)))
+
+
+def _slice(node: Node, axis: int, k: slice) -> Node:
+    if k.start is k.stop is k.step is None:
+        return node
+    d = node.type.shape[axis]
+    if any(isinstance(b, ArrayOperators) for b in (k.start, k.stop, k.step)):
+        return _run_time_slice(node, axis, k)
     if k.step is not None and int(k.step) == 0:
         raise ScanIndexError("slice step cannot be zero", here())
     bounds = tuple(None if b is None else int(b) for b in (k.start, k.stop, k.step))

@@ -105,6 +105,13 @@ def _reached(scan: Node, get: Node, user: Node) -> Node | None:
         start, stop, step = (user.attrs[k][0] for k in ("starts", "stops", "steps"))
         forward = (start is None or start >= 0) and (step is None or step > 0)
         return build.integer(stop) if forward and stop is not None and stop >= 0 else None
+    if user.op == "rows" and user.args[0] is get:
+        count = user.type.shape[0]
+        if isinstance(count, int) or count.define is None:
+            return None
+        end = build.make("add", user.args[1], count.define, loc=user.loc)
+        known = not any(n.op in ("scan", "cond", "get") for n in topological([end]))
+        return end if known else None
     if user.op == "take" and user.attrs["axis"] == 0 and user.args[0] is get and not user.args[1].type.shape:
         row = user.args[1]
         # The row must be known before the loop, and have been checked to exist.

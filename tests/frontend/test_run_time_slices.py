@@ -1,4 +1,4 @@
-"""Slices whose bounds are known only when the program runs: bounds as in NumPy, and loops that end with the last row read."""
+"""Slices whose bounds are known only when the program runs: as in NumPy; the loop ends with the last row read."""
 
 import re
 

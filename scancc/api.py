@@ -71,8 +71,8 @@ def scan(
 
     For derivatives: with `truncate_gradient=k` only the last k steps have one, as in Theano; with `tbptt=k` what a
     step's result receives flows back through k steps at most. `checkpoint` keeps some states instead of the whole
-    history and computes the rest again: "sqrt" (about sqrt(steps) of them), or n (every n-th); `memory_budget` ("64MB",
-    or bytes) has the compiler choose.
+    history and computes the rest again: "sqrt" (about sqrt(steps) of them), n (every n-th), or "binomial" (those that
+    make the fewest steps again; Griewank and Walther 2000); `memory_budget` ("64MB", or bytes) chooses their number.
 
     Returns one array of shape (steps, *row), or a tuple (a dict when the step returns one); None for updates alone.
 

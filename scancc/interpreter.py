@@ -6,6 +6,8 @@ scan is a Python loop over the evaluation of its body.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -107,6 +109,14 @@ def _special(name: str) -> Callable:
     return call
 
 
+def _split_steps(steps: int, states: int) -> int:
+    """See `runtime/scancc_runtime/revolve.py`."""
+    if states <= 1 or steps <= 1:
+        return steps - 1
+    repeats = next(r for r in itertools.count() if math.comb(states + r, states) >= steps)
+    return min(math.comb(states + repeats - 1, states), steps - math.comb(states + repeats - 2, states - 1))
+
+
 def _matmul(a: Array, b: Array) -> Array:
     return np.asarray(a @ b, dtype=a.dtype)
 
@@ -119,6 +129,7 @@ SPECIAL_ELEMENTWISE: dict[str, Callable] = {
     "digamma": _special("digamma"),
     "trigamma": lambda x: _special("polygamma")(1, x),
     "expit": _special("expit"),
+    "split_steps": lambda steps, states: np.vectorize(_split_steps, otypes=[np.int64])(steps, states),
     "real": np.real,
     "imag": np.imag,
     "where": np.where,
@@ -295,7 +306,7 @@ def run_scan(node: Node, env: Env, around: tuple[int, ...]) -> dict[str, Any]:
             break
     return {
         "": np.int64(executed),
-        "stride": int(value[STRIDE]) if STRIDE in value else 0,
+        "stride": value.get(STRIDE),
         "initial": {c.name: c.depth for c in spec.carries},
         "rows": {
             name: np.array(rows, dtype=spec.body.results[name].type.dtype).reshape(
@@ -327,8 +338,10 @@ def view(done: dict[str, Any], name: str, kind: str) -> Any:
     if kind == "history":
         return history
     if kind == "every":
-        depth = done["initial"][name]
-        states = [history[t : t + depth] for t in range(0, int(done[""]), done["stride"])]
+        depth, executed = done["initial"][name], int(done[""])
+        gaps = np.asarray(done["stride"], dtype=object)  # sums of them may be anything
+        places = np.cumsum([0, *gaps[:-1]]) if gaps.ndim else range(0, executed, int(gaps))
+        states = [history[t : t + depth] if t < executed else np.zeros_like(history[:depth]) for t in places]
         return np.array(states, history.dtype).reshape(len(states), depth, *history.shape[1:])
     if kind == "state":
         return history[len(history) - done["initial"][name] :]

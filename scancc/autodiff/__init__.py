@@ -9,6 +9,7 @@
     reverse_scan.py   reverse mode through a scan: one adjoint carry a tap
     residuals.py      ... the forward values that the loop back uses
     checkpoint.py     ... with some states kept instead of the history
+    binomial.py       ... with fewer of them, at the places that make the fewest steps again
     window.py         ... through a window of steps
     custom.py         rules that the user gives
     forward.py        forward mode through a graph, scans and conditionals included

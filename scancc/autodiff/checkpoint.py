@@ -42,28 +42,12 @@ from scancc.ir.types import INT, Dim, Type
 LONGEST = 1 << 20  # steps that the square root is taken of, where a condition ends the loop
 
 
-def stride_of(scan: Node) -> Node:
-    """How many steps lie between the states that are kept."""
-    spec = spec_of(scan)
-    wanted = spec.backward.checkpoint
-    if isinstance(wanted, int):
-        return build.integer(wanted)
-    steps = scan.args[0]
-    if spec.has_until:
-        steps = build.make("minimum", steps, build.integer(LONGEST))
-    state, step = _sizes(spec)
-    ratio = build.const(state / step if spec.backward.budget is not None else 1.0)
-    root = build.make("sqrt", build.make("multiply", build.cast(steps, "float64"), ratio))
-    stride = build.make("maximum", build.cast(build.make("ceil", root), "int64"), build.integer(1))
-    if spec.backward.budget is None:
-        return stride
-    # What fits into the budget whole is one segment.
-    whole = build.make("multiply", steps, build.integer(step))
-    fits = build.make("less_equal", whole, build.integer(spec.backward.budget))
-    return build.make("where", fits, build.make("maximum", steps, build.integer(1)), stride)
+def within(steps: Node, step: int, budget: int) -> Node:
+    """Whether the whole history fits."""
+    return build.make("less_equal", build.make("multiply", steps, build.integer(step)), build.integer(budget))
 
 
-def _sizes(spec: ScanSpec) -> tuple[int, int]:
+def sizes_of(spec: ScanSpec) -> tuple[int, int]:
     """Bytes of a state that is kept, and of the history of one step."""
     rows = {c.name: (spec.body.results[c.name].type.size or 1) * spec.body.results[c.name].type.dtype.itemsize
             for c in spec.carries}  # fmt: skip
@@ -79,10 +63,7 @@ class Segments:
         self.spec: ScanSpec = spec_of(scan)
         self.value = operands(scan)
         self.steps = build.length(scan, scan.loc)
-        stride = stride_of(scan)
-        self.stride = kept.setdefault(scan, {}).setdefault(STRIDE, stride)
-        ahead = integer_sub(integer_add(self.steps, self.stride), 1)
-        self.count = build.make("floor_divide", ahead, self.stride)
+        self.plan(kept)
         self.taken: set[str] = {*self.spec.operand_names(), *self.spec.outputs}
         self.nonseqs: dict[str, Node] = {}
         self.sequences: dict[Sequence, Node] = {}
@@ -90,11 +71,30 @@ class Segments:
         self.results: dict[str, Node] = {}
         self.outputs: list[str] = []
 
+    def plan(self, kept: Kept) -> None:
+        """How many steps a segment has, and which states the forward loop keeps."""
+        self.stride = kept.setdefault(self.scan, {}).setdefault(STRIDE, self._stride())
+        self.count = self.segments(self.steps)
+
+    def _stride(self) -> Node:
+        wanted = self.spec.backward.checkpoint
+        if isinstance(wanted, int):
+            return build.integer(wanted)
+        steps = self.scan.args[0]
+        if self.spec.has_until:
+            steps = build.make("minimum", steps, build.integer(LONGEST))
+        root = build.make("ceil", build.make("sqrt", build.cast(steps, "float64")))
+        return build.make("maximum", build.cast(root, "int64"), build.integer(1))
+
+    def segments(self, steps: Node) -> Node:
+        ahead = integer_sub(integer_add(steps, self.stride), 1)
+        return build.make("floor_divide", ahead, self.stride)
+
     def read(self, name: str, value: Node) -> Node:
         """A value of the graph around, in the body."""
         label = fresh_name(name, self.taken)
         self.nonseqs[label] = value
-        return build.make("read", type=_inner(value.type), name=label)
+        return build.make("read", type=local(value.type), name=label)
 
     def build(
         self, rows: dict[str, Node], last: dict[tuple[str, int], Node], initial_rows: dict[str, Node]
@@ -111,9 +111,9 @@ class Segments:
         for s in spec.sequences:
             length = build.dim_from(integer_add(count, s.reach), fresh("window"))
             windows[s.name] = build.rows(self.read(s.name, self.value[s.name]), first, length, self.scan.loc)
-        initials = {c.name: self.state(c) for c in spec.carries}
+        initials = self.initials(segment)
         nonseqs = {n: self.read(n, self.value[n]) for n in spec.nonseqs if n != STRIDE}
-        inner, given = _of_one_segment(self.scan, count, first, windows, initials, nonseqs)
+        inner, given = of_one_segment(self.scan, count, first, windows, initials, nonseqs)
         # What comes in: at the end of the segment from those after it, in between from outside.
         varying = self.varying()
         reads: list[tuple[Node, Node]] = []
@@ -124,7 +124,7 @@ class Segments:
             adjoint[c.name] = label = fresh_name(f"d_{c.name}", self.taken)
             start = self.start(c, last)
             self.carries[Carry(label, (-1,))] = start
-            d = build.make("tap", type=_inner(start.type), name=label, offset=-1)
+            d = build.make("tap", type=local(start.type), name=label, offset=-1)
             reads.append(((build.state if c.rows else build.final)(inner, c.name), d))
         for name, d in rows.items():
             part = build.rows(self.read(f"d_{name}_rows", d), first, build.steps_dim(inner))
@@ -136,7 +136,7 @@ class Segments:
         for c in spec.carries:
             if c.name in adjoint:
                 sent = found[c.name]
-                shape = _inner(self.start_type(c))
+                shape = local(self.start_type(c))
                 self.results[adjoint[c.name]] = build.zeros(shape) if sent is None else build.reshape(sent, shape.shape)
         sums: dict[str, str] = {}
         for name in nonseqs:
@@ -178,12 +178,15 @@ class Segments:
                 return names
             names |= more
 
+    def initials(self, segment: Node) -> dict[str, Node]:
+        return {c.name: self.state(c) for c in self.spec.carries}
+
     def state(self, c: Carry) -> Node:
         """The state that a segment starts from."""
         kept = build.samples(self.scan, c.name, self.stride, self.scan.loc)
         label = fresh_name(f"{c.name}_kept", self.taken)
         self.sequences[Sequence(label, (0,))] = build.make("flip", kept, axes=(0,))
-        row = _inner(kept.type.with_shape(kept.type.shape[1:]))
+        row = local(kept.type.with_shape(kept.type.shape[1:]))
         tap = build.make("tap", type=row, name=label, offset=0)
         return tap if c.rows else build.make("index", tap, axis=0, position=0)
 
@@ -258,7 +261,7 @@ class Segments:
                    integer_sub(build.dim_of(x, 0), used))  # fmt: skip
 
 
-def _of_one_segment(
+def of_one_segment(
     scan: Node, count: Node, first: Node, windows: dict[str, Node], initials: dict[str, Node], nonseqs: dict[str, Node]
 ) -> tuple[Node, dict[str, Node]]:
     """The forward loop of a segment, which counts its steps from `first` and neither stops nor prints."""
@@ -277,5 +280,6 @@ def _of_one_segment(
     return build.scan(inner, (count, *given.values(), *extra), scan.loc), given
 
 
-def _inner(t: Type) -> Type:
+def local(t: Type) -> Type:
+    """The type of a value of the graph around as a body has it: lengths by their names alone."""
     return t.with_shape(tuple(Dim(d.name, d.hint) if isinstance(d, Dim) else d for d in t.shape))

@@ -52,7 +52,11 @@ def reverse_scan(
 
         back = Windowed(node, active, kept)
     back.incoming(reads)
-    if wanted.checkpoint is not None or wanted.budget is not None:
+    if wanted.checkpoint == "binomial" or wanted.budget is not None:
+        from scancc.autodiff.binomial import Binomial
+
+        return Binomial(node, active, kept).build(back.rows, back.last, back.initial_rows)
+    if wanted.checkpoint is not None:
         return Segments(node, active, kept).build(back.rows, back.last, back.initial_rows)
     return back.build()
 
@@ -144,10 +148,14 @@ class BackwardScan(ForwardValues):
         self.initial_rows[carry.name] = d if known is None else build.make("add", known, d)
 
     def with_samples(self, carry: Carry, d: Node) -> None:
-        """States kept every so many steps are rows of the history."""
-        count = d.type.shape[0]
-        number = build.make("iota", type=INT.with_shape((count,)), shape=(count,))
-        first = build.make("multiply", number, self.value[STRIDE])
+        """States kept every so many steps are rows of the history. Of those that were not kept the derivative is 0."""
+        count, stride = d.type.shape[0], self.value[STRIDE]
+        if stride.type.ndim:
+            before = build.make("subtract", build.make("cumsum", stride, axis=0), stride)
+            first = build.make("minimum", before, self.steps)
+        else:
+            number = build.make("iota", type=INT.with_shape((count,)), shape=(count,))
+            first = build.make("multiply", number, stride)
         at = build.make("add", build.reshape(first, (count, 1)), build.const(np.arange(carry.depth)[None], "int64"))
         whole = build.zeros(build.history(self.scan, carry.name).type)
         self.with_history(carry, build.make("put", whole, at, d, axis=0, mode="add"))

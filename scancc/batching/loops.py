@@ -151,15 +151,7 @@ def _inner(t: Type) -> Type:
 
 def _scan(b: Batch, node: Node) -> Node | None:
     spec, old = spec_of(node), operands(node)
-    having = {name for name, x in old.items() if x in b.batched}
-    while True:
-        reached = _reached(spec.body, having)
-        leaving = node.args[0] in b.batched or (spec.has_until and spec.body.results[UNTIL] in reached)
-        # Where rows end at different steps, every carry stops for some of them.
-        more = {c.name for c in spec.carries if leaving or spec.body.results[c.name] in reached} - having
-        if not more:
-            break
-        having |= more
+    having, reached, leaving = _varying(node, b.batched)
     if spec.effects and any(spec.body.results[e] in reached for e in spec.effects):
         raise UnsupportedError("a step with checks or prints is batched", node.loc,
                                fix="call sc.check and sc.debug_print outside of sc.vmap")
@@ -202,11 +194,36 @@ def _spread(inner: Batch, r: Node, leaves: dict[Node, Node]) -> Node:
     return build.broadcast_to(inner.value[r], (inner.length, *r.type.shape), r.loc)
 
 
+def _varying(scan: Node, batched: set[Node]) -> tuple[set[str], set[Node], bool]:
+    """Operands that differ between the rows, what depends on them in the body, and whether rows end apart."""
+    spec = spec_of(scan)
+    having = {name for name, x in operands(scan).items() if x in batched}
+    while True:
+        reached = _reached(spec.body, having)
+        leaving = scan.args[0] in batched or (spec.has_until and spec.body.results[UNTIL] in reached)
+        # Where rows end at different steps, every carry stops for some of them.
+        more = {c.name for c in spec.carries if leaving or spec.body.results[c.name] in reached} - having
+        if not more:
+            return having, reached, leaving
+        having |= more
+
+
 def _reached(body: Graph, names: set[str]) -> set[Node]:
     found: set[Node] = set()
+    of_scan: dict[Node, set[str]] = {}  # results that differ
     for n in body.nodes():
-        if (n.op in ("tap", "read") and n.attrs["name"] in names) or any(a in found for a in n.args):
-            found.add(n)
+        if n.op == "get" and n.args[0] in of_scan:
+            differs = n.attrs["name"] in of_scan[n.args[0]]
+        else:
+            differs = n.op in ("tap", "read") and n.attrs["name"] in names
+            differs = differs or any(a in found for a in n.args)
+        if not differs:
+            continue
+        found.add(n)
+        if n.op == "scan":
+            having, reached, leaving = _varying(n, found)
+            results = spec_of(n).body.results
+            of_scan[n] = {"", *results} if leaving else {x for x in results if x in having or results[x] in reached}
     return found
 
 

@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from scancc.errors import ScanTypeError, ScanValueError, StepsError, UnsupportedError
+from scancc.errors import ScanTypeError, ScanValueError, StepsError
 from scancc.frontend.scope import current
 from scancc.frontend.shared import Shared
 from scancc.frontend.tracer import Tracer, is_traced, unwrap, wrap
@@ -66,17 +66,15 @@ def backward_of(
     """What was asked for the derivatives of a scan. Raises ScanValueError for what means nothing."""
     truncate = _positive("truncate_gradient", None if truncate_gradient == -1 else truncate_gradient)
     window = _positive("tbptt", tbptt)
-    if checkpoint == "binomial":
-        raise UnsupportedError("checkpoint='binomial' is not there yet", fix="pass 'sqrt', or n for every n-th state")
-    if not (checkpoint is None or checkpoint == "sqrt"):
+    if checkpoint not in (None, "sqrt", "binomial"):
         if not isinstance(checkpoint, (int, np.integer)):
             raise ScanValueError(f"checkpoint is {checkpoint!r}",
-                                 fix="pass None, 'sqrt', or n to keep every n-th state")
+                                 fix="pass None, 'sqrt', 'binomial', or n to keep every n-th state")
         checkpoint = _positive("checkpoint", checkpoint)
     budget = None if memory_budget is None else _bytes_of(memory_budget)
-    if budget is not None and checkpoint is not None:
-        raise ScanValueError("checkpoint and memory_budget are both given", rule="a budget chooses the checkpoints",
-                             fix="give one of them")
+    if budget is not None and checkpoint not in (None, "binomial"):
+        raise ScanValueError(f"checkpoint={checkpoint!r} and memory_budget are both given",
+                             rule="a budget chooses the checkpoints", fix="give one of them")
     if window is not None and (truncate, checkpoint, budget) != (None, None, None):
         raise ScanValueError("tbptt is given together with truncate_gradient, checkpoint or memory_budget",
                              fix="give one of them")

@@ -149,13 +149,20 @@ def state(scan_node: Node, name: str, loc: Loc | None = None) -> Node:
 
 
 def samples(scan_node: Node, name: str, stride: Node, loc: Loc | None = None) -> Node:
-    """The states of a carry before steps 0, stride, 2 stride...; the scan gets `stride` as its operand STRIDE."""
+    """The states of a carry before steps 0, stride, 2 stride...; the scan gets `stride` as its operand STRIDE.
+
+    Where it is a vector, those before steps 0, stride[0], stride[0] + stride[1]...: as many states as it has elements,
+    of which those that no step comes to mean nothing.
+    """
     carry = spec_of(scan_node).carry(name)
     assert carry is not None
     row = spec_of(scan_node).body.results[name].type
-    ahead = make("subtract", make("add", length(scan_node), stride), integer(1))
-    count = make("floor_divide", ahead, stride)
-    shape = (dim_from(count, f"samples_{spec_of(scan_node).name}"), carry.depth, *row.shape)
+    if stride.type.ndim:
+        count: int | Dim = stride.type.shape[0]
+    else:
+        ahead = make("subtract", make("add", length(scan_node), stride), integer(1))
+        count = dim_from(make("floor_divide", ahead, stride), f"samples_{spec_of(scan_node).name}")
+    shape = (count, carry.depth, *row.shape)
     return make("get", scan_node, loc=loc, type=row.with_shape(shape), name=name, view="every")
 
 

@@ -33,7 +33,7 @@ from scancc.ir.types import Dim, Type
 
 NO_ATTRS: Mapping[str, Any] = MappingProxyType({})
 UNTIL = "until"  # reserved result name of a body: the stopping condition
-STRIDE = "every"  # reserved name of a non-sequence: how many steps lie between states that are kept
+STRIDE = "every"  # reserved name of a non-sequence: how many steps lie between states that are kept, or each two
 EFFECT = "!"  # results whose names start with it are computed for their effect: checks and prints
 
 
@@ -115,7 +115,7 @@ class Backward:
 
     truncate: int | None = None  # only the last k steps get a derivative, as Theano's truncate_gradient
     window: int | None = None  # what a step's result gets flows back through k steps at most
-    checkpoint: str | int | None = None  # states kept instead of histories: 'sqrt', or every n-th
+    checkpoint: str | int | None = None  # states kept instead of histories: 'sqrt', 'binomial', or every n-th
     budget: int | None = None  # bytes that the states which are kept may take
 
 

@@ -208,6 +208,8 @@ OPS: dict[str, OpDef] = _table(
     OpDef("cast", "elementwise", 1, _cast, ("dtype",)),
     # i, n -> i wrapped into [0, n); an index outside [-n, n) is an IndexError
     OpDef("wrap_index", "elementwise", 2, _same),
+    # steps, states -> where the next state of a loop is kept that is to be reversed with so many
+    OpDef("split_steps", "elementwise", 2, _same, (), True),
     # random numbers: key, index, stream -> word `index` of a stream; key, parameters -> a variate
     *_elementwise(" ".join(GENERATORS), 3, expensive=True),
     OpDef("log_gamma_variate", "elementwise", 2, _variate("float64"), (), True),

@@ -49,8 +49,8 @@ INLINE_WEIGHT = 6  # operations in one statement
 # Names that mean something in every target's source: the user's variables must not hide them.
 RESERVED = frozenset(keyword.kwlist) | {
     "abs", "at", "cmath", "complex", "complexes", "counters", "float", "growth", "int", "integers", "linear_algebra",
-    "math", "messages", "np", "numba", "polygamma", "products", "range", "reals", "recurrences", "samplers", "scalar",
-    "special", "transcendental",
+    "math", "messages", "np", "numba", "polygamma", "products", "range", "reals", "recurrences", "revolve", "samplers",
+    "scalar", "special", "transcendental",
 }  # fmt: skip
 
 

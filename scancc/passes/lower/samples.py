@@ -36,9 +36,13 @@ class Samples:
         self.names = [c.name for c in spec.carries if low.plan[node, c.name].every]
         if not self.names:
             return
-        self.stride = low.let(low.element(operands(node)[STRIDE], ()), "stride")
-        ahead = low.let(sub(add(steps, self.stride), 1), "ahead")
-        self.rows = low.let(Op("floor_divide", (ahead, self.stride), INT64), "samples")
+        self.gaps = operands(node)[STRIDE]
+        if self.gaps.type.ndim:
+            (self.rows,) = low.lengths(self.gaps.type)
+        else:
+            self.stride = low.let(low.element(self.gaps, ()), "stride")
+            ahead = low.let(sub(add(steps, self.stride), 1), "ahead")
+            self.rows = low.let(Op("floor_divide", (ahead, self.stride), INT64), "samples")
         self.due, self.slot = low.var("due", INT64), low.var("sample", INT64)
         low.mutable |= {self.due.name, self.slot.name}
         low.emit(Declare(self.due, const_int(0)))
@@ -75,8 +79,8 @@ class Samples:
                         continue
                     with low.element_loops(low.lengths(tap.type)) as index:
                         low.emit(Store(buffer, (self.slot, const_int(j), *index), low.element(tap, index)))
+            low.emit(Assign(self.due, low.element(self.gaps, (self.slot,)) if self.gaps.type.ndim else self.stride))
             low.emit(Assign(self.slot, add(self.slot, 1)))
-            low.emit(Assign(self.due, self.stride))
         low.emit(test)
         low.emit(Assign(self.due, sub(self.due, 1)))
 

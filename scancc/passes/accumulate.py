@@ -61,7 +61,7 @@ def _accumulate(graph: Graph) -> Graph:
 def _over_time(node: Node) -> bool:
     if node.op in EXTREMES and node.type.dtype.kind == "c":
         return False
-    return node.op in REDUCTIONS and 0 in node.attrs["axes"] and node.type.is_static
+    return node.op in REDUCTIONS and 0 in node.attrs["axes"]
 
 
 def _identity(op: str, dtype: np.dtype) -> Any:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scancc.ir.graph import Graph
 from scancc.ir.verify import verify
 from scancc.ir.verify_loop import verify_kernel
+from scancc.passes.absorb import absorb
 from scancc.passes.accumulate import accumulate
 from scancc.passes.block_recurrences import block_recurrences
 from scancc.passes.cse import cse
@@ -24,6 +25,7 @@ from scancc.passes.order_sums import order_sums
 from scancc.passes.plan_taps import Plan, plan_taps
 from scancc.passes.shorten import shorten
 from scancc.passes.simplify import simplify
+from scancc.passes.tile_lanes import tile_lanes
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("cse", _plain(cse)),
     Pass("narrow_views", _plain(narrow_views)),
     Pass("shorten", _plain(shorten)),
+    Pass("absorb", _plain(absorb)),
     Pass("accumulate", _plain(accumulate)),
     Pass("defer_products", _plain(defer_products)),
     Pass("fuse", _plain(fuse)),
@@ -117,5 +120,7 @@ def analyse(graph: Graph, name: str, options: Options) -> Compilation:
     final = applied[-1].graph if applied else graph
     plan = plan_taps(final)
     lowered = lower(final, plan, name)
+    if options.optimize:
+        lowered = replace(lowered, kernel=tile_lanes(lowered.kernel))
     verify_kernel(lowered.kernel)
     return Compilation(name, options, graph, applied, final, plan, lowered)

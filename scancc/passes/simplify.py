@@ -18,6 +18,7 @@ from scancc.ir import build
 from scancc.ir.graph import Graph, Node, map_bodies, rewrite
 from scancc.ir.ops import OPS
 from scancc.ir.types import Dim
+from scancc.passes.transposes import elementwise_of_transposed, view_of_transposed
 
 MAX_FOLDED = 16  # elements of a constant that is worth making: what stays in registers
 Rule = Callable[[Node], Node | None]
@@ -266,5 +267,5 @@ def _fast(node: Node) -> Node | None:
 
 
 EXACT: tuple[Rule, ...] = (_fold, _identity, _power, _involution, _choice, _view_of_view, _one_number, _length,
-                           _custom, _reversed_rows)
+                           _custom, _reversed_rows, view_of_transposed, elementwise_of_transposed)
 FAST: tuple[Rule, ...] = (_fast,)

@@ -1,0 +1,194 @@
+"""Runs loops over many independent lanes tile by tile, so that what a step reads of the last one is still in the cache.
+
+    before   for t in 0..n: for i in 0..lanes: store y[t, i] = f(y[t - 1, i], x[i, t])
+    after    for tile in ...: for t in 0..n: for i in first..end: the same
+
+A transformation of the loop IR, after lowering. Lanes are independent where every access to a buffer that the loop
+stores to has the lane as the index of one axis, always the same, and what the steps share (ring slots) does not depend
+on them; it starts anew for each tile. An array with the lane first, as `vmap` has it by default, is read along its
+cache lines again: every line serves as many steps as it has elements. A copy that transposes is tiled likewise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from scancc.ir.loop import (
+    INT64,
+    Assign,
+    Buffer,
+    Const,
+    Declare,
+    Expr,
+    For,
+    Kernel,
+    Let,
+    Load,
+    Note,
+    Op,
+    Stmt,
+    Store,
+    Var,
+    add,
+    const_int,
+    mul,
+)
+from scancc.ir.walk import expressions, statements, subexpressions
+
+LANES = 256  # of a tile: their states stay in the first-level cache, with eight steps of inputs that have lanes first
+COPIED = 16  # rows of a transposing copy: two cache lines of doubles
+FEW = 2 * LANES  # lanes that are not worth tiles
+
+
+def tile_lanes(kernel: Kernel) -> Kernel:
+    """The same kernel with loops over lanes in tiles. Results are equal bit for bit."""
+    names = {s.var.name for s in statements(kernel.body) if isinstance(s, (Let, Declare, For))}
+    names |= {p.name for p in kernel.params}
+    body: list[Stmt] = []
+    for s in kernel.body:
+        if isinstance(s, For):
+            found = _Steps(s, body) if s.note else None
+            if found is not None and found.independent():
+                body += found.tiled(names)
+                continue
+            if _transposes(s):
+                body += _tiled_copy(s, names)
+                continue
+        body.append(s)
+    return replace(kernel, body=body)
+
+
+@dataclass
+class _Steps:
+    """A loop over steps, and what has to be true of it."""
+
+    loop: For
+    before: list[Stmt]
+    lanes: list[For] = field(default_factory=list)
+    shared: list[Stmt] = field(default_factory=list)  # what a step does once for all lanes
+    restarted: list[Stmt] = field(default_factory=list)
+
+    def independent(self) -> bool:
+        for s in self.loop.body:
+            match s:
+                case For(_, Const(0), _, _):
+                    self.lanes.append(s)
+                case Let() | Declare() | Assign() | Note():
+                    self.shared.append(s)
+                case _:
+                    return False
+        stops = {s.stop for s in self.lanes}
+        if len(stops) != 1 or not _many(next(iter(stops))):
+            return False
+        stored = {s.buffer for s in statements(list(self.lanes)) if isinstance(s, Store)}
+        if any(isinstance(e, Load) and e.buffer in stored for s in self.shared for e in _all_expressions(s)):
+            return False
+        axes: dict[Buffer, set[int]] = {}
+        return all(self._lane(s, stored, axes) for s in self.lanes) and self._restart()
+
+    def _lane(self, lane: For, stored: set[Buffer], axes: dict[Buffer, set[int]]) -> bool:
+        """Whether a lane touches what no other lane does. `axes`: those that the lane was the index of so far."""
+        inside = list(statements(lane.body))
+        own = {s.var for s in inside if isinstance(s, Declare)}
+        for s in inside:
+            if not isinstance(s, (Let, Declare, Assign, Store, For)):
+                return False
+            if isinstance(s, Assign) and s.var not in own:
+                return False
+            accesses = [(e.buffer, e.index) for e in _all_expressions(s) if isinstance(e, Load)]
+            if isinstance(s, Store):
+                accesses.append((s.buffer, s.index))
+            for buffer, index in accesses:
+                if buffer not in stored:
+                    continue
+                mine = {a for a, e in enumerate(index) if e == lane.var}
+                axes[buffer] = axes.get(buffer, mine) & mine
+                if not axes[buffer]:
+                    return False
+        return True
+
+    def _restart(self) -> bool:
+        """What changes from step to step for all lanes begins with the same value in every tile."""
+        declared = {s.var: s.expr for s in self.before if isinstance(s, Declare)}
+        inside = {s.var for s in self.shared if isinstance(s, Declare)}
+        for var in dict.fromkeys(s.var for s in self.shared if isinstance(s, Assign)):
+            if var in inside:
+                continue
+            start = declared.get(var)
+            if not isinstance(start, Const) or any(isinstance(s, Assign) and s.var == var
+                                                   for s in statements(self.before)):  # fmt: skip
+                return False
+            self.restarted.append(Assign(var, start))
+        return True
+
+    def tiled(self, names: set[str]) -> list[Stmt]:
+        stop = self.lanes[0].stop
+        loop, first, end = _tiles(stop, LANES, names, f"lanes of {self.loop.note.removeprefix('steps of ')}")
+        body = [replace(s, start=first, stop=end) if isinstance(s, For) else s for s in self.loop.body]
+        loop.body += [*self.restarted, replace(self.loop, body=body)]
+        return [loop]
+
+
+def _many(stop: Expr) -> bool:
+    return stop.value > FEW if isinstance(stop, Const) else isinstance(stop, Var)
+
+
+def _tiles(stop: Expr, width: int, names: set[str], note: str) -> tuple[For, Var, Expr]:
+    """A loop over tiles, one at least: what the steps share has to happen even without lanes."""
+    tile, first, end = (Var(_fresh(n, names), INT64) for n in ("tile", "lane", "end"))
+    count: Expr = Op("floor_divide", (add(stop, width - 1), const_int(width)), INT64)
+    if isinstance(stop, Const):
+        count = const_int((stop.value + width - 1) // width)
+    else:
+        count = Op("maximum", (count, const_int(1)), INT64)
+    body: list[Stmt] = [
+        Let(first, mul(tile, const_int(width))),
+        Let(end, Op("minimum", (add(first, width), stop), INT64)),
+    ]
+    return For(tile, const_int(0), count, body, note), first, end
+
+
+def _fresh(base: str, names: set[str]) -> str:
+    name, n = base, 1
+    while name in names:
+        n += 1
+        name = f"{base}{n}"
+    names.add(name)
+    return name
+
+
+def _all_expressions(s: Stmt) -> list[Expr]:
+    return [inner for e in expressions(s) for inner in subexpressions(e)]
+
+
+# -- copies ----------------------------------------------------------------------------------------------------------
+
+
+def _transposes(outer: For) -> bool:
+    """for i: for j: store a[i, j] = f(b[j, i]): rows are written, columns read."""
+    if len(outer.body) != 1 or not isinstance(outer.body[0], For) or outer.start != const_int(0):
+        return False
+    inner = outer.body[0]
+    if not (_long(outer.stop) and _long(inner.stop)) or inner.start != const_int(0):
+        return False
+    stores = [s for s in inner.body if isinstance(s, Store)]
+    if len(stores) != 1 or not all(isinstance(s, (Let, Store)) for s in inner.body):
+        return False
+    (store,) = stores
+    loads = [e for s in inner.body for e in _all_expressions(s) if isinstance(e, Load)]
+    whole = {outer.var, inner.var} <= set(store.index)
+    columns = any(e.index and e.index[-1] == outer.var for e in loads)
+    return whole and store.index[-1] == inner.var and columns and all(e.buffer is not store.buffer for e in loads)
+
+
+def _long(stop: Expr) -> bool:
+    return not isinstance(stop, Const) or stop.value >= 2 * COPIED
+
+
+def _tiled_copy(outer: For, names: set[str]) -> list[Stmt]:
+    (inner,) = outer.body
+    assert isinstance(inner, For)
+    loop, first, end = _tiles(outer.stop, COPIED, names, "")
+    rows = For(outer.var, first, end, inner.body)
+    loop.body.append(replace(inner, body=[rows]))
+    return [loop]

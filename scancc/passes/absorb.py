@@ -62,7 +62,9 @@ def _absorb_one(graph: Graph) -> Graph | None:
         for n in graph.nodes():
             new = scan if n is found.scan else rebuild(n, mapping)
             if n is node:  # its lengths may be those of the loop that ends early
-                new = Node("get", (scan,), new.type, build.trace(scan, name).attrs, n.loc)
+                row = new.type.with_shape(new.type.shape[1:])
+                length = mapping[found.traces[0]].type.shape[0]
+                new = Node("get", (scan,), row.with_shape((length, *row.shape)), build.trace(scan, name).attrs, n.loc)
             mapping[n] = new
         return Graph(graph.inputs, {n: mapping[r] for n, r in graph.results.items()})
     return None
@@ -76,13 +78,16 @@ def _is_trace(node: Node) -> bool:
     return node.op == "get" and node.args[0].op == "scan" and node.attrs["view"] == "trace"
 
 
+def _below(node: Node) -> Node:
+    return node.args[0] if node.op == "expect" else node
+
+
 def _solved_in_blocks(found: _Map, readers: dict[Node, list[Node]], results: set[Node]) -> bool:
     assert found.scan is not None
     if linear_recurrence(spec_of(found.scan)) is None:
         return False
     inside = {*found.nodes, *found.leaves}
-    traces = [n for n in found.leaves if _is_trace(n)]
-    return any(t in results or any(r not in inside for r in readers[t]) for t in traces)
+    return any(t in results or any(r not in inside for r in readers[t]) for t in found.traces)
 
 
 class _Map:
@@ -103,7 +108,10 @@ class _Map:
         for n in topological([root]):
             if n in seen:
                 (self.nodes if self._inside(n) else self.leaves).append(n)
-        scans = {n.args[0] for n in self.leaves if _is_trace(n)}
+        # A trace whose length has yet to be compared with that of another array: the array is compared with it.
+        self.trace_of = {n: _below(n) for n in self.leaves if _is_trace(_below(n))}
+        self.traces = list(self.trace_of.values())
+        scans = {t.args[0] for t in self.traces}
         if len(scans) == 1:
             self.scan = scans.pop()
 
@@ -121,8 +129,11 @@ class _Map:
             if any(d in after for d in dependencies(n)):
                 after.add(n)
         for leaf in self.leaves:
-            if _is_trace(leaf):
-                if leaf.type.ndim != self.root.type.ndim or leaf.type.shape[0] != self.length:
+            if leaf in self.trace_of:
+                trace = self.trace_of[leaf]
+                if leaf.type.shape[1:] != trace.type.shape[1:] or leaf.type.shape[:1] != (self.length,):
+                    return False
+                if leaf.type.ndim != self.root.type.ndim or (leaf is not trace and spec.has_until):
                     return False
             elif leaf in after or any(isinstance(d, Dim) and d.define in after for d in leaf.type.shape):
                 return False
@@ -139,13 +150,15 @@ class _Map:
         nonseqs: dict[str, Node] = {}
         mapping: dict[Node, Node] = {}
         for leaf in self.leaves:
-            if _is_trace(leaf):
-                mapping[leaf] = spec.body.results[leaf.attrs["name"]]
+            if leaf in self.trace_of:
+                mapping[leaf] = spec.body.results[self.trace_of[leaf].attrs["name"]]
             elif leaf.op == "const" and not leaf.type.shape:
                 mapping[leaf] = leaf
             elif leaf.type.ndim == self.root.type.ndim:
                 label = fresh_name("rows", taken)
-                sequences[Sequence(label, (0,))] = leaf
+                shape = (self.traces[0].type.shape[0], *leaf.type.shape[1:])
+                rows = leaf if leaf.type.shape == shape else build.make("expect", leaf, loc=leaf.loc, shape=shape)
+                sequences[Sequence(label, (0,))] = rows
                 mapping[leaf] = build.make("tap", type=_local(leaf.type, 1), name=label, offset=0)
             else:
                 label = fresh_name("captured", taken)

@@ -21,7 +21,6 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.core.compiler import Compiler
 from numba.core.errors import NumbaWarning
 from scancc_runtime import (
     complexes,
@@ -42,6 +41,7 @@ from scancc_runtime import (
 )
 
 from scancc.backends import disk_cache
+from scancc.backends.numba_pipeline import KernelCompiler
 from scancc.ir.loop import Buffer, Kernel
 from scancc.passes.pipeline import Options
 
@@ -68,12 +68,6 @@ NAMESPACE: dict[str, Any] = {
     "special": special,
     "transcendental": transcendental,
 }
-
-
-class NoAliasCompiler(Compiler):  # type: ignore[misc]
-    def define_pipelines(self) -> Any:
-        self.state.flags.noalias = True
-        return super().define_pipelines()
 
 
 @dataclass(eq=False)
@@ -145,7 +139,7 @@ def _dispatcher(source: str, name: str, options: Options) -> Any:
         flags["fastmath"] = {"contract", "reassoc", "nsz", "arcp"}
     elif not options.strict_fp:
         flags["fastmath"] = {"contract"}
-    return numba.njit(pipeline_class=NoAliasCompiler, **flags)(namespace[name])
+    return numba.njit(pipeline_class=KernelCompiler, **flags)(namespace[name])
 
 
 def _adopt(dispatcher: Any, stored: Any) -> bool:

@@ -5,7 +5,7 @@
     lorenz   sum of squares of a Runge-Kutta path of the Lorenz equations, by its parameters and start
     kalman   log-likelihood of a filter with 4 states and 2 observations, by F, H, Q and R
     rnn      squared last state of a tanh RNN, float32, by its weights: H=128 B=1 and H=256 B=64
-    batch    10,000 lanes of 100 steps of AR(2), forward, `vmap` of both
+    batch    10,000 lanes of 100 steps of AR(2), forward, `vmap` of both: all rows, the last, a sum of squares
 
 `forward` is scancc's loop of the same loss, so its ratio is what a gradient costs. JAX runs on one thread.
 """
@@ -239,17 +239,23 @@ def rnn_inputs(steps: int, width: int, rows: int) -> Inputs:
 # -- a batch of lanes ------------------------------------------------------------------------------------------------
 
 
-def batch_scancc(inputs: Inputs) -> Callable[[], Any]:
+def _viewed(lane: Callable, view: str) -> Callable:
+    """The lane's rows, the last of them, or the sum of their squares."""
+    views = {"whole": lambda y: y, "last": lambda y: y[-1], "loss": lambda y: (y * y).sum()}
+    return lambda *args: views[view](lane(*args))
+
+
+def batch_scancc(view: str, inputs: Inputs) -> Callable[[], Any]:
     sc = peers.scancc()
 
     def lane(x, y0, a, b):
         return sc.scan(lambda x, y2, y1, a, b: x + a * y1 + b * y2, x, [dict(initial=y0, taps=[-2, -1])], [a, b])
 
-    run = sc.jit(sc.vmap(lane, in_axes=(1, 0, None, None), out_axes=1))
+    run = sc.jit(sc.vmap(_viewed(lane, view), in_axes=(1, 0, None, None), out_axes=-1))
     return lambda: run(inputs["x"], inputs["y0"], inputs["a"], inputs["b"])
 
 
-def batch_jax(inputs: Inputs) -> Callable[[], Any]:
+def batch_jax(view: str, inputs: Inputs) -> Callable[[], Any]:
     jax = peers.jax()
 
     def lane(x, y0, a, b):
@@ -259,7 +265,7 @@ def batch_jax(inputs: Inputs) -> Callable[[], Any]:
 
         return jax.lax.scan(step, (y0[0], y0[1]), x)[1]
 
-    run = jax.jit(jax.vmap(lane, in_axes=(1, 0, None, None), out_axes=1))
+    run = jax.jit(jax.vmap(_viewed(lane, view), in_axes=(1, 0, None, None), out_axes=-1))
     arguments = [jax.numpy.asarray(inputs[n]) for n in ("x", "y0", "a", "b")]
     return lambda: run(*arguments).block_until_ready()
 
@@ -289,10 +295,10 @@ def workloads(quick: bool) -> list[Workload]:
         }),
         race("lorenz", long // 50, lorenz_inputs, lorenz, lorenz_jax, "u0 sigma rho beta steps", 4),
         race("kalman", 500 if quick else 5000, kalman_inputs, kalman, kalman_jax, "F H Q R y m0 P0", 4),
-        Workload(
-            "gradients/batch", 100 * 10_000, partial(batch_inputs, 100, 10_000),
-            {"scancc": batch_scancc, "jax.vmap": batch_jax},
-        ),
+        *(Workload(
+            f"gradients/batch-{view}", 100 * 10_000, partial(batch_inputs, 100, 10_000),
+            {"scancc": partial(batch_scancc, view), "jax.vmap": partial(batch_jax, view)},
+        ) for view in ("whole", "last", "loss")),
     ]  # fmt: skip
     for width, rows, steps in ((128, 1, 2000), (256, 64, 100)):
         make = partial(rnn_inputs, width=width, rows=rows)

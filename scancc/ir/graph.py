@@ -170,10 +170,11 @@ def mentioned_dims(node: Node) -> Iterator[Dim]:
             yield d
 
 
-def topological(roots: Iterable[Node]) -> list[Node]:
+def topological(roots: Iterable[Node], before: Mapping[Node, Iterable[Node]] = MappingProxyType({})) -> list[Node]:
     """Nodes reachable from `roots`, operands before users, in a deterministic order.
 
-    The scalar nodes that define dimensions are operands in this sense: a shape needs its lengths.
+    The scalar nodes that define dimensions are operands in this sense: a shape needs its lengths. `before` has more
+    that is to come before a node.
     """
     order: list[Node] = []
     done: set[Node] = set()
@@ -188,7 +189,7 @@ def topological(roots: Iterable[Node]) -> list[Node]:
                 order.append(node)
                 continue
             stack.append((node, True))
-            for need in reversed(dependencies(node)):
+            for need in reversed([*dependencies(node), *before.get(node, ())]):
                 if need not in done:
                     stack.append((need, False))
     return order

@@ -150,9 +150,11 @@ class _Checker:
             inner = list(statements([s]))
             for buffer, row in written.items():
                 for load in (x for i in inner for e in expressions(i) for x in subexpressions(e)):
-                    if isinstance(load, Load) and load.buffer is buffer and load.index and (
-                        _resolved(load.index[0], alias) == row
-                    ):
+                    if not isinstance(load, Load) or load.buffer is not buffer or not load.index:
+                        continue
+                    # The new row, under the slot it was stored at, may be read: the oldest has a name of its own.
+                    at = load.index[0]
+                    if at != row and _resolved(at, alias) == row:
                         self.faults.append(f"{show_expr(load)} is read after the step has overwritten it")
             for i in inner:
                 if isinstance(i, Store) and i.buffer.name.rpartition("_")[2].startswith("ring"):

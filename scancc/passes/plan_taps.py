@@ -9,6 +9,7 @@ Taps are read from
                  initial values, so that no read needs a branch)
     ring(n)      a ring buffer otherwise. n rows suffice for a depth of n only while every read of a step precedes
                  its write; rows that are loops over memory get one more, so that reads and the write never meet
+    table        one row that steps change in place, where they change some elements and read the rest no more
 Short taps beside long ones are in registers too: read back from a ring, the value of the step before would wait for
 its store. A trace that is only read reversed is stored reversed. A result keeps its `trace`, its last k rows (in a
 ring), or nothing, as its consumers ask.
@@ -20,8 +21,8 @@ from dataclasses import dataclass, replace
 
 from scancc.ir.graph import Graph, Node, body_graphs, spec_of, users
 from scancc.ir.types import Type
+from scancc.passes.in_place import REGISTER_ELEMENTS, update_in_place
 
-REGISTER_ELEMENTS = 16  # arrays up to this size are unrolled into scalars
 REGISTER_TAP_ELEMENTS = 32  # elements of all taps of a carry together
 REGISTER_DEPTH = 8
 
@@ -30,7 +31,7 @@ REGISTER_DEPTH = 8
 class Storage:
     """Storage of one result of a scan."""
 
-    taps: str | None  # registers | trace | ring: of the deepest tap; None for an output without feedback
+    taps: str | None  # registers | trace | ring | table: of the deepest tap; None for an output without feedback
     depth: int
     short: int  # taps -1 ... -short are held in registers
     trace: bool  # the whole history is stored
@@ -122,6 +123,8 @@ def _storage(node: Node, name: str, kinds: set[str]) -> Storage:
     short = max((-k for k in carry.taps if small and _held(-k, row)), default=0)
     if trace:
         return Storage("trace", depth, short, True, depth, 0, 0)
+    if not small and last <= 1 and update_in_place(spec, carry) is not None:
+        return Storage("table", depth, short, False, 0, 1, last)
     return Storage("ring", depth, short, False, 0, max(depth + (not small), last), last)
 
 

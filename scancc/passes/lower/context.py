@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from scancc.ir.graph import Graph, Loc, Node, dependencies, users
+from scancc.ir.graph import Graph, Loc, Node, dependencies, topological, users
 from scancc.ir.loop import (
     INT64,
     Alloc,
@@ -95,6 +95,7 @@ class Lowering:
         self.definitions: dict[str, Expr] = {}  # of variables that can be computed before the kernel starts
         self.mutable: set[str] = set()
         self.targets: dict[Node, Target] = {}
+        self.read_before: dict[Node, tuple[Node, ...]] = {}  # by an update in place: what reads the old elements
         self.depth = 0  # of scans around the current block
         self.step: list[Expr] = []
         self.scans: dict[Node, Any] = {}  # lowered scans: storage of their results, executed length
@@ -347,7 +348,7 @@ class Lowering:
     def graph(self, graph: Graph) -> None:
         from scancc.passes.lower.table import LOWER
 
-        nodes = graph.nodes()
+        nodes = topological(graph.results.values(), self.read_before)
         for node in nodes:
             self.uses.update(dependencies(node))
         self.uses.update(graph.results.values())

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scancc.ir.graph import UNTIL, Graph, Node, operands, spec_of
+from scancc.ir.graph import UNTIL, Graph, Node, ScanSpec, operands, spec_of
 from scancc.ir.lengths import never_negative, steps_fit
 from scancc.ir.loop import (
     BOOL,
@@ -30,6 +30,7 @@ from scancc.ir.loop import (
 )
 from scancc.ir.types import Dim, Type
 from scancc.passes.block_recurrences import BLOCKS
+from scancc.passes.in_place import update_in_place
 from scancc.passes.lower.blocks import solve_in_blocks
 from scancc.passes.lower.context import Lowering, Target, in_memory
 from scancc.passes.lower.samples import Samples
@@ -89,6 +90,7 @@ def lower_scan(low: Lowering, node: Node) -> None:
         _bind_leaves(low, node, slots, value, t)
         samples.keep({n: _past_rows(low, slots[n], n, t) for n in samples.names})
         low.targets |= _row_targets(slots, spec.body, t)
+        _updates_in_place(low, spec, slots)
         for s in slots.values():
             if s.trace is not None and s.trace.buffer in low.growing:
                 low.emit(Grow(s.trace.buffer, add(t, s.storage.lead)))
@@ -171,7 +173,8 @@ def _allocate(low: Lowering, node: Node, name: str, steps: Expr) -> Slots:
             wanted = Target(_trace_buffer(low, node, name, steps), ())
         slots.trace = wanted
     if storage.ring:
-        slots.ring = low.scratch(f"{name}_ring", row.dtype, (storage.ring, *row.shape))
+        kind = "table" if storage.taps == "table" else "ring"
+        slots.ring = low.scratch(f"{name}_{kind}", row.dtype, (storage.ring, *row.shape))
         if storage.ring > 1:
             slots.slot = low.var(f"{name}_slot", INT64)
             low.mutable.add(slots.slot.name)
@@ -309,6 +312,17 @@ def _row_targets(slots: dict[str, Slots], body: Graph, t: Expr) -> dict[Node, Ta
         if target is not None:
             targets.setdefault(result, target)
     return targets
+
+
+def _updates_in_place(low: Lowering, spec: ScanSpec, slots: dict[str, Slots]) -> None:
+    """Every put of a table writes where the one before has written."""
+    for c in spec.carries:
+        s = slots[c.name]
+        update = update_in_place(spec, c) if s.storage.taps == "table" else None
+        if update is not None:
+            assert s.ring is not None
+            low.targets |= dict.fromkeys(update.puts, Target(s.ring, (const_int(0),)))
+            low.read_before |= update.before
 
 
 def _row_target(s: Slots, t: Expr) -> Target | None:

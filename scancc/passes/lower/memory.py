@@ -6,7 +6,7 @@ import numpy as np
 
 from scancc.ir.graph import Node
 from scancc.ir.loop import BOOL, INT64, Const, Expr, Load, Op, Store, add, const_int
-from scancc.passes.lower.context import Lowering
+from scancc.passes.lower.context import Lowering, in_memory
 from scancc.passes.lower.values import Index, Lazy, Registers
 from scancc.passes.plan_taps import in_registers
 
@@ -80,7 +80,13 @@ def lower_put(low: Lowering, node: Node) -> None:
         _put_registers(low, node)
         return
     target = low.output_target(node, "updated")
-    low.fill(a, target)
+    source = low.env[a]
+    there = in_memory(target, node.type.ndim).place
+    if node in low.read_before and isinstance(source, Lazy) and source.place == there:
+        for reader in low.read_before[node]:
+            low.registers_of(reader)
+    else:
+        low.fill(a, target)
     if isinstance(low.env[v], Registers) and v.type.ndim:
         low.spill(v)
     if isinstance(low.env[i], Registers) and i.type.ndim:

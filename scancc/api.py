@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from scancc.arrays import as_kernel_array
-from scancc.backends.cpu import CpuProgram
-from scancc.driver import NANS, Programs, compile_graph, execute
+from scancc.backends.program import Program
+from scancc.driver import NANS, Programs, compile_graph, execute, known_target
 from scancc.errors import UnsupportedError
 from scancc.frontend.location import here, name_of
 from scancc.frontend.returns import Until
@@ -51,6 +51,7 @@ def scan(
     fastmath: bool = False,
     mode: str = "compiled",
     control_flow: bool = True,
+    target: str = "cpu",
 ) -> Any:
     """Apply a step function along sequences, feeding past outputs back.
 
@@ -62,8 +63,8 @@ def scan(
     Parameters follow Theano's `scan`: `fn` receives sequence taps, then output taps, then non-sequences, each in the
     order given. `outputs_info` has one entry an output: None (no feedback), the initial value, or
     dict(initial=, taps=); an initial value of taps other than -1 has one row a past value, row j being time j - depth.
-    `strict_fp`, `fastmath` and `control_flow` are those of `scan_compile`. `mode="interpret"` runs the NumPy reference
-    interpreter instead.
+    `strict_fp`, `fastmath`, `control_flow` and `target` are those of `scan_compile`. `mode="interpret"` runs the NumPy
+    reference interpreter instead.
 
     Besides outputs a step may return new values of shared variables, as a dict or a list of pairs, and a stopping
     condition: `(outputs, updates)`, `(outputs, sc.until(c))`, `(outputs, updates, sc.until(c))`, or updates alone. They
@@ -80,7 +81,7 @@ def scan(
     the number of steps is checked. Inputs are never modified.
     """
     backward = backward_of(truncate_gradient, tbptt, checkpoint, memory_budget)
-    compiled = ScanFunction(fn, Options(strict_fp, fastmath), name, control_flow, backward)
+    compiled = ScanFunction(fn, Options(strict_fp, fastmath, True, known_target(target)), name, control_flow, backward)
     return compiled(
         sequences, outputs_info, non_sequences, n_steps, go_backwards=go_backwards, strict=strict,
         return_list=return_list, mode=mode,
@@ -187,7 +188,7 @@ class EagerProgram(Inspection):
         self._owner = owner
 
     @functools.cached_property
-    def compiled(self) -> CpuProgram:
+    def compiled(self) -> Program:
         return compile_graph(self.graph, _identifier(self._owner.name), self._owner.options)
 
     @functools.cached_property
@@ -298,6 +299,7 @@ def scan_compile(
     tbptt: int | None = None,
     checkpoint: str | int | None = None,
     memory_budget: int | str | None = None,
+    target: str = "cpu",
 ) -> Any:
     """Decorator: a step function becomes a compiled scan, called with the arguments of `scan` after `fn`.
 
@@ -310,10 +312,12 @@ def scan_compile(
       steps that need them are rewritten from their source, and run what Python would: see docs/control-flow.md.
     - `truncate_gradient`, `tbptt`, `checkpoint`, `memory_budget`: how derivatives are made, as in `scan`.
 
+    - `target="cuda"`: one launch on an NVIDIA GPU; see docs/cuda.md for what it can do so far.
+
     Values that the step captures are taken when a signature is first traced: arrays by reference, Python numbers as
     constants.
     """
-    options = Options(strict_fp, fastmath, optimize)
+    options = Options(strict_fp, fastmath, optimize, known_target(target))
     backward = backward_of(truncate_gradient, tbptt, checkpoint, memory_budget)
     return (lambda f: ScanFunction(f, options, name, control_flow, backward)) if fn is None else (
         ScanFunction(fn, options, name, control_flow, backward)

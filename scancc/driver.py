@@ -12,22 +12,39 @@ import numpy as np
 from scancc import interpreter, nan_finder
 from scancc.arrays import as_kernel_array
 from scancc.backends.cpu import CpuProgram
+from scancc.backends.program import Program
 from scancc.errors import ScanValueError
 from scancc.frontend.shared import Shared, held, values_of
 from scancc.ir.graph import Graph
 from scancc.ir.printer import show
-from scancc.passes.pipeline import Options, analyse
+from scancc.passes.pipeline import Compilation, Options, analyse
+
+TARGETS = ("cpu", "cuda")
 
 
-def compile_graph(graph: Graph, name: str, options: Options) -> CpuProgram:
+def known_target(target: str) -> str:
+    if target not in TARGETS:
+        raise ScanValueError(f"target is {target!r}", fix=f"pass one of {', '.join(map(repr, TARGETS))}")
+    return target
+
+
+def program_of(compilation: Compilation) -> Program:
+    if compilation.options.target == "cuda":
+        from scancc.backends.cuda.program import CudaProgram
+
+        return CudaProgram(compilation)
+    return CpuProgram(compilation)
+
+
+def compile_graph(graph: Graph, name: str, options: Options) -> Program:
     """The program of `graph`; equal graphs share one, so that a step function defined anew compiles only once."""
     key = (show(graph, name), options)
-    program: CpuProgram = COMPILED.get(key, lambda: CpuProgram(analyse(graph, name, options)))
+    program: Program = COMPILED.get(key, lambda: program_of(analyse(graph, name, options)))
     return program
 
 
 def execute(
-    program: Callable[[], CpuProgram],
+    program: Callable[[], Program],
     graph: Graph,
     given: Mapping[str, Any],
     updates: Mapping[str, Shared],

@@ -105,5 +105,9 @@ class CompileError(ScanError, RuntimeError):
     """A kernel could not be compiled or loaded."""
 
 
+class DeviceError(ScanError, RuntimeError):
+    """There is no device, or it refused: a launch, or memory."""
+
+
 class CacheWarning(UserWarning):
     """A cached kernel could not be read or written; compilation went on without it."""

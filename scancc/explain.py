@@ -19,10 +19,10 @@ from scancc.passes.plan_taps import Storage
 
 
 def explain(made: Compilation) -> str:
-    lines: list[str] = []
-    for node in _scans(made.graph):
+    lines: list[str] = [*_strategy(made)]
+    for node in _scans(made.stored):
         lines += [*_scan(made, node), ""]
-    kept = {part for n in _scans(made.graph) for part in spec_of(n).name.split(JOINED)}
+    kept = {part for n in _scans(made.stored) for part in spec_of(n).name.split(JOINED)}
     for name in (spec_of(n).name for n in _scans(made.traced)):
         if name not in kept:
             lines += [f"scan {name}: no loop is left, all of its steps are computed at once", ""]
@@ -31,6 +31,26 @@ def explain(made: Compilation) -> str:
     did = ", ".join(f"{p.name} {1e3 * p.seconds:.1f}" for p in made.passes if p.changed) or "none changed anything"
     lines.append(f"passes (ms, {1e3 * total:.1f} in all): {did}")
     return "\n".join(lines)
+
+
+def _strategy(made: Compilation) -> Iterator[str]:
+    """How a device runs the program, and why."""
+    if made.options.target != "cuda":
+        return
+    if made.lanes is None:
+        yield "strategy: one thread runs all steps, as no axis of all results was found whose elements are independent"
+    else:
+        count = made.lanes.count
+        many = f"{count}" if isinstance(count, int) else f"{count.hint or count.name}"
+        yield f"strategy: lane; {many} independent lanes, one thread each, their state in registers where it is small"
+        first = [name for name, axis in made.lanes.inputs.items() if axis == 0 and _rank(made, name) > 1]
+        if first:
+            yield f"  hint: {', '.join(first)} has the lanes first; with them last neighbouring threads read neighbours"
+    yield ""
+
+
+def _rank(made: Compilation, name: str) -> int:
+    return next(n.type.ndim for n in made.graph.inputs if n.attrs["name"] == name)
 
 
 def _scans(graph: Graph) -> Iterator[Node]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scancc.backends.cpu import CpuProgram
+from scancc.backends.program import Program
 from scancc.errors import ScanValueError
 from scancc.explain import explain
 from scancc.ir.graph import Graph
@@ -13,7 +14,7 @@ from scancc.passes.pipeline import Compilation
 class Inspection:
     """Mixin of compiled programs."""
 
-    compiled: CpuProgram
+    compiled: Program
 
     @property
     def compilation(self) -> Compilation:
@@ -45,11 +46,27 @@ class Inspection:
 
     def llvm(self) -> str:
         """The LLVM IR of the kernel's module, optimised."""
-        return self.compiled.code.llvm()
+        return self._on_cpu().code.llvm()
 
     def asm(self) -> str:
         """The machine code of the kernel, without the wrappers around it."""
-        return self.compiled.code.asm()
+        return self._on_cpu().code.asm()
+
+    def ptx(self, cc: tuple[int, int] = (9, 0)) -> str:
+        """The kernel for a device of compute capability `cc`; needs no device, but the extra 'cuda'.
+
+        Raises ValueError for a program that was compiled for the CPU.
+        """
+        from scancc.backends.cuda.program import CudaProgram
+
+        if not isinstance(self.compiled, CudaProgram):
+            raise ScanValueError("this program was compiled for the CPU", fix="compile it with target='cuda'")
+        return self.compiled.ptx(cc)
+
+    def _on_cpu(self) -> CpuProgram:
+        if not isinstance(self.compiled, CpuProgram):
+            raise ScanValueError("this program was compiled for a device", fix="look at its .ptx()")
+        return self.compiled
 
     def explain(self) -> str:
         """What was hoisted and fused, where every result is stored and in how many bytes, and what each pass took."""

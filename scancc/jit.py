@@ -1,6 +1,6 @@
 """`sc.jit`: whole NumPy functions that contain scans, compiled as one program.
 
-The function is traced once to see which inputs scans run over. Their first axes are lengths that never compile
+The function is traced once to see which inputs scans run over. Those axes are lengths that never compile
 anything again; every other length is part of the signature. Then it is traced as it is compiled.
 """
 
@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from scancc.backends.cpu import CpuProgram
-from scancc.driver import Programs, compile_graph, execute
+from scancc.backends.program import Program
+from scancc.driver import Programs, compile_graph, execute, known_target
 from scancc.errors import ScanTypeError
 from scancc.frontend.control_flow import trace_with_control_flow
 from scancc.frontend.location import name_of, of_function
@@ -37,7 +37,7 @@ class JitFunction:
         self.options = options
         self.name = name_of(fn, "function")
         self.programs = Programs()
-        self._open: dict[tuple, tuple[bool, ...]] = {}  # by dtypes and ranks: which first axes stay open
+        self._open: dict[tuple, tuple[int | None, ...]] = {}  # by dtypes and ranks: which axis stays open
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(self, *args: Any, mode: str = "compiled") -> Any:
@@ -59,9 +59,9 @@ class JitFunction:
     def trace(self, *args: Any) -> Traced:
         """The traced program for arguments like these, not yet compiled: `.graph` is its scan IR."""
         arrays = [np.asarray(a) for a in args]
-        return self.traced(arrays, self.traced(arrays, (False,) * len(arrays)).lengths_of_scans())
+        return self.traced(arrays, self.traced(arrays, (None,) * len(arrays)).lengths_of_scans())
 
-    def traced(self, arrays: list[np.ndarray], opened: tuple[bool, ...]) -> Traced:
+    def traced(self, arrays: list[np.ndarray], opened: tuple[int | None, ...]) -> Traced:
         return trace_with_control_flow(
             lambda fn: Traced(fn, self.name, arrays, opened, self.control_flow), self.fn, self.control_flow
         )
@@ -70,8 +70,8 @@ class JitFunction:
         kinds = tuple((a.dtype.str, a.ndim) for a in arrays)
         opened = self._open.get(kinds)
         if opened is None:
-            opened = self._open[kinds] = self.traced(arrays, (False,) * len(arrays)).lengths_of_scans()
-        key = (kinds, opened, tuple(a.shape[o:] for a, o in zip(arrays, opened, strict=True)))
+            opened = self._open[kinds] = self.traced(arrays, (None,) * len(arrays)).lengths_of_scans()
+        key = (kinds, opened, tuple(_fixed(a, axis) for a, axis in zip(arrays, opened, strict=True)))
         program: JitProgram = self.programs.get(
             key, lambda: JitProgram(self, arrays, opened), lambda p: kinds_of(p.traced.captured) == p.kinds
         )
@@ -82,14 +82,15 @@ class Traced:
     """One trace of a function."""
 
     def __init__(
-        self, fn: Callable, name: str, arrays: list[np.ndarray], opened: tuple[bool, ...], control_flow: bool
+        self, fn: Callable, name: str, arrays: list[np.ndarray], opened: tuple[int | None, ...], control_flow: bool
     ) -> None:
         scope = Scope(name, control_flow=control_flow)
         with entered(scope):
             values = []
-            for i, (a, is_open) in enumerate(zip(arrays, opened, strict=True)):
-                first = scope.new_dim(f"n{i}", a.shape[0]) if is_open else None
-                shape = a.shape if first is None else (first, *a.shape[1:])
+            for i, (a, axis) in enumerate(zip(arrays, opened, strict=True)):
+                shape: tuple = a.shape
+                if axis is not None:
+                    shape = (*a.shape[:axis], scope.new_dim(f"n{i}", a.shape[axis]), *a.shape[axis + 1 :])
                 values.append(Tracer(scope.add_input(f"arg{i}", a.dtype, shape), scope))
             self.inputs = [v.node.attrs["name"] for v in values]
             returned = fn(*values)
@@ -109,21 +110,25 @@ class Traced:
         """Inputs of the graph by name: these arguments and what the function captured."""
         return dict(zip(self.inputs, map(np.asarray, arrays), strict=True)) | values_of(self.captured)
 
-    def lengths_of_scans(self) -> tuple[bool, ...]:
-        """Which inputs have a first axis that is a sequence of a scan."""
-        found = scanned_inputs(self.graph)
-        by_name = {n.attrs["name"] for n in found}
-        return tuple(name in by_name for name in self.inputs)
+    def lengths_of_scans(self) -> tuple[int | None, ...]:
+        """Which axis of each input is a sequence of a scan."""
+        by_name = {n.attrs["name"]: axis for n, axis in scanned_inputs(self.graph).items()}
+        return tuple(by_name.get(name) for name in self.inputs)
+
+
+def _fixed(a: np.ndarray, axis: int | None) -> tuple[int, ...]:
+    """The lengths that the program is compiled for."""
+    return a.shape if axis is None else (*a.shape[:axis], *a.shape[axis + 1 :])
 
 
 class JitProgram(Inspection):
-    def __init__(self, owner: JitFunction, arrays: list[np.ndarray], opened: tuple[bool, ...]) -> None:
+    def __init__(self, owner: JitFunction, arrays: list[np.ndarray], opened: tuple[int | None, ...]) -> None:
         self.traced = owner.traced(arrays, opened)
         self.kinds = kinds_of(self.traced.captured)
         self._owner = owner
 
     @functools.cached_property
-    def compiled(self) -> CpuProgram:
+    def compiled(self) -> Program:
         name = self._owner.name if self._owner.name.isidentifier() else "function"
         return compile_graph(self.traced.graph, name, self._owner.options)
 
@@ -141,10 +146,11 @@ def jit(
     fastmath: bool = False,
     optimize: bool = True,
     control_flow: bool = True,
+    target: str = "cpu",
 ) -> Any:
     """Decorator: compile a whole NumPy function that contains scans.
 
     The compiler sees what is used of each output: a function that returns `ys[-1]` keeps one row, not the history.
     """
-    options = Options(strict_fp, fastmath, optimize)
+    options = Options(strict_fp, fastmath, optimize, known_target(target))
     return (lambda f: JitFunction(f, options, control_flow)) if fn is None else JitFunction(fn, options, control_flow)

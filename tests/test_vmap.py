@@ -183,3 +183,12 @@ def test_draws_are_those_of_their_keys():
 def test_errors(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_number_of_steps_of_a_batch_never_compiles(axis):
+    f = sc.jit(sc.vmap(lambda x: sc.scan(lambda x, h: np.tanh(h) + x, x, 0.0), in_axes=axis))
+    for steps in (4, 9, 1, 0):
+        x = np.ones((3, steps) if axis == 0 else (steps, 3))
+        assert f(x).shape == (3, steps)
+    assert len(f.programs) == 1

@@ -28,10 +28,14 @@ INFIX = {
 
 
 def host_function(
-    graph: Graph, lowered: Lowered, kernel: Callable[..., int], fail: Callable[[int, Mapping[str, Any]], None]
-) -> Callable[..., tuple]:
-    """A function of the input arrays, in the order of the graph's inputs, that returns the results in their order."""
-    scope: dict[str, Any] = {"kernel_": kernel, "fail_": fail, "empty_": np.empty, "max_": max, "min_": min, "np_": np}
+    graph: Graph, lowered: Lowered, kernel: Callable[..., int], fail: Callable[[int, Mapping[str, Any]], None],
+    empty: Callable[..., Any] = np.empty, constant: Callable[[np.ndarray], Any] = lambda a: np.array(a, order="C"),
+) -> Callable[..., tuple]:  # fmt: skip
+    """A function of the input arrays, in the order of the graph's inputs, that returns the results in their order.
+
+    `empty` and `constant` make the arrays that the call allocates, and those that the program holds.
+    """
+    scope: dict[str, Any] = {"kernel_": kernel, "fail_": fail, "empty_": empty, "max_": max, "min_": min, "np_": np}
     lines: list[str] = []
     inputs = [p.name for p in lowered.kernel.params[: len(graph.inputs)]]
     by_input = {node.attrs["name"]: name for node, name in zip(graph.inputs, inputs, strict=True)}
@@ -71,7 +75,7 @@ def host_function(
         lines.append(f"{buffer.name} = empty_(({shape},), dtype_{buffer.name})")
     for buffer, value in lowered.constants.items():
         # Writable copies: a kernel is compiled for writable arrays, whatever it does with them.
-        scope[buffer.name] = np.array(value, order="C")
+        scope[buffer.name] = constant(value)
     made = "".join(f", {b.name}" for b in lowered.kernel.returned)
     lines.append(f"code_{made} = kernel_({', '.join(p.name for p in lowered.kernel.params)})")
     lines.append("if code_: fail_(code_, locals())")
@@ -87,6 +91,8 @@ def _result(lowered: Lowered, graph: Graph, label: str) -> str:
     buffer, lead = lowered.results[label]
     if label in lowered.executed:
         return f"{buffer.name}[{lead} : {lead} + int({lowered.executed[label].name}[0])]"
+    if len(buffer.shape) > max(1, graph.results[label].type.ndim):  # one number in each of many lanes
+        return f"{buffer.name}[0]"
     if graph.results[label].type.ndim == 0:
         return f"{buffer.name}.reshape(())"
     return f"{buffer.name}[{lead}:]" if lead else buffer.name

@@ -77,6 +77,8 @@ class SourcePrinter:
                 case Grow(buffer, row):
                     self.lines.append(f"{pad}if {self.expr(row)} >= {buffer.name}.shape[0]:")
                     self.lines.append(f"{pad}    {buffer.name} = growth.doubled({buffer.name})")
+                case For(var, _, stop, body, note, True):
+                    self.threads(pad, var, stop, body, note, depth)
                 case For(var, start, stop, body, note):
                     self.lines.append(f"{pad}for {var.name} in range({self.expr(start)}, {self.expr(stop)}):"
                                       + (f"  # {note}" if note else ""))
@@ -101,6 +103,10 @@ class SourcePrinter:
                     self.lines.append(f"{pad}# {text}")
         if len(self.lines) == before:
             self.lines.append(f"{pad}pass")
+
+    def threads(self, pad: str, var: Var, stop: Expr, body: list[Stmt], note: str, depth: int) -> None:
+        self.lines.append(f"{pad}for {var.name} in range({self.expr(stop)}):  # {note}")
+        self.block(body, depth + 1)
 
     def leave(self, code: int) -> str:
         return f"return {', '.join([str(code), *(b.name for b in self.kernel.returned)])}"

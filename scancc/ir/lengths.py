@@ -63,15 +63,16 @@ def never_negative(steps: Node) -> bool:
             return False
 
 
-def scanned_inputs(graph: Graph) -> set[Node]:
-    """Inputs whose first axis is the sequence of a scan: its length stays open, so that it never compiles anything."""
-    pending = [operands(n)[s.name] for n in graph.nodes() if n.op == "scan" for s in spec_of(n).sequences]
-    found: set[Node] = set()
+def scanned_inputs(graph: Graph) -> dict[Node, int]:
+    """Inputs with an axis that is the sequence of a scan: its length stays open, so that it never compiles anything."""
+    pending = [(operands(n)[s.name], 0) for n in graph.nodes() if n.op == "scan" for s in spec_of(n).sequences]
+    found: dict[Node, int] = {}
     while pending:
-        node = pending.pop()
+        node, axis = pending.pop()
         if node in found:
             continue
-        found.add(node)
+        found[node] = axis
         if node.op in SAME_ROWS or OPS[node.op].kind == "elementwise":
-            pending += [a for a in node.args if a.type.ndim == node.type.ndim]
-    return {n for n in found if n.op == "input"}
+            below = node.attrs["perm"][axis] if node.op == "transpose" else axis
+            pending += [(a, below) for a in node.args if a.type.ndim == node.type.ndim]
+    return {n: axis for n, axis in found.items() if n.op == "input"}

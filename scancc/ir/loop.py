@@ -132,6 +132,7 @@ class For:
     stop: Expr
     body: list[Stmt] = field(default_factory=list)
     note: str = ""  # what the loop is, for readers of the generated code
+    threads: bool = False  # every iteration is a thread's, where the target has them
 
 
 @dataclass(slots=True)

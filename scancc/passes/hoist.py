@@ -43,13 +43,14 @@ PREFIX = "hoisted_"
 Tap = tuple[str, int]
 
 
-def hoist(graph: Graph) -> Graph:
-    return rewrite(graph, _hoist_node)
+def hoist(graph: Graph, rows: bool = True) -> Graph:
+    """`rows`: take work on sequences out, too. Threads of a device do it as well in the loop, without the memory."""
 
+    def rule(node: Node) -> Node | None:
+        node = map_bodies(node, lambda body: hoist(body, rows))
+        return _hoist_scan(node, rows) if node.op == "scan" else node
 
-def _hoist_node(node: Node) -> Node | None:
-    node = map_bodies(node, hoist)
-    return _hoist_scan(node) if node.op == "scan" else node
+    return rewrite(graph, rule)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Varies:
         return not self.taps and not self.carried
 
 
-def _hoist_scan(node: Node) -> Node:
+def _hoist_scan(node: Node, wanted: bool) -> Node:
     spec = spec_of(node)
     order = spec.body.nodes()
     varies = _classify(spec, order)
@@ -74,7 +75,7 @@ def _hoist_scan(node: Node) -> Node:
             users.setdefault(a, []).append(n)
     results = set(spec.body.results.values())
     invariants = _invariants(order, varies, users, results)
-    rows = [] if spec.has_until else _sequence_work(spec, order, varies, users)
+    rows = [] if spec.has_until or not wanted else _sequence_work(spec, order, varies, users)
     return _move(node, invariants, rows) if invariants or rows else node
 
 

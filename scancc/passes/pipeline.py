@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from scancc.batching.lanes import Lanes, lanes_of
+from scancc.errors import UnsupportedError
 from scancc.ir.graph import Graph
+from scancc.ir.loop import Kernel
 from scancc.ir.verify import verify
 from scancc.ir.verify_loop import verify_kernel
 from scancc.passes.absorb import absorb
@@ -25,6 +28,7 @@ from scancc.passes.order_sums import order_sums
 from scancc.passes.plan_taps import Plan, plan_taps
 from scancc.passes.shorten import shorten
 from scancc.passes.simplify import simplify
+from scancc.passes.spread_lanes import spread_lanes
 from scancc.passes.tile_lanes import tile_lanes
 
 
@@ -35,11 +39,13 @@ class Options:
     `strict_fp`: no FMA contraction and no reordering, so that + - * / and sqrt are bit-equal to the interpreter.
     `fastmath`: identities that hold for real numbers but not for every float, and reassociation of sums.
     `optimize`: False leaves out every pass that storage and lowering do not need.
+    `target`: cpu or cuda, the back end.
     """
 
     strict_fp: bool = False
     fastmath: bool = False
     optimize: bool = True
+    target: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +71,14 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("defer_products", _plain(defer_products)),
     Pass("fuse", _plain(fuse)),
     Pass("merge_duplicates", _plain(merge_duplicates)),
-    Pass("hoist", _plain(hoist)),
+    Pass("hoist", lambda graph, options: hoist(graph, rows=options.target == "cpu")),
     Pass("forward_outputs", _plain(forward_outputs)),
     Pass("simplify_again", lambda graph, options: simplify(graph, options.fastmath)),
     Pass("cse_again", _plain(cse)),
     Pass("dce", _plain(dce)),
     Pass("order_sums", _plain(order_sums), lambda options: options.optimize and not options.strict_fp),
-    Pass("block_recurrences", _plain(block_recurrences), lambda options: options.optimize and not options.strict_fp),
+    Pass("block_recurrences", _plain(block_recurrences),
+         lambda options: options.optimize and not options.strict_fp and options.target == "cpu"),
 )
 
 
@@ -96,6 +103,12 @@ class Compilation:
     graph: Graph
     plan: Plan
     lowered: Lowered
+    lanes: Lanes | None = None  # on a device: the program that every thread runs
+
+    @property
+    def stored(self) -> Graph:
+        """The graph whose results `plan` has the storage of."""
+        return self.graph if self.lanes is None else self.lanes.graph
 
 
 def optimise(graph: Graph, options: Options) -> tuple[Applied, ...]:
@@ -118,9 +131,30 @@ def analyse(graph: Graph, name: str, options: Options) -> Compilation:
     verify(graph, "trace")
     applied = optimise(graph, options)
     final = applied[-1].graph if applied else graph
+    if options.target == "cuda":
+        return _for_threads(Compilation(name, options, graph, applied, final, {}, NOTHING))
     plan = plan_taps(final)
     lowered = lower(final, plan, name)
     if options.optimize:
         lowered = replace(lowered, kernel=tile_lanes(lowered.kernel))
     verify_kernel(lowered.kernel)
     return Compilation(name, options, graph, applied, final, plan, lowered)
+
+
+NOTHING = Lowered(Kernel("", [], [], []), [], {}, [], {}, {}, {})
+
+
+def _for_threads(made: Compilation) -> Compilation:
+    """A lane a thread, where there are lanes that do not depend on one another; one thread for all otherwise."""
+    lanes = lanes_of(made.graph)
+    if lanes is not None:
+        plan = plan_taps(lanes.graph)
+        try:
+            lowered = spread_lanes(lower(lanes.graph, plan, made.name, growing=False), lanes)
+        except UnsupportedError:
+            lanes = None
+    if lanes is None:
+        plan = plan_taps(made.graph)
+        lowered = lower(made.graph, plan, made.name, growing=False)
+    verify_kernel(lowered.kernel)
+    return replace(made, plan=plan, lowered=lowered, lanes=lanes)

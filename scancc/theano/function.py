@@ -148,10 +148,10 @@ class Function:
         return values[0] if self.form == "one" else values
 
     def _program(self, given: Mapping[str, np.ndarray]) -> Any:
-        shapes = {
-            n: (None, *given[n.attrs["name"]].shape[1:]) if n in self.sequences else given[n.attrs["name"]].shape
-            for n in self.graph.inputs
-        }
+        shapes = {}
+        for n in self.graph.inputs:
+            steps = self.sequences.get(n)
+            shapes[n] = tuple(None if axis == steps else d for axis, d in enumerate(given[n.attrs["name"]].shape))
         return self.programs.get(tuple(shapes.values()), lambda: self._compile(shapes))
 
     def _compile(self, shapes: Mapping[Node, tuple]) -> Any:

@@ -27,8 +27,9 @@ class Lowered:
     constants: dict[Buffer, np.ndarray]  # buffers with their contents
 
 
-def lower(graph: Graph, plan: Plan, name: str) -> Lowered:
-    low = Lowering(name, plan)
+def lower(graph: Graph, plan: Plan, name: str, growing: bool = True) -> Lowered:
+    """`growing`: whether the kernel may allocate, and enlarge, traces of loops that a condition ends."""
+    low = Lowering(name, plan, growing)
     lengths: list[tuple[Var, str, int]] = []
     for node in graph.inputs:
         label = low.name(node.attrs["name"])

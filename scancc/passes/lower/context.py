@@ -81,8 +81,9 @@ class Target:
 
 
 class Lowering:
-    def __init__(self, name: str, plan: Plan) -> None:
+    def __init__(self, name: str, plan: Plan, may_grow: bool = True) -> None:
         self.plan = plan
+        self.may_grow = may_grow
         self._names: set[str] = set(RESERVED)
         self.kernel = Kernel(self.name(name), [], [], [])
         self.blocks = [Block(self.kernel.body)]

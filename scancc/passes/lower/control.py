@@ -188,7 +188,7 @@ def _trace_buffer(low: Lowering, node: Node, name: str, steps: Expr) -> Buffer:
     inner = low.lengths(row)
     first = max(16, FIRST_BYTES // max(1, (row.size or 64) * row.dtype.itemsize))
     few = isinstance(steps, Const) and steps.value <= first
-    if not spec_of(node).has_until or low.depth or few:
+    if not spec_of(node).has_until or low.depth or few or not low.may_grow:
         return low.scratch(f"{name}_rows", row.dtype, (add(steps, lead), *inner))
     rows = add(Op("minimum", (steps, const_int(first)), INT64), lead)
     buffer = Buffer(low.name(f"{name}_rows"), row.dtype, (rows, *inner), "local")

@@ -1,0 +1,1 @@
+"""The CUDA back end: the same loop IR, printed for numba.cuda."""

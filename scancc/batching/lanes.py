@@ -1,0 +1,420 @@
+"""The program of one lane: a graph whose results are made for many lanes alike, without their axis.
+
+    before   scan s sequence x = %X [n, lanes] carry y = %y0 [lanes] { y = add x[0] y[-1] }     result: trace [n, lanes]
+    after    scan s sequence x = %X [n]        carry y = %y0 []      { y = add x[0] y[-1] }     result: trace [n]
+
+It undoes what `vmap` does, and finds the lanes of programs that were written over wide rows. A back end that gives
+every lane a thread of its own compiles this, and puts the axis back where arrays lie in memory. The walk goes from the
+results down: each value is wanted without one of its axes, or whole when all lanes share it. There are no lanes where a
+value is wanted in two ways, or where an op brings elements of several lanes together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from scancc.ir import build
+from scancc.ir.graph import EFFECT, UNTIL, Graph, Node, ScanSpec, mentioned_dims, operands, rebuild, spec_of
+from scancc.ir.ops import OPS
+from scancc.ir.types import Dim, Type
+
+VIEWS = ("trace", "history", "state", "final", "length")
+
+
+class NoLanes(Exception):
+    """Lanes depend on one another."""
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """The graph of one lane, how many there are, and where their axis is in inputs and results (None: in no place)."""
+
+    graph: Graph
+    count: int | Dim
+    inputs: dict[str, int | None]
+    results: dict[str, int]
+
+
+def lanes_of(graph: Graph) -> Lanes | None:
+    """The lanes of a graph, or None: where there is no scan, an effect, or no axis that all results share."""
+    nodes = graph.nodes()
+    if not any(n.op == "scan" for n in nodes) or any(r.startswith(EFFECT) for r in graph.results):
+        return None
+    first = next(iter(graph.results.values()))
+    for count in dict.fromkeys(d for d in first.type.shape if isinstance(d, Dim) or d > 1):
+        walk = _Walk(count)
+        try:
+            results = {name: walk.result(node) for name, node in graph.results.items()}
+        except NoLanes:
+            continue
+        if not any(axis is not None for axis in walk.inputs.values()):
+            continue
+        inputs = tuple(walk.input(n) for n in graph.inputs)
+        axes = {n.attrs["name"]: walk.inputs.get(n) for n in graph.inputs}
+        return Lanes(Graph(inputs, {k: n for k, (n, _) in results.items()}), count, axes,
+                     {k: axis for k, (_, axis) in results.items()})  # fmt: skip
+    return None
+
+
+def _without(shape: tuple, axis: int) -> tuple:
+    return shape[:axis] + shape[axis + 1 :]
+
+
+@dataclass
+class _Walk:
+    count: int | Dim
+    inputs: dict[Node, int | None] = field(default_factory=dict)
+    made: dict[tuple[Node, int | None], Node] = field(default_factory=dict)
+    scans: dict[Node, _Loop] = field(default_factory=dict)
+    leaves: Callable[[Node, int | None], Node] | None = None  # of the body that is walked
+
+    def result(self, node: Node) -> tuple[Node, int]:
+        for axis, d in enumerate(node.type.shape):
+            if d == self.count:
+                before = dict(self.inputs), dict(self.made), dict(self.scans)
+                try:
+                    return self.want(node, axis), axis
+                except NoLanes:
+                    self.inputs, self.made, self.scans = before
+        raise NoLanes
+
+    def input(self, node: Node) -> Node:
+        axis = self.inputs.get(node)
+        return self.made.get((node, axis), node)
+
+    def want(self, node: Node, axis: int | None) -> Node:
+        """`node` without `axis`, or as it is, the same for all lanes. Bodies may be deep: no recursion over ops."""
+        stack = [(node, axis)]
+        while stack:
+            key = stack[-1]
+            if key in self.made:
+                stack.pop()
+                continue
+            needs = self.needs(*key)
+            missing = [n for n in needs if n not in self.made]
+            if missing:
+                stack += missing
+                continue
+            self.made[key] = self.renewed(key[0], self.make(*key, [self.made[n] for n in needs]))
+            stack.pop()
+        return self.made[node, axis]
+
+    def guess(self, t: Type) -> int | None:
+        """Where the lanes must be: the axis of their length, where there is one."""
+        found = [a for a, d in enumerate(t.shape) if d == self.count]
+        if len(found) > 1:
+            raise NoLanes  # which of them is not to be seen from the shape
+        return found[0] if found else None
+
+    # -- what is wanted of the operands ----------------------------------------------------------------------
+    def needs(self, node: Node, axis: int | None) -> list[tuple[Node, int | None]]:
+        if node.op in ("tap", "read", "input", "const", "step", "iota"):
+            return []
+        if node.op == "get":
+            return []
+        if node.op == "dim":
+            return [(node.args[0], self.guess(node.args[0].type))]
+        if axis is None:
+            defines = [d.define for d in node.type.shape if isinstance(d, Dim) and d.define is not None]
+            return [(n, None) for n in (*node.args, *defines)]
+        if node.type.shape[axis] != self.count:
+            raise NoLanes
+        rule = OPERANDS.get(node.op)
+        if OPS[node.op].kind == "elementwise":
+            return [(a, _aligned(a.type, node.type, axis)) for a in node.args]
+        if rule is None:
+            raise NoLanes
+        return rule(node, axis)
+
+    # -- the node of one lane --------------------------------------------------------------------------------
+    def make(self, node: Node, axis: int | None, args: list[Node]) -> Node:
+        if node.op in ("tap", "read"):
+            assert self.leaves is not None
+            return self.leaves(node, axis)
+        if node.op == "input":
+            if self.inputs.setdefault(node, axis) != axis:
+                raise NoLanes
+            if axis is None:
+                return node
+            if node.type.shape[axis] != self.count:
+                raise NoLanes
+            return Node("input", (), node.type.with_shape(_without(node.type.shape, axis)), node.attrs, node.loc)
+        if node.op == "get":
+            return self.view(node, axis)
+        if node.op == "dim":
+            lanes, own = self.guess(node.args[0].type), node.attrs["axis"]
+            if lanes == own:
+                raise NoLanes
+            own -= lanes is not None and lanes < own
+            return build.make("dim", args[0], loc=node.loc, axis=own)
+        if axis is None:
+            return rebuild(node, dict(zip(node.args, args, strict=False)) | {
+                d.define: self.made[d.define, None]
+                for d in node.type.shape if isinstance(d, Dim) and d.define is not None
+            })
+        if node.op == "const":
+            flat = node.attrs["value"].ravel()
+            if flat.size == 0 or any(x.tobytes() != flat[0].tobytes() for x in flat):
+                raise NoLanes
+            scalar = build.const(flat[0], node.type.dtype, node.loc)
+            return build.broadcast_to(scalar, _without(node.type.shape, axis), node.loc)
+        if OPS[node.op].kind == "elementwise":
+            args = [_squeezed(a, n, node.type, axis) for a, n in zip(args, node.args, strict=True)]
+            attrs = {k: v for k, v in node.attrs.items() if k != "shape"}
+            return build.make(node.op, *args, loc=node.loc, **attrs)
+        return REMAKE[node.op](node, axis, args)
+
+    def renewed(self, old: Node, new: Node) -> Node:
+        """Lengths that the old node has from scalars of the old graph come from those of the new one."""
+        if old.op in ("tap", "read", "input"):
+            return new
+        defines = {d.define for d in mentioned_dims(new) if d.define is not None}
+        known = {d.define for d in mentioned_dims(old) if d.define is not None}
+        changes = {d: self.want(d, None) for d in defines & known}
+        same = {a: a for a in new.args}
+        return rebuild(new, {**same, **changes}) if any(k is not v for k, v in changes.items()) else new
+
+    # -- scans -----------------------------------------------------------------------------------------------
+    def view(self, node: Node, axis: int | None) -> Node:
+        source, name, view = node.args[0], node.attrs["name"], node.attrs["view"]
+        if source.op != "scan" or view not in VIEWS and not view.startswith(("last", "tail")):
+            raise NoLanes
+        loop = self.scans.get(source)
+        if loop is None:
+            loop = self.scans[source] = _Loop(self, source)
+        if view == "length":
+            return build.length(loop.scan())
+        row = axis if view == "final" or axis is None else axis - 1
+        if row is not None and row < 0:
+            raise NoLanes
+        if loop.axis(name) != row:
+            raise NoLanes
+        scan = loop.scan()
+        if view == "trace":
+            return build.trace(scan, name, node.loc)
+        if view == "final":
+            return build.final(scan, name, node.loc)
+        if view in ("history", "state"):
+            return (build.history if view == "history" else build.state)(scan, name, node.loc)
+        if view.startswith("last"):
+            return build.last(scan, name, int(view.split()[1]), node.loc)
+        row_type = spec_of(scan).body.results[name].type
+        return build.make("get", scan, loc=node.loc, type=row_type.with_shape((node.type.shape[0], *row_type.shape)),
+                          name=name, view=view)
+
+
+class _Loop:
+    """One scan: the axis of each of its operands and results, found from the body by fix-point."""
+
+    def __init__(self, walk: _Walk, node: Node) -> None:
+        self.walk, self.node, self.spec = walk, node, spec_of(node)
+        if self.spec.has_until or self.spec.effects:
+            raise NoLanes
+        self._scan: Node | None = None
+        self.axes: dict[str, int | None] = {}
+        values = operands(node)
+        for c in self.spec.carries:
+            self.axes[c.name] = walk.guess(self.spec.body.results[c.name].type)
+        for s in self.spec.sequences:
+            self.axes[s.name] = walk.guess(values[s.name].type.with_shape(values[s.name].type.shape[1:]))
+        for n in self.spec.nonseqs:
+            self.axes[n] = None
+        for name in self.spec.outputs:
+            self.axes[name] = walk.guess(self.spec.body.results[name].type)
+
+    def axis(self, name: str) -> int | None:
+        return self.axes[name]
+
+    def scan(self) -> Node:
+        if self._scan is None:
+            self._scan = self._make()
+        return self._scan
+
+    def _make(self) -> Node:
+        spec, values, walk = self.spec, operands(self.node), self.walk
+        taken: dict[str, set[int | None]] = {}
+
+        def leaf(node: Node, axis: int | None) -> Node:
+            name = node.attrs["name"]
+            if name in spec.nonseqs:
+                taken.setdefault(name, set()).add(axis)
+                if len(taken[name]) > 1:
+                    raise NoLanes
+                self.axes[name] = axis
+            elif self.axes[name] != axis:
+                raise NoLanes
+            shape = node.type.shape if axis is None else _without(node.type.shape, axis)
+            return Node(node.op, (), node.type.with_shape(shape), node.attrs, node.loc)
+
+        inner = _Walk(walk.count, leaves=leaf)
+        results = {}
+        for name, r in spec.body.results.items():
+            results[name] = inner.want(r, None if name == UNTIL else self.axes[name])
+        steps = walk.want(self.node.args[0], None)
+        args = [steps]
+        for s in spec.sequences:
+            args.append(walk.want(values[s.name], _later(self.axes[s.name])))
+        for c in spec.carries:
+            axis = self.axes[c.name]
+            args.append(walk.want(values[c.name], _later(axis) if c.rows else axis))
+        args += [walk.want(values[n], self.axes[n]) for n in spec.nonseqs]
+        new: ScanSpec = replace(spec, body=Graph((), results))
+        return build.scan(new, tuple(args), self.node.loc)
+
+
+def _later(axis: int | None) -> int | None:
+    return None if axis is None else axis + 1
+
+
+# -- rules: the axis in the operands, and the op without it -----------------------------------------------------------
+
+
+def _aligned(operand: Type, result: Type, axis: int) -> int | None:
+    own = axis - (result.ndim - operand.ndim)
+    return None if own < 0 or operand.shape[own] == 1 else own
+
+
+def _squeezed(new: Node, old: Node, result: Type, axis: int) -> Node:
+    """An operand that all lanes share has an axis of length one in their place: it goes, too."""
+    own = axis - (result.ndim - old.type.ndim)
+    if own < 0 or new.type.ndim < old.type.ndim:
+        return new
+    return build.make("index", new, loc=new.loc, axis=own, position=0)
+
+
+def _broadcast_operand(node: Node, axis: int) -> list[tuple[Node, int | None]]:
+    (a,) = node.args
+    return [(a, _aligned(a.type, node.type, axis))]
+
+
+def _broadcast(node: Node, axis: int, args: list[Node]) -> Node:
+    x = _squeezed(args[0], node.args[0], node.type, axis)
+    return build.broadcast_to(x, _without(node.type.shape, axis), node.loc)
+
+
+def _reshape_operand(node: Node, axis: int) -> list[tuple[Node, int | None]]:
+    """The lanes keep their place where the axes before them are as many and as long as they were."""
+    (a,) = node.args
+    if a.type.shape[: axis + 1] != node.type.shape[: axis + 1]:
+        raise NoLanes
+    return [(a, axis)]
+
+
+def _reduced_axis(node: Node, axis: int) -> int:
+    left = [a for a in range(node.args[0].type.ndim) if a not in node.attrs["axes"]]
+    return left[axis]
+
+
+def _moved(axes: tuple[int, ...], gone: int) -> tuple[int, ...]:
+    return tuple(a - (a > gone) for a in axes)
+
+
+def _index_operand(node: Node, axis: int) -> int:
+    return axis + int(axis >= node.attrs["axis"])
+
+
+def _slice_whole(node: Node, axis: int) -> list[tuple[Node, int | None]]:
+    if any(node.attrs[k][axis] not in (None, 1 if k == "steps" else None) for k in ("starts", "stops", "steps")):
+        raise NoLanes
+    return [(node.args[0], axis)]
+
+
+def _slice(node: Node, axis: int, args: list[Node]) -> Node:
+    bounds = {k: _without(node.attrs[k], axis) for k in ("starts", "stops", "steps")}
+    shape = _without(node.type.shape, axis)
+    return build.make("slice", args[0], loc=node.loc, type=node.type.with_shape(shape), **bounds)
+
+
+def _concatenate_operands(node: Node, axis: int) -> list[tuple[Node, int | None]]:
+    if node.attrs["axis"] == axis:
+        raise NoLanes
+    return [(a, axis) for a in node.args]
+
+
+def _concatenate(node: Node, axis: int, args: list[Node]) -> Node:
+    (at,) = _moved((node.attrs["axis"],), axis)
+    shape = _without(node.type.shape, axis)
+    return build.make("concatenate", *args, loc=node.loc, type=node.type.with_shape(shape), axis=at)
+
+
+def _transpose(node: Node, axis: int, args: list[Node]) -> Node:
+    gone = node.attrs["perm"][axis]
+    return build.make("transpose", args[0], loc=node.loc, perm=_moved(_without(node.attrs["perm"], axis), gone))
+
+
+def _reduce(node: Node, axis: int, args: list[Node]) -> Node:
+    gone = _reduced_axis(node, axis)
+    return build.make(node.op, args[0], loc=node.loc, axes=_moved(node.attrs["axes"], gone))
+
+
+def _index(node: Node, axis: int, args: list[Node]) -> Node:
+    (at,) = _moved((node.attrs["axis"],), _index_operand(node, axis))
+    return build.make("index", args[0], loc=node.loc, axis=at, position=node.attrs["position"])
+
+
+def _matmul_operands(node: Node, axis: int) -> list[tuple[Node, int | None]]:
+    a, b = node.args
+    if axis != 0 or a.type.ndim != 2:
+        raise NoLanes
+    return [(a, 0), (b, None)]
+
+
+def _rows_operands(node: Node, axis: int) -> list[tuple[Node, int | None]]:
+    if axis == 0:
+        raise NoLanes
+    return [(node.args[0], axis), (node.args[1], None)]
+
+
+def _take_operands(node: Node, axis: int) -> list[tuple[Node, int | None]]:
+    """Elements that all lanes take at the same places."""
+    a, i = node.args
+    at = node.attrs["axis"]
+    if at <= axis < at + i.type.ndim:
+        raise NoLanes
+    return [(a, axis if axis < at else axis - i.type.ndim + 1), (i, None)]
+
+
+def _take(node: Node, axis: int, args: list[Node]) -> Node:
+    at = node.attrs["axis"]
+    return build.make("take", *args, loc=node.loc, axis=at - (axis < at))
+
+
+def _flip_operand(node: Node, axis: int) -> list[tuple[Node, int | None]]:
+    if axis in node.attrs["axes"]:
+        raise NoLanes
+    return [(node.args[0], axis)]
+
+
+REDUCTIONS = tuple(f"reduce_{n}" for n in ("sum", "prod", "min", "max", "any", "all", "logsumexp"))
+Operands = Callable[[Node, int], list[tuple[Node, int | None]]]
+OPERANDS: dict[str, Operands] = {
+    "broadcast_to": _broadcast_operand,
+    "reshape": _reshape_operand,
+    "transpose": lambda node, axis: [(node.args[0], node.attrs["perm"][axis])],
+    "index": lambda node, axis: [(node.args[0], _index_operand(node, axis))],
+    "slice": _slice_whole,
+    "flip": _flip_operand,
+    "concatenate": _concatenate_operands,
+    "matmul": _matmul_operands,
+    "rows": _rows_operands,
+    "take": _take_operands,
+    "const": lambda node, axis: [],
+    **dict.fromkeys(REDUCTIONS, lambda node, axis: [(node.args[0], _reduced_axis(node, axis))]),
+}
+Remake = Callable[[Node, int, list[Node]], Node]
+REMAKE: dict[str, Remake] = {
+    "broadcast_to": _broadcast,
+    "reshape": lambda node, axis, args: build.reshape(args[0], _without(node.type.shape, axis), node.loc),
+    "transpose": _transpose,
+    "index": _index,
+    "slice": _slice,
+    "flip": lambda node, axis, args: build.make("flip", args[0], loc=node.loc,
+                                                axes=_moved(node.attrs["axes"], axis)),
+    "concatenate": _concatenate,
+    "matmul": lambda node, axis, args: build.make("matmul", *args, loc=node.loc),
+    "rows": lambda node, axis, args: build.make("rows", *args, loc=node.loc, shape=_without(node.type.shape, axis)),
+    "take": _take,
+    **dict.fromkeys(REDUCTIONS, _reduce),
+}
+

@@ -1,0 +1,139 @@
+"""Puts the axis of lanes back into the memory of a kernel for one lane: every lane is a thread's.
+
+    before   kernel f(x: f64[n], n, y_rows: f64[n])             for t in 0..n: store y_rows[t] = ... x[t]
+    after    kernel f(x: f64[n, lanes], n, y_rows: f64[n, lanes], lanes)
+             for lane in 0..lanes:  # a thread each                for t in 0..n: store y_rows[t, lane] = ... x[t, lane]
+
+What the kernel allocates has the lanes last, so that neighbouring threads touch neighbouring elements; inputs have them
+where the caller put them, or not at all. The loop over the lanes is the back end's to give to threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from scancc.batching.lanes import Lanes
+from scancc.errors import UnsupportedError
+from scancc.ir.loop import (
+    INT64,
+    Alloc,
+    Assign,
+    Buffer,
+    Call,
+    Declare,
+    Expr,
+    For,
+    Grow,
+    If,
+    Kernel,
+    Let,
+    Load,
+    Op,
+    Place,
+    Print,
+    Stmt,
+    Store,
+    Var,
+    const_int,
+)
+from scancc.passes.lower import Lowered
+
+LANE, LANES = Var("lane", INT64), Var("lanes", INT64)
+
+
+def spread_lanes(lowered: Lowered, lanes: Lanes) -> Lowered:
+    """The lowered program of one lane as that of all. Raises UnsupportedError for what a lane cannot do by itself."""
+    spread = _Spread(lowered, lanes)
+    kernel = lowered.kernel
+    params = [spread.buffer(p) if isinstance(p, Buffer) else spread.numbers.get(p.name, p) for p in kernel.params]
+    body: list[Stmt] = [For(LANE, const_int(0), LANES, spread.block(kernel.body), "a thread each", threads=True)]
+    new = Kernel(kernel.name, [*params, LANES], body, kernel.failures, kernel.returned)
+    known = next((name, axis) for name, axis in lanes.inputs.items() if axis is not None)
+    lengths = [(LANES, *known)] + [(var, name, axis + (lanes.inputs[name] is not None and lanes.inputs[name] <= axis))  # type: ignore[operator]
+               for var, name, axis in lowered.lengths]  # fmt: skip
+    return replace(
+        lowered, kernel=new, lengths=lengths,
+        allocated=[spread.buffer(b) for b in lowered.allocated],
+        results={label: (spread.buffer(b), lead) for label, (b, lead) in lowered.results.items()},
+        constants=dict(lowered.constants),
+    )  # fmt: skip
+
+
+@dataclass
+class _Spread:
+    lowered: Lowered
+    lanes: Lanes
+    made: dict[Buffer, Buffer] = field(default_factory=dict)
+    axes: dict[Buffer, int] = field(default_factory=dict)
+    numbers: dict[str, Buffer] = field(default_factory=dict)  # arrays of what is one number in a lane
+
+    def __post_init__(self) -> None:
+        inputs = iter(self.lowered.kernel.params)
+        for node, p in zip(self.lanes.graph.inputs, inputs, strict=False):
+            axis = self.lanes.inputs[node.attrs["name"]]
+            if isinstance(p, Var):
+                if axis is not None:
+                    self.numbers[p.name] = Buffer(p.name, p.dtype, (LANES,), "input")
+            elif axis is None:
+                self.made[p] = p
+            else:
+                self._put(p, axis)
+        for p in self.lowered.constants:
+            self.made[p] = p
+
+    def _put(self, b: Buffer, axis: int) -> None:
+        self.axes[b] = axis
+        self.made[b] = Buffer(b.name, b.dtype, (*b.shape[:axis], LANES, *b.shape[axis:]), b.role)
+
+    def buffer(self, b: Buffer) -> Buffer:
+        if b not in self.made:
+            self._put(b, len(b.shape))
+        return self.made[b]
+
+    def index(self, b: Buffer, index: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        index = tuple(map(self.expr, index))
+        axis = self.axes.get(b)
+        return index if axis is None else (*index[:axis], LANE, *index[axis:])
+
+    def expr(self, e: Expr) -> Expr:
+        match e:
+            case Load(b, index):
+                new = self.buffer(b)
+                return Load(new, self.index(b, index))
+            case Var(name, _) if name in self.numbers:
+                return Load(self.numbers[name], (LANE,))
+            case Op(name, args, dtype):
+                return Op(name, tuple(map(self.expr, args)), dtype)
+            case _:
+                return e
+
+    def block(self, block: list[Stmt]) -> list[Stmt]:
+        return [self.statement(s) for s in block]
+
+    def statement(self, s: Stmt) -> Stmt:
+        match s:
+            case Let(var, e, loc):
+                return Let(var, self.expr(e), loc)
+            case Declare(var, e, loc):
+                return Declare(var, self.expr(e), loc)
+            case Assign(var, e, loc):
+                return Assign(var, self.expr(e), loc)
+            case Store(b, index, e, loc):
+                new = self.buffer(b)
+                return Store(new, self.index(b, index), self.expr(e), loc)
+            case For(var, start, stop, body, note):
+                return For(var, self.expr(start), self.expr(stop), self.block(body), note)
+            case If(condition, then, orelse):
+                return If(self.expr(condition), self.block(then), self.block(orelse))
+            case Call(function, args, results, loc):
+                if any(isinstance(a, Place) and a.buffer in self.axes for a in args) or results:
+                    raise UnsupportedError(f"{function} in a lane", loc)
+                return s
+            case Alloc(b) | Grow(b, _):
+                raise UnsupportedError(f"{b.name}, whose length is known in the kernel only, in a lane")
+            case Print():
+                raise UnsupportedError("prints in a lane", s.loc)
+            case _:
+                return s
+
+

@@ -1,0 +1,94 @@
+"""Kernels of the benchmark recurrences compiled without a device: nothing spills, nothing is in local memory."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import scancc as sc
+
+PROGRAM = """
+import json, sys
+import numpy as np
+import scancc as sc
+from scancc.backends.cuda.offline import resources
+
+def ar2(x, y0):
+    return sc.scan(lambda x, y2, y1: x + 0.5 * y1 - 0.3 * y2, x, [dict(initial=y0, taps=[-2, -1])])
+
+def garch(r, o, a, b):
+    s = sc.scan(lambda r, s: o + a * r * r + b * s, r, 1.0)
+    return (np.log(s) + r * r / s).sum()
+
+def lorenz(u, n):
+    def f(u):
+        return np.stack([10 * (u[1] - u[0]), u[0] * (28 - u[2]) - u[1], u[0] * u[1] - 8 / 3 * u[2]])
+    def step(t, u):
+        k1 = f(u); k2 = f(u + 0.005 * k1); k3 = f(u + 0.005 * k2); k4 = f(u + 0.01 * k3)
+        return u + 0.01 / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+    return sc.scan(step, n, u)[-1]
+
+B, T = 1000, 100
+x, u = np.ones((T, B)), np.ones((B, 3))
+p = [np.ones(B)] * 3
+cases = {
+    "ar2": (ar2, (1, 0), (x, u[:, :2].copy())),
+    "ar2_float32": (ar2, (1, 0), (x.astype("f"), u[:, :2].astype("f"))),
+    "garch": (garch, (1, 0, 0, 0), (x, *p)),
+    "garch_gradient": (sc.grad(garch, (1, 2, 3)), (1, 0, 0, 0), (x, *p)),
+    "lorenz": (lorenz, (0, None), (u, np.arange(T))),
+}
+found = {}
+for name, (f, axes, args) in cases.items():
+    program = sc.jit(sc.vmap(f, in_axes=axes), target="cuda").lower(*args)
+    assert program.compilation.lanes is not None, name
+    for cc in ((8, 0), (9, 0)):
+        r = resources(program.ptx(cc), cc)
+        found[f"{name} {cc[0]}.{cc[1]}"] = vars(r)
+print(json.dumps(found))
+"""
+MOST = {"ar2": 40, "ar2_float32": 40, "garch": 64, "garch_gradient": 72, "lorenz": 56}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("numba_cuda") is None, reason="PTX needs the extra 'cuda'")
+def test_resources():
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"}
+    environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
+    run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, check=False)
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout.splitlines()[-1])
+    assert len(found) == 10
+    for name, r in found.items():
+        assert (r["stack"], r["spill_stores"], r["spill_loads"], r["shared"], r["barriers"]) == (0, 0, 0, 0, 0), name
+        assert r["registers"] <= MOST[name.split()[0]], name
+
+
+def test_without_a_device():
+    """One clear error when a program runs, none before: it can be looked at anywhere."""
+    program = (
+        "import sys, numpy as np, scancc as sc\n"
+        "sc.jit(lambda x: sc.scan(lambda x, h: h + x, x, 0.0))(np.ones(3))\n"
+        "assert not any(m.startswith(('numba.cuda', 'cuda')) for m in sys.modules)\n"
+        "f = sc.jit(lambda x: sc.scan(lambda x, h: h + x, x, 0.0), target='cuda')\n"
+        "assert 'cuda.grid' in f.lower(np.ones(3)).source()\n"
+        "try:\n    f(np.ones(3))\nexcept RuntimeError as e:\n    print(type(e).__name__, e)\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"}
+    environment |= {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "CUDA_VISIBLE_DEVICES": ""}
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("DeviceError target='cuda' has nothing to run on")
+    assert "help: pip install 'scancc[cuda]'" in run.stdout
+
+
+def test_ptx_of_a_program_for_the_cpu():
+    with pytest.raises(ValueError, match="compiled for the CPU"):
+        sc.jit(lambda x: sc.scan(lambda x, h: h + x, x, 0.0)).lower(np.ones(3)).ptx()
+    with pytest.raises(ValueError, match="compiled for a device"):
+        sc.jit(lambda x: sc.scan(lambda x, h: h + x, x, 0.0), target="cuda").lower(np.ones(3)).asm()

@@ -1,7 +1,8 @@
 """`sc.jit`: whole NumPy functions that contain scans, compiled as one program.
 
 The function is traced once to see which inputs scans run over. Those axes are lengths that never compile
-anything again; every other length is part of the signature. Then it is traced as it is compiled.
+anything again; every other length is part of the signature. Where the function asks Python for such a length, as in
+`np.zeros(x.shape)`, all lengths are. Then it is traced as it is compiled.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from scancc.backends.program import Program
 from scancc.driver import Programs, compile_graph, execute, known_target
-from scancc.errors import ScanTypeError
+from scancc.errors import ScanTypeError, TracedValueError, UnsupportedError
 from scancc.frontend.control_flow import trace_with_control_flow
 from scancc.frontend.location import name_of, of_function
 from scancc.frontend.operators import ArrayOperators
@@ -59,7 +60,7 @@ class JitFunction:
     def trace(self, *args: Any) -> Traced:
         """The traced program for arguments like these, not yet compiled: `.graph` is its scan IR."""
         arrays = [np.asarray(a) for a in args]
-        return self.traced(arrays, self.traced(arrays, (None,) * len(arrays)).lengths_of_scans())
+        return self.traced(arrays, self._opened(arrays))
 
     def traced(self, arrays: list[np.ndarray], opened: tuple[int | None, ...]) -> Traced:
         return trace_with_control_flow(
@@ -70,12 +71,24 @@ class JitFunction:
         kinds = tuple((a.dtype.str, a.ndim) for a in arrays)
         opened = self._open.get(kinds)
         if opened is None:
-            opened = self._open[kinds] = self.traced(arrays, (None,) * len(arrays)).lengths_of_scans()
+            opened = self._open[kinds] = self._opened(arrays)
         key = (kinds, opened, tuple(_fixed(a, axis) for a, axis in zip(arrays, opened, strict=True)))
         program: JitProgram = self.programs.get(
             key, lambda: JitProgram(self, arrays, opened), lambda p: kinds_of(p.traced.captured) == p.kinds
         )
         return program
+
+
+    def _opened(self, arrays: list[np.ndarray]) -> tuple[int | None, ...]:
+        """Which axis of each argument may have any length. None of them where the function asks Python for a length."""
+        fixed: tuple[int | None, ...] = (None,) * len(arrays)
+        found = self.traced(arrays, fixed).lengths_of_scans()
+        if found != fixed:
+            try:
+                self.traced(arrays, found)
+            except (TracedValueError, UnsupportedError):  # of a length: with lengths that are known it was traced
+                return fixed
+        return found
 
 
 class Traced:

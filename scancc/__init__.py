@@ -13,11 +13,12 @@ from scancc.gradients import grad, hvp, jvp, linearize, stop_gradient, value_and
 from scancc.jacobians import hessian, jacfwd, jacrev
 from scancc.jit import jit
 from scancc.lax import associative_scan
+from scancc.placement import device_get, device_put
 from scancc.vmapping import vmap
 
 __all__ = [
     "associative_scan", "at_add", "at_maximum", "at_minimum", "at_multiply", "at_set", "check", "cond", "custom_jvp",
-    "custom_vjp", "debug_nans",
+    "custom_vjp", "debug_nans", "device_get", "device_put",
     "debug_print", "erf", "erfc", "expit", "filter", "foldl", "foldr", "gammaln", "grad", "hessian", "hvp", "jacfwd",
     "jacrev", "jit", "jvp", "lax",
     "linearize", "logsumexp", "map", "random", "reduce", "scan", "scan_compile", "shared", "softmax", "stop_gradient",

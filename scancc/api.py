@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from scancc.arrays import as_kernel_array
+from scancc.arrays import as_argument, as_kernel_array, on_host
 from scancc.backends.program import Program
-from scancc.driver import NANS, Programs, compile_graph, execute, known_target
+from scancc.driver import NANS, Programs, compile_graph, execute, options_of
 from scancc.errors import UnsupportedError
 from scancc.frontend.location import here, name_of
 from scancc.frontend.returns import Until
@@ -51,7 +51,9 @@ def scan(
     fastmath: bool = False,
     mode: str = "compiled",
     control_flow: bool = True,
-    target: str = "cpu",
+    target: str | None = None,
+    strategy: str = "auto",
+    parallel: str = "auto",
 ) -> Any:
     """Apply a step function along sequences, feeding past outputs back.
 
@@ -63,8 +65,8 @@ def scan(
     Parameters follow Theano's `scan`: `fn` receives sequence taps, then output taps, then non-sequences, each in the
     order given. `outputs_info` has one entry an output: None (no feedback), the initial value, or
     dict(initial=, taps=); an initial value of taps other than -1 has one row a past value, row j being time j - depth.
-    `strict_fp`, `fastmath`, `control_flow` and `target` are those of `scan_compile`. `mode="interpret"` runs the NumPy
-    reference interpreter instead.
+    `strict_fp`, `fastmath`, `control_flow`, `target` and `strategy` are those of `scan_compile`. `mode="interpret"`
+    runs the NumPy reference interpreter instead.
 
     Besides outputs a step may return new values of shared variables, as a dict or a list of pairs, and a stopping
     condition: `(outputs, updates)`, `(outputs, sc.until(c))`, `(outputs, updates, sc.until(c))`, or updates alone. They
@@ -81,7 +83,8 @@ def scan(
     the number of steps is checked. Inputs are never modified.
     """
     backward = backward_of(truncate_gradient, tbptt, checkpoint, memory_budget)
-    compiled = ScanFunction(fn, Options(strict_fp, fastmath, True, known_target(target)), name, control_flow, backward)
+    options = options_of(strict_fp, fastmath, True, target, strategy, parallel)
+    compiled = ScanFunction(fn, options, name, control_flow, backward)
     return compiled(
         sequences, outputs_info, non_sequences, n_steps, go_backwards=go_backwards, strict=strict,
         return_list=return_list, mode=mode,
@@ -115,12 +118,13 @@ class ScanFunction:
         strict: bool = False,
         return_list: bool = False,
         mode: str = "compiled",
+        stream: Any = None,
     ) -> Any:
         flat = flatten(sequences, outputs_info, non_sequences, n_steps) if current() is None else None
         if flat is not None:
             known = self._seen.get((flat[0], go_backwards, strict))
             if known is not None and known.is_current():
-                return pack(known.traced, known.run_flat(flat[1], mode), return_list)
+                return pack(known.traced, known.run_flat(flat[1], mode, stream), return_list)
         if current() is None and flat is None and is_traced(*_leaves(sequences, outputs_info, non_sequences, n_steps)):
             with entered(SYMBOLIC):  # a graph that is being built outside of any trace
                 return self(sequences, outputs_info, non_sequences, n_steps, go_backwards=go_backwards, strict=strict,
@@ -133,7 +137,7 @@ class ScanFunction:
         program = self._program(args, strict)
         if flat is not None:
             self._seen[flat[0], go_backwards, strict] = program
-        arrays = program.run(_arrays(args), mode)
+        arrays = program.run(_arrays(args), mode, stream)
         return pack(program.traced, [arrays[n] for n in program.traced.names], return_list)
 
     def lower(self, *args: Any, go_backwards: bool = False, strict: bool = False, **kwargs: Any) -> EagerProgram:
@@ -192,6 +196,11 @@ class EagerProgram(Inspection):
         return compile_graph(self.graph, _identifier(self._owner.name), self._owner.options)
 
     @functools.cached_property
+    def _direct(self) -> bool:
+        """Whether the arrays of a call can be handed to the program's function as they are."""
+        return self.compiled.direct and not self.compiled.given_steps and self._in_order
+
+    @functools.cached_property
     def _in_order(self) -> bool:
         """Whether inputs and results of the graph are the arguments of a call and what the step returns, in order."""
         same_inputs = (*self.inputs.values(), *self.captured) == self.compiled.inputs
@@ -201,17 +210,17 @@ class EagerProgram(Inspection):
         """Whether the shared variables that the step captured have the shapes that this was compiled for."""
         return not self.kinds or kinds_of(self.captured) == self.kinds
 
-    def run(self, arrays: Mapping[str, np.ndarray], mode: str) -> dict[str, np.ndarray]:
+    def run(self, arrays: Mapping[str, np.ndarray], mode: str, stream: Any = None) -> dict[str, np.ndarray]:
         given = {self.inputs[label]: a for label, a in arrays.items()}
-        return execute(lambda: self.compiled, self.graph, given | self.captured, self.updates, mode)
+        return execute(lambda: self.compiled, self.graph, given | self.captured, self.updates, mode, stream)
 
-    def run_flat(self, arrays: list[np.ndarray], mode: str) -> list[np.ndarray]:
+    def run_flat(self, arrays: list[np.ndarray], mode: str, stream: Any = None) -> list[np.ndarray]:
         """Results for the arrays of a call that was flattened, in the order of the step's outputs."""
-        if mode == "compiled" and not NANS.get() and not self.compiled.given_steps and self._in_order:
+        if mode == "compiled" and stream is None and not NANS.get() and self._direct:
             # The inputs of the graph are the arrays of the call in their order, then what was captured.
-            captured = values_of(self.captured).values() if self.captured else ()
+            captured = [on_host(a) for a in values_of(self.captured).values()] if self.captured else ()
             return list(self.compiled.call(*[as_kernel_array(a) for a in (*arrays, *captured)]))
-        results = self.run(dict(zip(self.inputs, arrays, strict=True)), mode)
+        results = self.run(dict(zip(self.inputs, arrays, strict=True)), mode, stream)
         return [results[n] for n in self.traced.names]
 
 
@@ -230,9 +239,9 @@ def _identifier(name: str) -> str:
 
 def _arrays(args: ScanArguments) -> dict[str, np.ndarray]:
     """Every array of a call by role and name."""
-    found = {f"sequence:{s.name}": np.asarray(s.value) for s in args.sequences}
-    found |= {f"initial:{o.name}": np.asarray(o.initial) for o in args.outputs or () if o.initial is not None}
-    found |= {f"nonseq:{n}": np.asarray(v) for n, v in args.non_sequences}
+    found = {f"sequence:{s.name}": as_argument(s.value) for s in args.sequences}
+    found |= {f"initial:{o.name}": as_argument(o.initial) for o in args.outputs or () if o.initial is not None}
+    found |= {f"nonseq:{n}": as_argument(v) for n, v in args.non_sequences}
     if args.n_steps is not None:
         found["steps:n_steps"] = np.asarray(args.n_steps, dtype=np.int64)
     return found
@@ -254,7 +263,7 @@ def _with_values(args: ScanArguments, values: Mapping[str, Any]) -> ScanArgument
 
 def _signature(args: ScanArguments) -> tuple:
     def kind(v: Any, skip: int = 0) -> tuple:
-        a = np.asarray(v)
+        a = as_argument(v)
         return a.dtype.str, a.ndim, a.shape[skip:]
 
     return (
@@ -299,7 +308,9 @@ def scan_compile(
     tbptt: int | None = None,
     checkpoint: str | int | None = None,
     memory_budget: int | str | None = None,
-    target: str = "cpu",
+    target: str | None = None,
+    strategy: str = "auto",
+    parallel: str = "auto",
 ) -> Any:
     """Decorator: a step function becomes a compiled scan, called with the arguments of `scan` after `fn`.
 
@@ -312,12 +323,14 @@ def scan_compile(
       steps that need them are rewritten from their source, and run what Python would: see docs/control-flow.md.
     - `truncate_gradient`, `tbptt`, `checkpoint`, `memory_budget`: how derivatives are made, as in `scan`.
 
-    - `target="cuda"`: one launch on an NVIDIA GPU; see docs/cuda.md for what it can do so far.
+    - `target="cuda"`: on an NVIDIA GPU; `strategy` ("lane", "block", "grid", "prefix", "thread") says which threads own
+      what, "auto" chooses by shape; `parallel` ("auto", "prefix", "never") whether the steps of one sequence may run at
+      once, in another order of rounding. See docs/cuda.md.
 
     Values that the step captures are taken when a signature is first traced: arrays by reference, Python numbers as
     constants.
     """
-    options = Options(strict_fp, fastmath, optimize, known_target(target))
+    options = options_of(strict_fp, fastmath, optimize, target, strategy, parallel)
     backward = backward_of(truncate_gradient, tbptt, checkpoint, memory_budget)
     return (lambda f: ScanFunction(f, options, name, control_flow, backward)) if fn is None else (
         ScanFunction(fn, options, name, control_flow, backward)

@@ -1,8 +1,35 @@
-"""Arrays as kernels take them."""
+"""Arrays as programs take them: of the host, or of a device where the program runs on one."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+
+
+def as_argument(x: Any) -> Any:
+    """An argument of a compiled function: a NumPy array, or an array on a device as it is."""
+    if type(x) is np.ndarray or not on_device(x):
+        return np.asarray(x)
+    from scancc.backends.cuda import arrays
+
+    return arrays.taken(x)
+
+
+def on_device(x: Any) -> bool:
+    """Whether `x` lies on a device. Nothing of CUDA is imported for arrays of libraries that have no devices."""
+    if isinstance(x, (np.ndarray, np.generic, int, float, complex, list, tuple, dict)) or x is None:
+        return False
+    if not any(hasattr(x, a) for a in ("__cuda_array_interface__", "__dlpack_device__", "copy_to_host")):
+        return False
+    from scancc.backends.cuda import arrays
+
+    return arrays.on_device(x)
+
+
+def on_host(x: Any) -> np.ndarray:
+    """A copy on the host of what lies on a device; anything else as an array."""
+    return x.copy_to_host() if hasattr(x, "copy_to_host") else np.asarray(x)
 
 
 def as_kernel_array(array: np.ndarray) -> np.ndarray:

@@ -12,11 +12,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from scancc.driver import options_of
 from scancc.frontend.pytrees import flatten, unflatten
 from scancc.frontend.scope import current
 from scancc.frontend.tracer import is_traced
 from scancc.jit import JitFunction
-from scancc.passes.pipeline import Options
 
 REMEMBERED = 256  # functions whose compiled form is kept, the latest used ones
 _compiled: OrderedDict[tuple, JitFunction] = OrderedDict()
@@ -52,5 +52,5 @@ def _program(run: Callable, name: str, trees: list[Any], counts: list[int]) -> J
         return tuple(results)
 
     flat.__name__ = re.sub(r"\W", "", name) or "loop"
-    compiled = JitFunction(flat, Options())
+    compiled = JitFunction(flat, options_of())
     return compiled

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-import numpy as np
-
 from scancc import interpreter, nan_finder
-from scancc.arrays import as_kernel_array
+from scancc.arrays import on_host
 from scancc.backends.cpu import CpuProgram
 from scancc.backends.program import Program
 from scancc.errors import ScanValueError
@@ -18,21 +17,31 @@ from scancc.frontend.shared import Shared, held, values_of
 from scancc.ir.graph import Graph
 from scancc.ir.printer import show
 from scancc.passes.pipeline import Compilation, Options, analyse
+from scancc.passes.strategies import STRATEGIES
 
 TARGETS = ("cpu", "cuda")
 
 
-def known_target(target: str) -> str:
-    if target not in TARGETS:
-        raise ScanValueError(f"target is {target!r}", fix=f"pass one of {', '.join(map(repr, TARGETS))}")
-    return target
+def options_of(
+    strict_fp: bool = False, fastmath: bool = False, optimize: bool = True, target: str | None = None,
+    strategy: str = "auto", parallel: str = "auto",
+) -> Options:  # fmt: skip
+    """Options of a compilation. The target of functions that name none is that of SCANCC_TARGET, or "cpu"."""
+    target = target or os.environ.get("SCANCC_TARGET") or "cpu"
+    choices = (("target", target, TARGETS), ("strategy", strategy, ("auto", *STRATEGIES)),
+               ("parallel", parallel, ("auto", "prefix", "never")))  # fmt: skip
+    for what, given, known in choices:
+        if given not in known:
+            raise ScanValueError(f"{what} is {given!r}", fix=f"pass one of {', '.join(map(repr, known))}")
+    return Options(strict_fp, fastmath, optimize, target, strategy, parallel)
 
 
 def program_of(compilation: Compilation) -> Program:
     if compilation.options.target == "cuda":
         from scancc.backends.cuda.program import CudaProgram
+        from scancc.backends.cuda.staged import StagedProgram
 
-        return CudaProgram(compilation)
+        return StagedProgram(compilation) if compilation.stages else CudaProgram(compilation)
     return CpuProgram(compilation)
 
 
@@ -49,27 +58,35 @@ def execute(
     given: Mapping[str, Any],
     updates: Mapping[str, Shared],
     mode: str = "compiled",
-) -> dict[str, np.ndarray]:
+    stream: Any = None,
+) -> dict[str, Any]:
     """Results for arrays by input name: of the program, or in mode "interpret" of the interpreter on the traced graph.
 
-    `program` is called only where it is run, so that interpreting compiles nothing.
+    `program` is called only where it is run, so that interpreting compiles nothing. Results lie on a device where an
+    argument did.
 
     Shared variables among the inputs are read now, and those of `updates` are written back, by the labels of their new
-    values; nobody else has them meanwhile.
+    values; nobody else has them meanwhile. A program for a device leaves them there.
     """
     if mode not in ("compiled", "interpret"):
         raise ScanValueError(f"mode is {mode!r}", fix="use 'compiled' or 'interpret'")
     with held(updates.values()):
-        arrays = values_of(given)
         if mode == "interpret":
-            results = interpreter.run(graph, arrays)
+            arrays = {name: on_host(a) for name, a in values_of(given).items()}
+            results: dict[str, Any] = interpreter.run(graph, arrays)
         else:
-            results = program().run({name: as_kernel_array(a) for name, a in arrays.items()})
+            made = program()
+            for v in given.values():
+                if isinstance(v, Shared) and made.keep is not None:
+                    v.move(made.keep)
+            arrays = made.taken(values_of(given))
+            results = made.run_on(arrays, stream)
         if NANS.get():
-            nan_finder.examine(graph, arrays, results)
+            nan_finder.examine(graph, {k: on_host(a) for k, a in arrays.items()},
+                               {k: on_host(a) for k, a in results.items()})  # fmt: skip
         for label, shared in updates.items():
-            shared.set_value(results[label], borrow=True)
-    return results
+            shared.set_value(results.pop(label), borrow=True)
+    return results if mode == "interpret" else made.deliver(results, given)
 
 
 NANS: ContextVar[bool] = ContextVar("debug_nans", default=False)  # set by `sc.debug_nans`

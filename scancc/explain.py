@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from scancc.ir.graph import Graph, Node, body_graphs, operands, spec_of
-from scancc.ir.loop import Buffer, Const, Expr, Op, Var, show_expr
+from scancc.ir.loop import Barrier, Buffer, Const, Expr, For, Op, Var, show_expr
 from scancc.ir.printer import show_type
 from scancc.ir.types import Dim, Type
+from scancc.ir.walk import shared_buffers, statements
 from scancc.passes.fuse import JOINED
 from scancc.passes.hoist import PREFIX
 from scancc.passes.pipeline import Compilation
@@ -19,6 +20,9 @@ from scancc.passes.plan_taps import Storage
 
 
 def explain(made: Compilation) -> str:
+    if made.stages:
+        parts = [f"stage {i + 1} of {len(made.stages)}\n{explain(stage)}" for i, stage in enumerate(made.stages)]
+        return "\n\n".join([f"strategy: {len(parts)} launches, values stay on the device between them", *parts])
     lines: list[str] = [*_strategy(made)]
     for node in _scans(made.stored):
         lines += [*_scan(made, node), ""]
@@ -37,16 +41,41 @@ def _strategy(made: Compilation) -> Iterator[str]:
     """How a device runs the program, and why."""
     if made.options.target != "cuda":
         return
-    if made.lanes is None:
-        yield "strategy: one thread runs all steps, as no axis of all results was found whose elements are independent"
-    else:
+    who = {
+        "lane": "a thread each, with its state in registers where it is small",
+        "block": "a block of threads each, which shares out the elements of a row",
+    }
+    if made.lanes is not None:
         count = made.lanes.count
         many = f"{count}" if isinstance(count, int) else f"{count.hint or count.name}"
-        yield f"strategy: lane; {many} independent lanes, one thread each, their state in registers where it is small"
+        yield f"strategy: {made.strategy}; {many} independent lanes, {who[made.strategy]}: {made.why}"
         first = [name for name, axis in made.lanes.inputs.items() if axis == 0 and _rank(made, name) > 1]
-        if first:
+        if first and made.strategy == "lane":
             yield f"  hint: {', '.join(first)} has the lanes first; with them last neighbouring threads read neighbours"
+    else:
+        together = {
+            "thread": "one thread runs all steps",
+            "block": "one block of threads runs all steps together",
+            "prefix": "many runs of steps at once, which are put together by their effect on the state",
+            "grid": "all blocks run all steps together, and wait for one another where they must",
+        }
+        yield f"strategy: {made.strategy}; {together[made.strategy]}: {made.why}"
+    if made.lowered.kernel.team:
+        yield from _team(made)
     yield ""
+
+
+def _team(made: Compilation) -> Iterator[str]:
+    """Memory of a block's own, and the barriers of a kernel."""
+    kernel = made.lowered.kernel
+    own = shared_buffers(kernel)
+    if own:
+        size = sum(_estimate(b, {}) or 0 for b in own)
+        yield f"  shared memory  {_bytes(size)}: {', '.join(b.name for b in own)}"
+    loops = [s for s in statements(kernel.body) if isinstance(s, For) and s.note.startswith("steps of")]
+    for s in loops:
+        count = sum(isinstance(i, Barrier) for i in statements(s.body))
+        yield f"  barriers       {count} in the loop over {s.note}"
 
 
 def _rank(made: Compilation, name: str) -> int:

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from scancc.arrays import as_argument
 from scancc.backends.program import Program
-from scancc.driver import Programs, compile_graph, execute, known_target
+from scancc.driver import Programs, compile_graph, execute, options_of
 from scancc.errors import ScanTypeError, TracedValueError, UnsupportedError
 from scancc.frontend.control_flow import trace_with_control_flow
 from scancc.frontend.location import name_of, of_function
@@ -41,25 +42,25 @@ class JitFunction:
         self._open: dict[tuple, tuple[int | None, ...]] = {}  # by dtypes and ranks: which axis stays open
         functools.update_wrapper(self, fn, updated=())
 
-    def __call__(self, *args: Any, mode: str = "compiled") -> Any:
+    def __call__(self, *args: Any, mode: str = "compiled", stream: Any = None) -> Any:
         if current() is not None:
             return self.fn(*args)
         if is_traced(*args):
             with entered(SYMBOLIC):  # a graph that is being built outside of any trace
                 return self.fn(*args)
-        arrays = [np.asarray(a) for a in args]
+        arrays = [as_argument(a) for a in args]
         program = self._program(arrays)
-        return program.run(arrays, mode)
+        return program.run(arrays, mode, stream)
 
     def lower(self, *args: Any) -> JitProgram:
         """The compiled program for arguments like these: `.source()`, `.loop_ir()`."""
-        program = self._program([np.asarray(a) for a in args])
+        program = self._program([as_argument(a) for a in args])
         program.compiled  # noqa: B018  # what cannot be compiled is an error here
         return program
 
     def trace(self, *args: Any) -> Traced:
         """The traced program for arguments like these, not yet compiled: `.graph` is its scan IR."""
-        arrays = [np.asarray(a) for a in args]
+        arrays = [as_argument(a) for a in args]
         return self.traced(arrays, self._opened(arrays))
 
     def traced(self, arrays: list[np.ndarray], opened: tuple[int | None, ...]) -> Traced:
@@ -121,7 +122,7 @@ class Traced:
 
     def bound(self, arrays: Sequence[Any]) -> dict[str, np.ndarray]:
         """Inputs of the graph by name: these arguments and what the function captured."""
-        return dict(zip(self.inputs, map(np.asarray, arrays), strict=True)) | values_of(self.captured)
+        return dict(zip(self.inputs, arrays, strict=True)) | values_of(self.captured)
 
     def lengths_of_scans(self) -> tuple[int | None, ...]:
         """Which axis of each input is a sequence of a scan."""
@@ -145,9 +146,9 @@ class JitProgram(Inspection):
         name = self._owner.name if self._owner.name.isidentifier() else "function"
         return compile_graph(self.traced.graph, name, self._owner.options)
 
-    def run(self, arrays: list[np.ndarray], mode: str) -> Any:
+    def run(self, arrays: list[np.ndarray], mode: str, stream: Any = None) -> Any:
         inputs = dict(zip(self.traced.inputs, arrays, strict=True)) | self.traced.captured
-        results = execute(lambda: self.compiled, self.traced.graph, inputs, self.traced.updates, mode)
+        results = execute(lambda: self.compiled, self.traced.graph, inputs, self.traced.updates, mode, stream)
         values = [results[k] for k in self.traced.results]
         return unflatten(self.traced.tree, values)
 
@@ -159,11 +160,13 @@ def jit(
     fastmath: bool = False,
     optimize: bool = True,
     control_flow: bool = True,
-    target: str = "cpu",
+    target: str | None = None,
+    strategy: str = "auto",
+    parallel: str = "auto",
 ) -> Any:
     """Decorator: compile a whole NumPy function that contains scans.
 
     The compiler sees what is used of each output: a function that returns `ys[-1]` keeps one row, not the history.
     """
-    options = Options(strict_fp, fastmath, optimize, known_target(target))
+    options = options_of(strict_fp, fastmath, optimize, target, strategy, parallel)
     return (lambda f: JitFunction(f, options, control_flow)) if fn is None else JitFunction(fn, options, control_flow)

@@ -24,6 +24,7 @@ from scancc.frontend.scan_arguments import OutputArgument, ScanArguments, Sequen
 from scancc.frontend.scans import add_scan
 from scancc.frontend.tracer import is_traced, unwrap, wrap
 from scancc.ir import build
+from scancc.ir.graph import ASSOCIATIVE
 from scancc.ir.names import fresh_name
 
 FOREVER = 1 << 62  # steps of a loop that only its condition ends
@@ -118,11 +119,12 @@ def associative_scan(fn: Callable, elems: Any, reverse: bool = False, axis: int 
             first, before = carry
             after = flatten(fn(unflatten(tree, before), unflatten(tree, row)))[0]
             new = [np.where(first, x, a.astype(x.dtype)) for x, a in zip(row, after, strict=True)]
-            return (np.zeros((), bool), new), new
+            return (wrap(build.const(False, "bool")), new), new
 
         start = [np.zeros_like(x[0]) if isinstance(x.node.type.shape[0], int) and x.node.type.shape[0] else
                  wrap(build.broadcast_to(build.const(0, x.dtype), x.node.type.shape[1:])) for x in leaves]
-        _, ys = _traced_scan(step, (np.ones((), bool), start), leaves, None, reverse)
+        first = wrap(build.const(True, "bool"))
+        _, ys = _traced_scan(step, (first, start), leaves, None, reverse, strategy=ASSOCIATIVE)
         return unflatten(tree, [np.moveaxis(y, 0, axis) for y in ys])
 
     return compiled_call(run, name_of(fn, "scan"), ("associative", fn, reverse, axis), elems)
@@ -149,7 +151,8 @@ def _truth(cond_fun: Callable, value: Any) -> Any:
     return found
 
 
-def _traced_scan(f: Callable, init: Any, xs: Any, length: Any, reverse: bool, until: bool = False) -> Any:
+def _traced_scan(f: Callable, init: Any, xs: Any, length: Any, reverse: bool, until: bool = False,
+                 strategy: str = "steps") -> Any:
     """The scan op, as part of what is being traced."""
     carries, carry_tree = flatten(init)
     sequences, xs_tree = flatten(xs)
@@ -182,7 +185,7 @@ def _traced_scan(f: Callable, init: Any, xs: Any, length: Any, reverse: bool, un
         tuple(SequenceArgument(n, x, (0,)) for n, x in zip(names, sequences, strict=False)),
         infos, (), check_steps(length) if length is not None else None, reverse, more_outputs=True,
     )  # fmt: skip
-    traced = add_scan(step, args, name_of(f, "scan"))
+    traced = add_scan(step, args, name_of(f, "scan"), strategy=strategy)
     last = [wrap(build.final(traced.node, n)) for n in traced.names[: len(carries)]]
     ys = [wrap(build.trace(traced.node, n)) for n in traced.names[len(carries) :]]
     if reverse:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 
-# Kernels for devices run in Python: what numba compiles for the CPU is not changed by it.
-os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
+# Kernels for devices run in Python, unless a device is what is tested: those for the CPU are the same.
+if os.environ.get("SCANCC_TEST_DEVICE") != "1":
+    os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
 
 _cache = tempfile.TemporaryDirectory(prefix="scancc-tests-")
 os.environ["SCANCC_CACHE_DIR"] = _cache.name

@@ -207,3 +207,14 @@ def test_results_whose_length_the_loop_decides():
         np.testing.assert_array_equal(cut, [1, 3, 6, 10])
         np.testing.assert_array_equal(both, [[0, 1, 3, 6, 10], [0, 2, 6, 12, 20]])
         assert last == 10 and joined.shape == (14,)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 5])
+def test_the_last_rows_of_vectors_in_registers(steps):
+    """`ys[-2:]` of a short vector: as many rows as there are."""
+
+    def f(x):
+        return sc.scan(lambda x, y: y * 0.5 + x, x, [dict(initial=np.arange(6.0).reshape(2, 3), taps=[-2])])[-2:]
+
+    x = np.arange(steps * 1.0)
+    np.testing.assert_array_equal(sc.jit(f)(x), sc.jit(f)(x, mode="interpret"))

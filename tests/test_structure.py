@@ -20,11 +20,11 @@ ALLOWED = {
     "scancc.ir": {"scancc.errors"},
     "scancc.interpreter": {"scancc.ir", "scancc.errors", "scancc.draws"},
     "scancc.draws": set(),
-    "scancc.frontend": {"scancc.ir", "scancc.errors", "scancc"},
+    "scancc.frontend": {"scancc.ir", "scancc.errors", "scancc.arrays", "scancc"},
     "scancc.autodiff": {"scancc.ir", "scancc.errors", "scancc.batching"},
     "scancc.batching": {"scancc.ir", "scancc.errors", "scancc.autodiff"},
     "scancc.passes": {"scancc.ir", "scancc.errors", "scancc.interpreter", "scancc.batching"},
-    "scancc.backends": {"scancc.ir", "scancc.errors", "scancc.passes", "scancc_runtime", "scancc"},
+    "scancc.backends": {"scancc.ir", "scancc.errors", "scancc.passes", "scancc.arrays", "scancc_runtime", "scancc"},
     "scancc_runtime": set(),
 }
 

@@ -30,12 +30,16 @@ INFIX = {
 def host_function(
     graph: Graph, lowered: Lowered, kernel: Callable[..., int], fail: Callable[[int, Mapping[str, Any]], None],
     empty: Callable[..., Any] = np.empty, constant: Callable[[np.ndarray], Any] = lambda a: np.array(a, order="C"),
+    returned: list[str] | None = None, zeros: Callable[..., Any] = np.zeros,
 ) -> Callable[..., tuple]:  # fmt: skip
     """A function of the input arrays, in the order of the graph's inputs, that returns the results in their order.
 
-    `empty` and `constant` make the arrays that the call allocates, and those that the program holds.
+    `empty`, `zeros` and `constant` make the arrays that the call allocates, and those that the program holds.
+    `returned` names buffers to return as they are instead of results.
     """
-    scope: dict[str, Any] = {"kernel_": kernel, "fail_": fail, "empty_": empty, "max_": max, "min_": min, "np_": np}
+    scope: dict[str, Any] = {
+        "kernel_": kernel, "fail_": fail, "empty_": empty, "zeros_": zeros, "max_": max, "min_": min, "np_": np,
+    }  # fmt: skip
     lines: list[str] = []
     inputs = [p.name for p in lowered.kernel.params[: len(graph.inputs)]]
     by_input = {node.attrs["name"]: name for node, name in zip(graph.inputs, inputs, strict=True)}
@@ -72,14 +76,15 @@ def host_function(
     for buffer in lowered.allocated:
         shape = ", ".join(length(d) if isinstance(d, Const) else f"max_(0, {length(d)})" for d in buffer.shape)
         scope[f"dtype_{buffer.name}"] = buffer.dtype
-        lines.append(f"{buffer.name} = empty_(({shape},), dtype_{buffer.name})")
+        make = "zeros_" if buffer.role == "zeros" else "empty_"
+        lines.append(f"{buffer.name} = {make}(({shape},), dtype_{buffer.name})")
     for buffer, value in lowered.constants.items():
         # Writable copies: a kernel is compiled for writable arrays, whatever it does with them.
         scope[buffer.name] = constant(value)
     made = "".join(f", {b.name}" for b in lowered.kernel.returned)
     lines.append(f"code_{made} = kernel_({', '.join(p.name for p in lowered.kernel.params)})")
     lines.append("if code_: fail_(code_, locals())")
-    results = [_result(lowered, graph, label) for label in lowered.results]
+    results = returned if returned is not None else [_result(lowered, graph, label) for label in lowered.results]
     lines.append(f"return ({''.join(r + ', ' for r in results)})")
     source = f"def call_({', '.join(inputs)}):\n    " + "\n    ".join(lines) + "\n"
     exec(compile(source, f"<scancc host {lowered.kernel.name}>", "exec"), scope)

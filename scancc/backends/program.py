@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scancc_runtime.messages import failed_check
 
+from scancc.arrays import as_kernel_array, on_host
 from scancc.errors import CheckError, ScanError, ScanIndexError, ScanValueError, ShapeError, StepsError
 from scancc.ir.graph import Node, operands, spec_of
 from scancc.ir.lengths import steps_fit
@@ -43,6 +44,24 @@ class Program:
         if self.given_steps:
             self._check_steps(inputs)
         return dict(zip(self.lowered.results, self.call(*(inputs[name] for name in self.inputs)), strict=True))
+
+    direct = True  # whether `call` takes and returns NumPy arrays
+
+    keep: Callable[[np.ndarray], Any] | None = None  # where shared variables stay between calls, if not on the host
+
+    def taken(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments as `run` takes them."""
+        return {name: as_kernel_array(on_host(a)) for name, a in arrays.items()}
+
+    def run_on(self, inputs: Mapping[str, Any], stream: Any) -> dict[str, Any]:
+        """`run` on a stream of a device. Raises ValueError for a stream where there is no device."""
+        if stream is not None:
+            raise ScanValueError("a stream is for programs that run on a device", fix="pass target='cuda'")
+        return self.run(inputs)
+
+    def deliver(self, results: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+        """Results as the caller gets them."""
+        return results
 
     def _fail(self, code: int, buffers: Mapping[str, Any]) -> None:
         """Raise what a failure code stands for; the buffers of the call hold what a check reports."""

@@ -77,12 +77,8 @@ class SourcePrinter:
                 case Grow(buffer, row):
                     self.lines.append(f"{pad}if {self.expr(row)} >= {buffer.name}.shape[0]:")
                     self.lines.append(f"{pad}    {buffer.name} = growth.doubled({buffer.name})")
-                case For(var, _, stop, body, note, True):
-                    self.threads(pad, var, stop, body, note, depth)
-                case For(var, start, stop, body, note):
-                    self.lines.append(f"{pad}for {var.name} in range({self.expr(start)}, {self.expr(stop)}):"
-                                      + (f"  # {note}" if note else ""))
-                    self.block(body, depth + 1)
+                case For():
+                    (self.threads if s.threads else self.loop)(pad, s, depth)
                 case If(condition, then, orelse):
                     self.lines.append(f"{pad}if {self.expr(condition)}:")
                     self.block(then, depth + 1)
@@ -101,12 +97,25 @@ class SourcePrinter:
                     self.line(pad + "    ", f"messages.show({', '.join([repr(message), repr(names), *shown])})", s.loc)
                 case Note(text):
                     self.lines.append(f"{pad}# {text}")
+                case _:
+                    self.other(pad, s)
         if len(self.lines) == before:
             self.lines.append(f"{pad}pass")
 
-    def threads(self, pad: str, var: Var, stop: Expr, body: list[Stmt], note: str, depth: int) -> None:
-        self.lines.append(f"{pad}for {var.name} in range({self.expr(stop)}):  # {note}")
-        self.block(body, depth + 1)
+    def loop(self, pad: str, s: For, depth: int) -> None:
+        self.lines.append(f"{pad}for {s.var.name} in range({self.range(s)}):" + (f"  # {s.note}" if s.note else ""))
+        self.block(s.body, depth + 1)
+
+    def range(self, s: For) -> str:
+        return f"{self.expr(s.start)}, {self.expr(s.stop)}"
+
+    def threads(self, pad: str, s: For, depth: int) -> None:
+        """A loop whose iterations are threads; only devices have them."""
+        raise NotImplementedError
+
+    def other(self, pad: str, s: Stmt) -> None:
+        """A statement that only some targets have."""
+        raise NotImplementedError
 
     def leave(self, code: int) -> str:
         return f"return {', '.join([str(code), *(b.name for b in self.kernel.returned)])}"

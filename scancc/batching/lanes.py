@@ -14,16 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from scancc.batching.lane_rules import OPERANDS, REMAKE, NoLanes, aligned, squeezed, without
 from scancc.ir import build
 from scancc.ir.graph import EFFECT, UNTIL, Graph, Node, ScanSpec, mentioned_dims, operands, rebuild, spec_of
 from scancc.ir.ops import OPS
 from scancc.ir.types import Dim, Type
 
 VIEWS = ("trace", "history", "state", "final", "length")
-
-
-class NoLanes(Exception):
-    """Lanes depend on one another."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +34,8 @@ class Lanes:
 
 
 def lanes_of(graph: Graph) -> Lanes | None:
-    """The lanes of a graph, or None: where there is no scan, an effect, or no axis that all results share."""
-    nodes = graph.nodes()
-    if not any(n.op == "scan" for n in nodes) or any(r.startswith(EFFECT) for r in graph.results):
+    """The lanes of a graph, or None: where there is an effect, or no axis that all results share."""
+    if any(r.startswith(EFFECT) for r in graph.results):
         return None
     first = next(iter(graph.results.values()))
     for count in dict.fromkeys(d for d in first.type.shape if isinstance(d, Dim) or d > 1):
@@ -55,10 +51,6 @@ def lanes_of(graph: Graph) -> Lanes | None:
         return Lanes(Graph(inputs, {k: n for k, (n, _) in results.items()}), count, axes,
                      {k: axis for k, (_, axis) in results.items()})  # fmt: skip
     return None
-
-
-def _without(shape: tuple, axis: int) -> tuple:
-    return shape[:axis] + shape[axis + 1 :]
 
 
 @dataclass
@@ -122,7 +114,7 @@ class _Walk:
             raise NoLanes
         rule = OPERANDS.get(node.op)
         if OPS[node.op].kind == "elementwise":
-            return [(a, _aligned(a.type, node.type, axis)) for a in node.args]
+            return [(a, aligned(a.type, node.type, axis)) for a in node.args]
         if rule is None:
             raise NoLanes
         return rule(node, axis)
@@ -139,7 +131,7 @@ class _Walk:
                 return node
             if node.type.shape[axis] != self.count:
                 raise NoLanes
-            return Node("input", (), node.type.with_shape(_without(node.type.shape, axis)), node.attrs, node.loc)
+            return Node("input", (), node.type.with_shape(without(node.type.shape, axis)), node.attrs, node.loc)
         if node.op == "get":
             return self.view(node, axis)
         if node.op == "dim":
@@ -158,11 +150,13 @@ class _Walk:
             if flat.size == 0 or any(x.tobytes() != flat[0].tobytes() for x in flat):
                 raise NoLanes
             scalar = build.const(flat[0], node.type.dtype, node.loc)
-            return build.broadcast_to(scalar, _without(node.type.shape, axis), node.loc)
+            return build.broadcast_to(scalar, without(node.type.shape, axis), node.loc)
         if OPS[node.op].kind == "elementwise":
-            args = [_squeezed(a, n, node.type, axis) for a, n in zip(args, node.args, strict=True)]
+            args = [squeezed(a, n, node.type, axis) for a, n in zip(args, node.args, strict=True)]
             attrs = {k: v for k, v in node.attrs.items() if k != "shape"}
             return build.make(node.op, *args, loc=node.loc, **attrs)
+        if node.op not in REMAKE:
+            raise NoLanes
         return REMAKE[node.op](node, axis, args)
 
     def renewed(self, old: Node, new: Node) -> Node:
@@ -244,7 +238,7 @@ class _Loop:
                 self.axes[name] = axis
             elif self.axes[name] != axis:
                 raise NoLanes
-            shape = node.type.shape if axis is None else _without(node.type.shape, axis)
+            shape = node.type.shape if axis is None else without(node.type.shape, axis)
             return Node(node.op, (), node.type.with_shape(shape), node.attrs, node.loc)
 
         inner = _Walk(walk.count, leaves=leaf)
@@ -265,156 +259,3 @@ class _Loop:
 
 def _later(axis: int | None) -> int | None:
     return None if axis is None else axis + 1
-
-
-# -- rules: the axis in the operands, and the op without it -----------------------------------------------------------
-
-
-def _aligned(operand: Type, result: Type, axis: int) -> int | None:
-    own = axis - (result.ndim - operand.ndim)
-    return None if own < 0 or operand.shape[own] == 1 else own
-
-
-def _squeezed(new: Node, old: Node, result: Type, axis: int) -> Node:
-    """An operand that all lanes share has an axis of length one in their place: it goes, too."""
-    own = axis - (result.ndim - old.type.ndim)
-    if own < 0 or new.type.ndim < old.type.ndim:
-        return new
-    return build.make("index", new, loc=new.loc, axis=own, position=0)
-
-
-def _broadcast_operand(node: Node, axis: int) -> list[tuple[Node, int | None]]:
-    (a,) = node.args
-    return [(a, _aligned(a.type, node.type, axis))]
-
-
-def _broadcast(node: Node, axis: int, args: list[Node]) -> Node:
-    x = _squeezed(args[0], node.args[0], node.type, axis)
-    return build.broadcast_to(x, _without(node.type.shape, axis), node.loc)
-
-
-def _reshape_operand(node: Node, axis: int) -> list[tuple[Node, int | None]]:
-    """The lanes keep their place where the axes before them are as many and as long as they were."""
-    (a,) = node.args
-    if a.type.shape[: axis + 1] != node.type.shape[: axis + 1]:
-        raise NoLanes
-    return [(a, axis)]
-
-
-def _reduced_axis(node: Node, axis: int) -> int:
-    left = [a for a in range(node.args[0].type.ndim) if a not in node.attrs["axes"]]
-    return left[axis]
-
-
-def _moved(axes: tuple[int, ...], gone: int) -> tuple[int, ...]:
-    return tuple(a - (a > gone) for a in axes)
-
-
-def _index_operand(node: Node, axis: int) -> int:
-    return axis + int(axis >= node.attrs["axis"])
-
-
-def _slice_whole(node: Node, axis: int) -> list[tuple[Node, int | None]]:
-    if any(node.attrs[k][axis] not in (None, 1 if k == "steps" else None) for k in ("starts", "stops", "steps")):
-        raise NoLanes
-    return [(node.args[0], axis)]
-
-
-def _slice(node: Node, axis: int, args: list[Node]) -> Node:
-    bounds = {k: _without(node.attrs[k], axis) for k in ("starts", "stops", "steps")}
-    shape = _without(node.type.shape, axis)
-    return build.make("slice", args[0], loc=node.loc, type=node.type.with_shape(shape), **bounds)
-
-
-def _concatenate_operands(node: Node, axis: int) -> list[tuple[Node, int | None]]:
-    if node.attrs["axis"] == axis:
-        raise NoLanes
-    return [(a, axis) for a in node.args]
-
-
-def _concatenate(node: Node, axis: int, args: list[Node]) -> Node:
-    (at,) = _moved((node.attrs["axis"],), axis)
-    shape = _without(node.type.shape, axis)
-    return build.make("concatenate", *args, loc=node.loc, type=node.type.with_shape(shape), axis=at)
-
-
-def _transpose(node: Node, axis: int, args: list[Node]) -> Node:
-    gone = node.attrs["perm"][axis]
-    return build.make("transpose", args[0], loc=node.loc, perm=_moved(_without(node.attrs["perm"], axis), gone))
-
-
-def _reduce(node: Node, axis: int, args: list[Node]) -> Node:
-    gone = _reduced_axis(node, axis)
-    return build.make(node.op, args[0], loc=node.loc, axes=_moved(node.attrs["axes"], gone))
-
-
-def _index(node: Node, axis: int, args: list[Node]) -> Node:
-    (at,) = _moved((node.attrs["axis"],), _index_operand(node, axis))
-    return build.make("index", args[0], loc=node.loc, axis=at, position=node.attrs["position"])
-
-
-def _matmul_operands(node: Node, axis: int) -> list[tuple[Node, int | None]]:
-    a, b = node.args
-    if axis != 0 or a.type.ndim != 2:
-        raise NoLanes
-    return [(a, 0), (b, None)]
-
-
-def _rows_operands(node: Node, axis: int) -> list[tuple[Node, int | None]]:
-    if axis == 0:
-        raise NoLanes
-    return [(node.args[0], axis), (node.args[1], None)]
-
-
-def _take_operands(node: Node, axis: int) -> list[tuple[Node, int | None]]:
-    """Elements that all lanes take at the same places."""
-    a, i = node.args
-    at = node.attrs["axis"]
-    if at <= axis < at + i.type.ndim:
-        raise NoLanes
-    return [(a, axis if axis < at else axis - i.type.ndim + 1), (i, None)]
-
-
-def _take(node: Node, axis: int, args: list[Node]) -> Node:
-    at = node.attrs["axis"]
-    return build.make("take", *args, loc=node.loc, axis=at - (axis < at))
-
-
-def _flip_operand(node: Node, axis: int) -> list[tuple[Node, int | None]]:
-    if axis in node.attrs["axes"]:
-        raise NoLanes
-    return [(node.args[0], axis)]
-
-
-REDUCTIONS = tuple(f"reduce_{n}" for n in ("sum", "prod", "min", "max", "any", "all", "logsumexp"))
-Operands = Callable[[Node, int], list[tuple[Node, int | None]]]
-OPERANDS: dict[str, Operands] = {
-    "broadcast_to": _broadcast_operand,
-    "reshape": _reshape_operand,
-    "transpose": lambda node, axis: [(node.args[0], node.attrs["perm"][axis])],
-    "index": lambda node, axis: [(node.args[0], _index_operand(node, axis))],
-    "slice": _slice_whole,
-    "flip": _flip_operand,
-    "concatenate": _concatenate_operands,
-    "matmul": _matmul_operands,
-    "rows": _rows_operands,
-    "take": _take_operands,
-    "const": lambda node, axis: [],
-    **dict.fromkeys(REDUCTIONS, lambda node, axis: [(node.args[0], _reduced_axis(node, axis))]),
-}
-Remake = Callable[[Node, int, list[Node]], Node]
-REMAKE: dict[str, Remake] = {
-    "broadcast_to": _broadcast,
-    "reshape": lambda node, axis, args: build.reshape(args[0], _without(node.type.shape, axis), node.loc),
-    "transpose": _transpose,
-    "index": _index,
-    "slice": _slice,
-    "flip": lambda node, axis, args: build.make("flip", args[0], loc=node.loc,
-                                                axes=_moved(node.attrs["axes"], axis)),
-    "concatenate": _concatenate,
-    "matmul": lambda node, axis, args: build.make("matmul", *args, loc=node.loc),
-    "rows": lambda node, axis, args: build.make("rows", *args, loc=node.loc, shape=_without(node.type.shape, axis)),
-    "take": _take,
-    **dict.fromkeys(REDUCTIONS, _reduce),
-}
-

@@ -105,11 +105,12 @@ def bench(
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="write the environment and all results here")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="fewer and shorter repeats")] = False,
+    target: Annotated[str, typer.Option(help="cuda: also on a GPU, with the arrays there")] = "cpu",
 ) -> None:
     """Time compiled scans against a Python loop, an njit loop, and JAX and PyTensor where they are installed."""
     from scancc.cli.bench import race
 
-    if not race(subjects or [], json, quick):
+    if not race(subjects or [], json, quick, target):
         raise typer.Exit(1)
 
 

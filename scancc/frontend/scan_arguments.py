@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from scancc.arrays import as_argument
 from scancc.errors import ScanTypeError, ScanValueError, StepsError
 from scancc.frontend.scope import current
 from scancc.frontend.shared import Shared
@@ -206,13 +207,13 @@ def _taps(taps: Any, default: int, where: str) -> tuple[int, ...]:
 
 def _array(value: Any, where: str) -> Any:
     if isinstance(value, Shared):
-        return value.get_value(borrow=True) if current() is None else wrap(unwrap(value))
+        return value.content if current() is None else wrap(unwrap(value))
     if isinstance(value, (Tracer, np.ndarray, np.generic)) and value.dtype.kind in "biufc":
         return value
     if is_traced(value):
         return value
     try:
-        array = np.asarray(value)
+        array = as_argument(value)
     except ValueError:  # ragged nested lists
         array = np.empty(0, object)
     if array.dtype.kind not in "biufc":

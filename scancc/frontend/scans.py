@@ -36,7 +36,7 @@ class TracedScan:
 
 def add_scan(
     fn: Callable, args: ScanArguments, name: str, strict: bool = False, publish: bool = True,
-    backward: Backward = NOTHING_ASKED,
+    backward: Backward = NOTHING_ASKED, strategy: str = "steps",
 ) -> TracedScan:
     """Trace `fn` and add the scan to the scope being traced. Raises the errors of the documentation's table.
 
@@ -74,7 +74,8 @@ def add_scan(
         tuple(traced.nonseq_names) + tuple(read.attrs["name"] for read in body.captures.values()),
         tuple(n for n in traced.names if n not in initials),
         Graph((), results),
-        backward=backward,
+        strategy,
+        backward,
     )
     operands = (steps, *(x for x, _ in sequences), *initials.values(), *(v for _, v in nonseqs), *body.captures)
     node = build.scan(spec, operands, of_function(fn))

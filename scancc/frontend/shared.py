@@ -9,7 +9,7 @@ A step reads the value from before its own updates, as all assignments of one st
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -40,7 +40,7 @@ class Shared(ArrayOperators):
         if not supported(array.dtype):
             raise ScanTypeError(f"a shared variable cannot hold {array.dtype}",
                                 rule="values are bool, integers, float32, float64, complex64 or complex128")
-        self._value = array
+        self._value: Any = array
         self._lock = threading.RLock()
         self.name = name
         self.default_update: Any = None  # of a random stream: applied when nobody gives another
@@ -50,14 +50,27 @@ class Shared(ArrayOperators):
     def get_value(self, borrow: bool = False) -> np.ndarray:
         """The value: a copy, or with `borrow` the very array, which a later update replaces but never changes."""
         with self._lock:
+            if not isinstance(self._value, np.ndarray):
+                return self._value.copy_to_host()  # type: ignore[no-any-return]
             return self._value if borrow else self._value.copy()
+
+    def move(self, place: Callable[[np.ndarray], Any]) -> None:
+        """Keep the value where `place` puts an array, until the next `set_value`."""
+        with self._lock:
+            if isinstance(self._value, np.ndarray):
+                self._value = place(self._value)
+
+    @property
+    def content(self) -> Any:
+        """The value as it is kept: an array, or one on a device."""
+        return self._value
 
     def set_value(self, value: Any, borrow: bool = False) -> None:
         """Replace the value by a copy of `value`, or with `borrow` by the array itself.
 
         Raises TypeError for another number of axes, or a dtype that cannot be converted exactly.
         """
-        array = np.asarray(value)
+        array = value if borrow and hasattr(value, "copy_to_host") else np.asarray(value)
         if array.ndim != self.ndim:
             raise ScanTypeError(f"{self} has {self.ndim} axes, the new value {array.ndim}", here())
         if array.dtype != self.dtype:
@@ -107,7 +120,7 @@ class Shared(ArrayOperators):
         if current() is not None:
             raise TracedValueError(f"{self} is asked for its value while a function is traced", here(),
                                    "its value is known only when the compiled program runs", "use it as an array")
-        return np.array(self._value, dtype=dtype)
+        return np.array(self.get_value(borrow=True), dtype=dtype)
 
     def __reduce__(self) -> tuple:
         return (Shared, (self.get_value(), self.name))
@@ -115,7 +128,7 @@ class Shared(ArrayOperators):
 
 def values_of(bound: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """What a program captured, as arrays: shared variables by their values of this moment."""
-    return {k: v.get_value(borrow=True) if isinstance(v, Shared) else v for k, v in bound.items()}
+    return {k: v.content if isinstance(v, Shared) else v for k, v in bound.items()}
 
 
 def kinds_of(bound: Mapping[str, Any]) -> tuple:

@@ -34,6 +34,8 @@ from scancc.ir.types import Dim, Type
 NO_ATTRS: Mapping[str, Any] = MappingProxyType({})
 UNTIL = "until"  # reserved result name of a body: the stopping condition
 STRIDE = "every"  # reserved name of a non-sequence: how many steps lie between states that are kept, or each two
+ASSOCIATIVE = "associative"  # strategy of a scan whose steps a user says can be put together in any grouping
+PREFIX = "prefix"  # strategy of a scan whose steps are put together in runs
 EFFECT = "!"  # results whose names start with it are computed for their effect: checks and prints
 
 
@@ -132,7 +134,7 @@ class ScanSpec:
     nonseqs: tuple[str, ...]
     outputs: tuple[str, ...]  # results without feedback
     body: Graph
-    strategy: str = "steps"  # how the loop is run: 'steps', or 'blocks' of a linear recurrence
+    strategy: str = "steps"  # how the loop is run: 'steps', 'blocks' of a linear recurrence, or a 'prefix' of runs
     backward: Backward = NOTHING_ASKED
 
     @property

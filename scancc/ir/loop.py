@@ -10,6 +10,8 @@
              | 'for' var 'in' expr '..' expr block
              | 'if' expr block 'else' block
              | 'break' | 'fail' code | 'call' name '(' (place | expr)* ')'
+             | 'share' var 'in' expr '..' expr block | 'barrier' | 'gather' op var      threads of a team, on a device
+             | 'prefix' var 'to' expr block*
     expr   ::= const | var | load buffer '[' expr* ']' | op '(' expr* ')'
     place  ::= '&' buffer '[' expr* ']'           an element's position, for run-time calls
 
@@ -32,7 +34,8 @@ BOOL = np.dtype("bool")
 
 @dataclass(eq=False, slots=True)
 class Buffer:
-    """A C-contiguous array. `role`: input (never stored to), output, scratch, or local (allocated by the kernel)."""
+    """A C-contiguous array. `role`: input (never stored to), output, scratch, local (allocated by the kernel), or
+    shared (a block's own on a device)."""
 
     name: str
     dtype: np.dtype
@@ -81,6 +84,7 @@ class Place:
 
 
 Expr = Const | Var | Load | Op
+THREAD = Var("thread", INT64)  # the number of the thread that runs a kernel in its team
 
 
 @dataclass(slots=True)
@@ -133,6 +137,8 @@ class For:
     body: list[Stmt] = field(default_factory=list)
     note: str = ""  # what the loop is, for readers of the generated code
     threads: bool = False  # every iteration is a thread's, where the target has them
+    independent: bool = False  # iterations may run in any order, though subscripts alone do not show it
+    share: str = ""  # "team" or "block": iterations are shared out among its threads
 
 
 @dataclass(slots=True)
@@ -174,11 +180,52 @@ class Print:
 
 
 @dataclass(slots=True)
+class Barrier:
+    """All threads of the team wait for one another; with `checked` they leave if one has failed."""
+
+    checked: bool = False
+
+
+@dataclass(slots=True)
+class Gather:
+    """Combine the values that a variable has in the threads of a block; then all have the result."""
+
+    var: Var
+    op: str
+
+
+@dataclass(slots=True)
+class Prefix:
+    """A loop whose steps are put together in runs, of which many are under way at once on a device.
+
+    `run` are variables: the numbers of a run of steps. Blocks: `element` sets them to those of step `var`; `fold` adds
+    that step to them; `join` sets them to those of the run `left` followed by the run `right`; `start` moves the state
+    over the run; `body` is the step itself. `parts` and `wholes` hold the numbers of tiles and of all tiles up to one,
+    `flags` says which of them are there, and its last element counts the tiles that have begun.
+    """
+
+    var: Var
+    stop: Expr
+    run: tuple[Var, ...]
+    left: tuple[Var, ...]
+    right: tuple[Var, ...]
+    flags: Buffer
+    parts: tuple[Buffer, ...]
+    wholes: tuple[Buffer, ...]
+    element: list[Stmt] = field(default_factory=list)
+    fold: list[Stmt] = field(default_factory=list)
+    join: list[Stmt] = field(default_factory=list)
+    start: list[Stmt] = field(default_factory=list)
+    body: list[Stmt] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Note:
     text: str
 
 
-Stmt = Let | Declare | Assign | Store | Alloc | Grow | For | If | Break | Fail | Call | Print | Note
+Stmt = (Let | Declare | Assign | Store | Alloc | Grow | For | If | Break | Fail | Call | Print | Barrier | Gather
+        | Prefix | Note)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -201,6 +248,8 @@ class Kernel:
     body: list[Stmt]
     failures: list[Failure]
     returned: list[Buffer] = field(default_factory=list)  # results that the kernel allocates itself
+    team: str = ""  # on a device: the threads that run it together are those of a "block" or of the whole "grid"
+    width: int = 1  # the largest number of iterations that a loop shares out, if it is known
 
 
 def const_int(value: int) -> Const:
@@ -303,7 +352,8 @@ def _show_block(block: list[Stmt], depth: int) -> list[str]:
                 lines.append(f"{pad}grow {buffer.name} to row {show_expr(row)}")
             case For(var, start, stop, body, note):
                 tail = f"  # {note}" if note else ""
-                lines.append(f"{pad}for {var.name} in {show_expr(start)}..{show_expr(stop)}{tail}")
+                word = f"share {s.share}" if s.share else "for"
+                lines.append(f"{pad}{word} {var.name} in {show_expr(start)}..{show_expr(stop)}{tail}")
                 lines += _show_block(body, depth + 1)
             case If(condition, then, orelse):
                 lines.append(f"{pad}if {show_expr(condition)}")
@@ -323,6 +373,14 @@ def _show_block(block: list[Stmt], depth: int) -> list[str]:
                 lines.append(f"{pad}call {left}{function}({shown})")
             case Print(message, _, values):
                 lines.append(f"{pad}print {message!r}{''.join(', ' + b.name for b in values)}")
+            case Barrier(checked):
+                lines.append(f"{pad}barrier{' checked' if checked else ''}")
+            case Gather(var, op):
+                lines.append(f"{pad}gather {op} {var.name}")
+            case Prefix():
+                lines.append(f"{pad}prefix {s.var.name} to {show_expr(s.stop)}")
+                for what in ("element", "fold", "join", "start", "body"):
+                    lines += [f"{pad}  {what}", *_show_block(getattr(s, what), depth + 2)]
             case Note(text):
                 lines.append(f"{pad}# {text}")
     return lines

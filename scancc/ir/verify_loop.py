@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from scancc.errors import VerificationError
 from scancc.ir.loop import (
+    THREAD,
     Alloc,
     Assign,
     Break,
@@ -20,6 +21,7 @@ from scancc.ir.loop import (
     Expr,
     Fail,
     For,
+    Gather,
     Grow,
     If,
     Kernel,
@@ -27,6 +29,7 @@ from scancc.ir.loop import (
     Load,
     Op,
     Place,
+    Prefix,
     Print,
     Stmt,
     Store,
@@ -34,7 +37,7 @@ from scancc.ir.loop import (
     show_expr,
     show_kernel,
 )
-from scancc.ir.walk import expressions, statements, subexpressions
+from scancc.ir.walk import blocks, expressions, shared_buffers, statements, subexpressions
 
 SAME_DTYPE = frozenset(
     "add subtract multiply divide minimum maximum less less_equal greater greater_equal equal not_equal "
@@ -55,7 +58,8 @@ class _Checker:
         self.faults: list[str] = []
         self.mutable: set[str] = set()
         self.known: set[str] = {p.name for p in kernel.params if isinstance(p, Var)}
-        self.buffers: set[Buffer] = {p for p in kernel.params if isinstance(p, Buffer)}
+        self.known |= {THREAD.name} if kernel.team else set()
+        self.buffers: set[Buffer] = {p for p in kernel.params if isinstance(p, Buffer)} | set(shared_buffers(kernel))
 
     def run(self) -> list[str]:
         names = [p.name for p in self.kernel.params]
@@ -76,6 +80,16 @@ class _Checker:
             for e in expressions(s):
                 self.expression(e, known, s)
             match s:
+                case Prefix():
+                    self.mutable |= {v.name for v in s.run}
+                    inside = known | {v.name for v in (s.var, *s.run, *s.left, *s.right)}
+                    for inner in blocks(s):
+                        self.block(inner, inside, True)
+                    for b in (s.flags, *s.parts, *s.wholes):
+                        self.access(b, 1)
+                case Gather(var, _):
+                    if var.name not in self.mutable or var.name not in known:
+                        self.faults.append(f"gather {var.name}, which is not a variable that may change here")
                 case Let(var, e) | Declare(var, e):
                     if var.dtype != e.dtype:
                         self.faults.append(f"{var.name} is {var.dtype}, its value {e.dtype}")

@@ -7,16 +7,19 @@ from collections.abc import Iterator
 from scancc.ir.loop import (
     Alloc,
     Assign,
+    Buffer,
     Call,
     Declare,
     Expr,
     For,
     Grow,
     If,
+    Kernel,
     Let,
     Load,
     Op,
     Place,
+    Prefix,
     Stmt,
     Store,
 )
@@ -36,6 +39,8 @@ def blocks(s: Stmt) -> tuple[list[Stmt], ...]:
             return (body,)
         case If(_, then, orelse):
             return (then, orelse)
+        case Prefix():
+            return s.element, s.fold, s.join, s.start, s.body
         case _:
             return ()
 
@@ -50,6 +55,8 @@ def expressions(s: Stmt) -> Iterator[Expr]:
             yield e
         case For(_, start, stop, _):
             yield start
+            yield stop
+        case Prefix(_, stop):
             yield stop
         case If(condition, _, _):
             yield condition
@@ -85,3 +92,19 @@ def statement_loads(s: Stmt) -> Iterator[Load]:
             for sub in subexpressions(e):
                 if isinstance(sub, Load):
                     yield sub
+
+
+def accesses(s: Stmt) -> Iterator[tuple[Buffer, tuple[Expr, ...], bool]]:
+    """What a statement itself loads and stores: buffer, subscripts, and whether it stores."""
+    for e in expressions(s):
+        for sub in subexpressions(e):
+            if isinstance(sub, Load):
+                yield sub.buffer, sub.index, False
+    if isinstance(s, Store):
+        yield s.buffer, s.index, True
+
+
+def shared_buffers(kernel: Kernel) -> list[Buffer]:
+    """Buffers of a block's own, in the order of their first use."""
+    found = (b for s in statements(kernel.body) for b, _, _ in accesses(s) if b.role == "shared")
+    return list(dict.fromkeys(found))

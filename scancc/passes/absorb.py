@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from scancc.ir import build
 from scancc.ir.graph import (
+    PREFIX,
     STRIDE,
     Graph,
     Node,
@@ -75,7 +76,8 @@ def _over_time(node: Node) -> bool:
 
 
 def _is_trace(node: Node) -> bool:
-    return node.op == "get" and node.args[0].op == "scan" and node.attrs["view"] == "trace"
+    return (node.op == "get" and node.args[0].op == "scan" and node.attrs["view"] == "trace"
+            and spec_of(node.args[0]).strategy != PREFIX)  # fmt: skip
 
 
 def _below(node: Node) -> Node:

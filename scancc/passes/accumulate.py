@@ -18,6 +18,7 @@ import numpy as np
 from scancc.ir import build
 from scancc.ir.graph import (
     EFFECT,
+    PREFIX,
     Carry,
     Graph,
     Node,
@@ -46,7 +47,7 @@ def _accumulate(graph: Graph) -> Graph:
     used = users(graph)
     results = set(graph.results.values())
     for node in graph.nodes():
-        if node.op != "scan":
+        if node.op != "scan" or spec_of(node).strategy == PREFIX:
             continue
         traces = [g for g in used.get(node, []) if g.op == "get" and g.attrs["view"] == "trace"]
         found = [

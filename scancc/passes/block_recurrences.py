@@ -10,13 +10,10 @@ infinity is NaN). Rounding differs in the last bits, so `strict_fp` leaves the p
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
-from scancc.ir import build
 from scancc.ir.graph import Graph, Node, ScanSpec, operands, rewrite, spec_of, with_attrs
-from scancc.ir.ops import OPS
+from scancc.passes.linear import is_scalar_code, linear_parts
 
 MAX_TAPS = 3  # beyond, the step-by-step loop is as fast: it has enough to do while it waits
 MIN_STEPS = 64
@@ -58,68 +55,12 @@ def linear_recurrence(spec: ScanSpec) -> Linear | None:
         return None
     if carry.depth > MAX_TAPS or set(carry.taps) != set(range(-carry.depth, 0)):
         return None
-    order = spec.body.nodes()
-    if any(OPS[n.op].kind not in ("leaf", "elementwise") or n.type.shape or n.op == "wrap_index" for n in order):
+    if not is_scalar_code(spec):
         return None
-    carried: dict[Node, bool] = {}
-    varies: dict[Node, bool] = {}
-    for n in order:
-        tap = n.op == "tap" and n.attrs["name"] == carry.name
-        carried[n] = tap or any(carried[a] for a in n.args)
-        varies[n] = n.op in ("tap", "step") or any(varies[a] for a in n.args)
-    found = _decompose(order, carried, varies)[result]
-    if found is None or found[0] is None or set(found[1]) != set(range(1, carry.depth + 1)):
+    found = linear_parts(spec, varying=False)[carry.name]
+    if found is None or found[0] is None or {k for _, k in found[1]} != set(carry.taps):
         return None
-    return Linear(found[0], found[1])
-
-
-Parts = tuple[Node | None, dict[int, Node]]
-
-
-def _decompose(order: list[Node], carried: dict[Node, bool], varies: dict[Node, bool]) -> dict[Node, Parts | None]:
-    """By node: the part without the carry and the coefficient of each tap; None where it is not linear."""
-    parts: dict[Node, Parts | None] = {}
-    for n in order:
-        parts[n] = _parts(n, parts, carried, varies) if carried[n] else (n, {})
-    return parts
-
-
-def _parts(node: Node, known: dict[Node, Parts | None], carried: dict[Node, bool], varies: dict[Node, bool]) -> Any:
-    if node.op == "tap":
-        return None, {-node.attrs["offset"]: build.const(1, node.type.dtype, node.loc)}
-    if any(known[x] is None for x in node.args):
-        return None
-    if node.op == "negative":
-        return _map(known[node.args[0]], lambda x: build.make("negative", x, loc=node.loc))
-    if node.op in ("add", "subtract"):
-        left, right = node.args
-        a, b = known[left], known[right]
-        assert a is not None and b is not None
-        if node.op == "subtract":
-            b = _map(b, lambda x: build.make("negative", x, loc=node.loc))
-        coefficients = dict(a[1])
-        for k, c in b[1].items():
-            coefficients[k] = build.make("add", coefficients[k], c, loc=node.loc) if k in coefficients else c
-        rest = a[0] if b[0] is None else b[0] if a[0] is None else build.make("add", a[0], b[0], loc=node.loc)
-        return rest, coefficients
-    if node.op in ("multiply", "divide"):
-        x, factor = node.args
-        if node.op == "multiply" and carried[factor]:
-            x, factor = factor, x
-        if carried[factor] or varies[factor]:
-            return None
-        one = node.op == "multiply"  # times a coefficient of 1 is the factor itself
-        return _map(known[x], lambda x: factor if one and _is_one(x) else build.make(node.op, x, factor, loc=node.loc))
-    return None
-
-
-def _is_one(x: Node) -> bool:
-    return x.op == "const" and not x.type.shape and bool(x.attrs["value"] == 1)
-
-
-def _map(parts: Any, change: Callable[[Node], Node]) -> Parts:
-    rest, coefficients = parts
-    return None if rest is None else change(rest), {k: change(c) for k, c in coefficients.items()}
+    return Linear(found[0], {-k: c for (_, k), c in found[1].items()})
 
 
 def _in_memory_order(node: Node) -> bool:

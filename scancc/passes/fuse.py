@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 from scancc.ir import build
 from scancc.ir.graph import (
+    ASSOCIATIVE,
+    PREFIX,
     STRIDE,
     Carry,
     Graph,
@@ -113,7 +115,7 @@ def _groups(graph: Graph) -> Iterable[list[Node]]:
     """Scans of one step count of which none depends on another."""
     order = graph.nodes()
     scans = [n for n in order if n.op == "scan" and not spec_of(n).has_until and not spec_of(n).effects
-             and STRIDE not in spec_of(n).nonseqs]
+             and STRIDE not in spec_of(n).nonseqs and spec_of(n).strategy not in (ASSOCIATIVE, PREFIX)]
     by_steps: dict[Node, list[Node]] = {}
     for n in scans:
         by_steps.setdefault(n.args[0], []).append(n)

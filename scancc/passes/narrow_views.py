@@ -11,7 +11,7 @@ from it.
 from __future__ import annotations
 
 from scancc.ir import build
-from scancc.ir.graph import Graph, Node, map_bodies, rewrite
+from scancc.ir.graph import PREFIX, Graph, Node, map_bodies, rewrite, spec_of
 
 
 def narrow_views(graph: Graph) -> Graph:
@@ -49,4 +49,6 @@ def _narrow(node: Node) -> Node | None:
 
 
 def _is_trace(node: Node) -> bool:
-    return node.op == "get" and node.args[0].op == "scan" and node.attrs["view"] == "trace"
+    """Whether a node is all rows of a loop that may do without some of them."""
+    return (node.op == "get" and node.args[0].op == "scan" and node.attrs["view"] == "trace"
+            and spec_of(node.args[0]).strategy != PREFIX)  # fmt: skip

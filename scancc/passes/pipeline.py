@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from scancc.batching.lanes import Lanes, lanes_of
-from scancc.errors import UnsupportedError
+from scancc.batching.lanes import Lanes
 from scancc.ir.graph import Graph
 from scancc.ir.loop import Kernel
 from scancc.ir.verify import verify
@@ -17,18 +16,22 @@ from scancc.passes.accumulate import accumulate
 from scancc.passes.block_recurrences import block_recurrences
 from scancc.passes.cse import cse
 from scancc.passes.dce import dce
+from scancc.passes.dead_stores import drop_dead_stores
 from scancc.passes.defer_products import defer_products
+from scancc.passes.defer_sums import defer_sums
 from scancc.passes.forward_outputs import forward_outputs
 from scancc.passes.fuse import fuse
 from scancc.passes.hoist import hoist
 from scancc.passes.lower import Lowered, lower
+from scancc.passes.mark_prefixes import keep_prefixes, mark_prefixes
 from scancc.passes.merge_duplicates import merge_duplicates
 from scancc.passes.narrow_views import narrow_views
 from scancc.passes.order_sums import order_sums
 from scancc.passes.plan_taps import Plan, plan_taps
 from scancc.passes.shorten import shorten
 from scancc.passes.simplify import simplify
-from scancc.passes.spread_lanes import spread_lanes
+from scancc.passes.stages import stages_of
+from scancc.passes.strategies import place
 from scancc.passes.tile_lanes import tile_lanes
 
 
@@ -40,12 +43,17 @@ class Options:
     `fastmath`: identities that hold for real numbers but not for every float, and reassociation of sums.
     `optimize`: False leaves out every pass that storage and lowering do not need.
     `target`: cpu or cuda, the back end.
+    `parallel`: whether a device runs the steps of one loop in runs at once: "auto" where that loses no accuracy,
+    "prefix" wherever it is possible, "never".
+    `strategy`: how a device runs it, see `strategies.py`; "auto" chooses by shape.
     """
 
     strict_fp: bool = False
     fastmath: bool = False
     optimize: bool = True
     target: str = "cpu"
+    strategy: str = "auto"
+    parallel: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,9 @@ def _plain(transform: Callable[[Graph], Graph]) -> Callable[[Graph, Options], Gr
 PIPELINE: tuple[Pass, ...] = (
     Pass("simplify", lambda graph, options: simplify(graph, options.fastmath)),
     Pass("cse", _plain(cse)),
+    Pass("mark_prefixes", lambda graph, options: mark_prefixes(graph, "prefix" in (options.parallel, options.strategy)),
+         lambda options: options.target == "cuda" and options.parallel != "never" and not options.strict_fp
+         and options.strategy in ("auto", "prefix")),
     Pass("narrow_views", _plain(narrow_views)),
     Pass("shorten", _plain(shorten)),
     Pass("absorb", _plain(absorb)),
@@ -76,6 +87,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("simplify_again", lambda graph, options: simplify(graph, options.fastmath)),
     Pass("cse_again", _plain(cse)),
     Pass("dce", _plain(dce)),
+    Pass("defer_sums", _plain(defer_sums), lambda options: options.target == "cuda" and not options.strict_fp),
     Pass("order_sums", _plain(order_sums), lambda options: options.optimize and not options.strict_fp),
     Pass("block_recurrences", _plain(block_recurrences),
          lambda options: options.optimize and not options.strict_fp and options.target == "cpu"),
@@ -103,7 +115,10 @@ class Compilation:
     graph: Graph
     plan: Plan
     lowered: Lowered
-    lanes: Lanes | None = None  # on a device: the program that every thread runs
+    lanes: Lanes | None = None  # on a device: the program that every thread, or block, runs
+    strategy: str = ""
+    why: str = ""
+    stages: tuple[Compilation, ...] = ()  # on a device, where there are several launches
 
     @property
     def stored(self) -> Graph:
@@ -132,9 +147,9 @@ def analyse(graph: Graph, name: str, options: Options) -> Compilation:
     applied = optimise(graph, options)
     final = applied[-1].graph if applied else graph
     if options.target == "cuda":
-        return _for_threads(Compilation(name, options, graph, applied, final, {}, NOTHING))
+        return _for_device(Compilation(name, options, graph, applied, final, {}, NOTHING))
     plan = plan_taps(final)
-    lowered = lower(final, plan, name)
+    lowered = drop_dead_stores(lower(final, plan, name))
     if options.optimize:
         lowered = replace(lowered, kernel=tile_lanes(lowered.kernel))
     verify_kernel(lowered.kernel)
@@ -144,17 +159,16 @@ def analyse(graph: Graph, name: str, options: Options) -> Compilation:
 NOTHING = Lowered(Kernel("", [], [], []), [], {}, [], {}, {}, {})
 
 
-def _for_threads(made: Compilation) -> Compilation:
-    """A lane a thread, where there are lanes that do not depend on one another; one thread for all otherwise."""
-    lanes = lanes_of(made.graph)
-    if lanes is not None:
-        plan = plan_taps(lanes.graph)
-        try:
-            lowered = spread_lanes(lower(lanes.graph, plan, made.name, growing=False), lanes)
-        except UnsupportedError:
-            lanes = None
-    if lanes is None:
-        plan = plan_taps(made.graph)
-        lowered = lower(made.graph, plan, made.name, growing=False)
+def _for_device(made: Compilation) -> Compilation:
+    """The kernel, or those of several stages."""
+    made = replace(made, graph=keep_prefixes(made.graph))
+    parts = stages_of(made.graph) if made.options.strategy == "auto" else [made.graph]
+    if len(parts) > 1:
+        stages = tuple(
+            _for_device(replace(made, name=f"{made.name}_{i}", graph=part)) for i, part in enumerate(parts)
+        )
+        return replace(made, plan=stages[0].plan, lowered=stages[0].lowered, stages=stages, strategy="stages")
+    gather = made.options.optimize and not made.options.strict_fp
+    strategy, plan, lowered, lanes, why = place(made.graph, made.name, made.options.strategy, gather)
     verify_kernel(lowered.kernel)
-    return replace(made, plan=plan, lowered=lowered, lanes=lanes)
+    return replace(made, plan=plan, lowered=lowered, lanes=lanes, strategy=strategy, why=why)

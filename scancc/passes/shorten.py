@@ -12,7 +12,7 @@ an error that must stay one: only counts known to be right are lowered.
 from __future__ import annotations
 
 from scancc.ir import build
-from scancc.ir.graph import Graph, Node, map_bodies, rebuild, spec_of, substitute, topological, users
+from scancc.ir.graph import PREFIX, Graph, Node, map_bodies, rebuild, spec_of, substitute, topological, users
 from scancc.ir.lengths import never_negative, steps_fit
 
 
@@ -50,7 +50,9 @@ def _unread(scan: Node, readers: dict[Node, list[Node]], results: set[Node]) -> 
     """How many steps at the end make nothing that is read."""
     gets = readers.get(scan, [])
     spec = spec_of(scan)
-    if spec.has_until or spec.effects or not gets or not steps_fit(scan) or not never_negative(scan.args[0]):
+    if spec.strategy == PREFIX or spec.has_until or spec.effects or not gets:
+        return 0
+    if not steps_fit(scan) or not never_negative(scan.args[0]):
         return 0
     unread = []
     for get in gets:
@@ -83,7 +85,7 @@ def _end_early(graph: Graph, done: frozenset[str] = frozenset()) -> Graph:
     for scan in graph.nodes():
         if scan.op != "scan" or spec_of(scan).name in done or spec_of(scan).has_until or spec_of(scan).effects:
             continue
-        if not steps_fit(scan) or not never_negative(scan.args[0]):
+        if spec_of(scan).strategy == PREFIX or not steps_fit(scan) or not never_negative(scan.args[0]):
             continue
         reads = [(g, u) for g in readers.get(scan, []) for u in readers.get(g, []) or [g]]
         if not reads or any(g in results or g.attrs["view"] != "trace" for g, _ in reads):

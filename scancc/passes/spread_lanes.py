@@ -4,8 +4,9 @@
     after    kernel f(x: f64[n, lanes], n, y_rows: f64[n, lanes], lanes)
              for lane in 0..lanes:  # a thread each                for t in 0..n: store y_rows[t, lane] = ... x[t, lane]
 
-What the kernel allocates has the lanes last, so that neighbouring threads touch neighbouring elements; inputs have them
-where the caller put them, or not at all. The loop over the lanes is the back end's to give to threads.
+What the kernel allocates has the lanes last, so that neighbouring threads touch neighbouring elements, or first, where
+a block of threads runs a lane; inputs have them where the caller put them, or not at all. The loop over the lanes is
+the back end's to give to threads or blocks.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from scancc.ir.loop import (
     For,
     Grow,
     If,
-    Kernel,
     Let,
     Load,
     Op,
@@ -41,13 +41,14 @@ from scancc.passes.lower import Lowered
 LANE, LANES = Var("lane", INT64), Var("lanes", INT64)
 
 
-def spread_lanes(lowered: Lowered, lanes: Lanes) -> Lowered:
+def spread_lanes(lowered: Lowered, lanes: Lanes, first: bool = False) -> Lowered:
     """The lowered program of one lane as that of all. Raises UnsupportedError for what a lane cannot do by itself."""
-    spread = _Spread(lowered, lanes)
+    spread = _Spread(lowered, lanes, first)
     kernel = lowered.kernel
     params = [spread.buffer(p) if isinstance(p, Buffer) else spread.numbers.get(p.name, p) for p in kernel.params]
-    body: list[Stmt] = [For(LANE, const_int(0), LANES, spread.block(kernel.body), "a thread each", threads=True)]
-    new = Kernel(kernel.name, [*params, LANES], body, kernel.failures, kernel.returned)
+    whose = "a block each" if kernel.team else "a thread each"
+    body: list[Stmt] = [For(LANE, const_int(0), LANES, spread.block(kernel.body), whose, threads=True)]
+    new = replace(kernel, params=[*params, LANES], body=body)
     known = next((name, axis) for name, axis in lanes.inputs.items() if axis is not None)
     lengths = [(LANES, *known)] + [(var, name, axis + (lanes.inputs[name] is not None and lanes.inputs[name] <= axis))  # type: ignore[operator]
                for var, name, axis in lowered.lengths]  # fmt: skip
@@ -63,6 +64,7 @@ def spread_lanes(lowered: Lowered, lanes: Lanes) -> Lowered:
 class _Spread:
     lowered: Lowered
     lanes: Lanes
+    first: bool
     made: dict[Buffer, Buffer] = field(default_factory=dict)
     axes: dict[Buffer, int] = field(default_factory=dict)
     numbers: dict[str, Buffer] = field(default_factory=dict)  # arrays of what is one number in a lane
@@ -87,7 +89,10 @@ class _Spread:
 
     def buffer(self, b: Buffer) -> Buffer:
         if b not in self.made:
-            self._put(b, len(b.shape))
+            if b.role == "shared":
+                self.made[b] = b
+            else:
+                self._put(b, 0 if self.first else len(b.shape))
         return self.made[b]
 
     def index(self, b: Buffer, index: tuple[Expr, ...]) -> tuple[Expr, ...]:
@@ -121,8 +126,8 @@ class _Spread:
             case Store(b, index, e, loc):
                 new = self.buffer(b)
                 return Store(new, self.index(b, index), self.expr(e), loc)
-            case For(var, start, stop, body, note):
-                return For(var, self.expr(start), self.expr(stop), self.block(body), note)
+            case For(_, start, stop, body):
+                return replace(s, start=self.expr(start), stop=self.expr(stop), body=self.block(body))
             case If(condition, then, orelse):
                 return If(self.expr(condition), self.block(then), self.block(orelse))
             case Call(function, args, results, loc):

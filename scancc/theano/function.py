@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scancc.driver import Programs, compile_graph, execute
+from scancc.driver import Programs, compile_graph, execute, options_of
 from scancc.errors import ScanTypeError, ScanValueError
 from scancc.frontend.location import here
 from scancc.frontend.shared import Shared, held, values_of
@@ -21,7 +21,6 @@ from scancc.ir.names import fresh_name
 from scancc.ir.parser import parse
 from scancc.ir.printer import show
 from scancc.ir.types import Dim, Type
-from scancc.passes.pipeline import Options
 from scancc.passes.specialise import specialise
 from scancc.theano.graphs import is_variable, node_of, pairs, substitution
 
@@ -162,7 +161,7 @@ class Function:
             inputs[n] = build.make("input", type=Type(n.type.dtype, new), name=n.attrs["name"])
         graph = specialise(self.graph, inputs)
         name = self.name if self.name and self.name.isidentifier() else "function"
-        return compile_graph(graph, name, Options())
+        return compile_graph(graph, name, options_of())
 
     def _arguments(self, args: tuple, kwargs: dict[str, Any]) -> list[np.ndarray]:
         names = [n.attrs["name"] for n, _ in self.inputs]

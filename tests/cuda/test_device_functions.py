@@ -81,15 +81,23 @@ def test_powers_of_integers():
             assert run(x, p) == x**p
 
 
-def test_words_of_the_generator():
-    device, cpu = compiled(counters.philox4x32), numba.njit(lambda k, i, s: of_cpu.philox4x32(k, i, s))
+GENERATORS = {
+    counters.philox4x32: lambda k, i, s: of_cpu.philox4x32(k, i, s),
+    counters.philox4x64: lambda k, i, s: of_cpu.philox4x64(k, i, s),
+    counters.threefry4x32: lambda k, i, s: of_cpu.threefry4x32(k, i, s),
+}
+
+
+@pytest.mark.parametrize("function", GENERATORS, ids=lambda f: f.__name__)
+def test_words_of_the_generators(function):
+    device, cpu = compiled(function), numba.njit(GENERATORS[function])
     r = np.random.default_rng(0)
     for key, index, stream in r.integers(0, 2**63, size=(200, 3), dtype=np.uint64):
         assert device(key, index, stream) == cpu(key, index, stream)
 
 
 def test_every_function_is_tested():
-    tested = {*UNARY, *BINARY, *WHOLE, integers.power, counters.philox4x32, scalar.select, integers.truncate}
+    tested = {*UNARY, *BINARY, *WHOLE, integers.power, *GENERATORS, scalar.select, integers.truncate}
     modules = (counters, integers, reals, scalar, transcendental)
     there = {f for m in modules for f in vars(m).values() if inspect.isfunction(f)}
     assert there <= tested

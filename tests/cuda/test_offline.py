@@ -34,6 +34,23 @@ def lorenz(u, n):
         return u + 0.01 / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
     return sc.scan(step, n, u)[-1]
 
+def rnn(x, h, w):
+    return sc.scan(lambda x, h, w: np.tanh(x + h @ w), x, h, [w])
+
+def ema(x):
+    return sc.scan(lambda x, y: 0.9 * y + 0.1 * x, x, 0.0)
+
+def centred(x, h):
+    return sc.scan(lambda x, h: h - h.mean() + x, x, h)
+
+def kalman(z, m, p):
+    def step(z, m, p):
+        f = np.array([[1.0, 1.0], [0.0, 1.0]])
+        m, p = f @ m, f @ p @ f.T + 0.01 * np.eye(2)
+        k = p[:, 0] / (p[0, 0] + 1.0)
+        return m + k * (z - m[0]), p - np.outer(k, p[0])
+    return sc.scan(step, z, [m, p])
+
 B, T = 1000, 100
 x, u = np.ones((T, B)), np.ones((B, 3))
 p = [np.ones(B)] * 3
@@ -44,16 +61,36 @@ cases = {
     "garch_gradient": (sc.grad(garch, (1, 2, 3)), (1, 0, 0, 0), (x, *p)),
     "lorenz": (lorenz, (0, None), (u, np.arange(T))),
 }
+h, w = np.ones(256, "f"), np.ones((256, 256), "f")
+cases["kalman"] = (kalman, (1, 0, 0), (x, np.ones((B, 2)), np.ones((B, 2, 2))))
+cases["rnn_batch"] = (rnn, (1, 0, None), (np.ones((T, 64, 256), "f"), np.ones((64, 256), "f"), w))
+others = {
+    "rnn": (rnn, {}, (np.ones((T, 256), "f"), h, w)),
+    "rnn_grid": (rnn, {"strategy": "grid"}, (np.ones((T, 256), "f"), h, w)),
+    "centred": (centred, {}, (np.ones((T, 256), "f"), h)),
+    "rnn_gradient": (sc.grad(lambda w, x, h: (rnn(x, h, w) ** 2).sum()), {"strategy": "block"},
+                     (w, np.ones((T, 256), "f"), h)),
+    "ema_prefix": (ema, {}, (np.ones(T),)),
+    "ar2_prefix": (ar2, {}, (np.ones(T), np.ones(2))),
+}
+programs = {n: sc.jit(sc.vmap(f, in_axes=axes), target="cuda").lower(*args) for n, (f, axes, args) in cases.items()}
+assert all(p.compilation.lanes is not None for p in programs.values())
+programs |= {name: sc.jit(f, target="cuda", **how).lower(*args) for name, (f, how, args) in others.items()}
 found = {}
-for name, (f, axes, args) in cases.items():
-    program = sc.jit(sc.vmap(f, in_axes=axes), target="cuda").lower(*args)
-    assert program.compilation.lanes is not None, name
+for name, program in programs.items():
+    assert not name.endswith("prefix") or program.compilation.strategy == "prefix"
     for cc in ((8, 0), (9, 0)):
         r = resources(program.ptx(cc), cc)
         found[f"{name} {cc[0]}.{cc[1]}"] = vars(r)
 print(json.dumps(found))
 """
-MOST = {"ar2": 40, "ar2_float32": 40, "garch": 64, "garch_gradient": 72, "lorenz": 56}
+# Registers and bytes of shared memory that a kernel may take at most, and whether it has barriers.
+MOST = {
+    "ar2": (40, 0), "ar2_float32": (40, 0), "garch": (64, 0), "garch_gradient": (72, 0), "lorenz": (56, 0),
+    "kalman": (80, 0), "rnn": (72, 0), "rnn_batch": (72, 0), "rnn_grid": (72, 0), "centred": (72, 1024),
+    "rnn_gradient": (80, 8192), "ema_prefix": (48, 5120), "ar2_prefix": (72, 14400),
+}  # fmt: skip
+WAITING = ("rnn", "rnn_batch", "centred", "rnn_gradient", "ema_prefix", "ar2_prefix")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("numba_cuda") is None, reason="PTX needs the extra 'cuda'")
@@ -63,10 +100,13 @@ def test_resources():
     run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, check=False)
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout.splitlines()[-1])
-    assert len(found) == 10
-    for name, r in found.items():
-        assert (r["stack"], r["spill_stores"], r["spill_loads"], r["shared"], r["barriers"]) == (0, 0, 0, 0, 0), name
-        assert r["registers"] <= MOST[name.split()[0]], name
+    assert len(found) == 2 * len(MOST)
+    for label, r in found.items():
+        name = label.split()[0]
+        assert (r["stack"], r["spill_stores"], r["spill_loads"]) == (0, 0, 0), label
+        assert r["registers"] <= MOST[name][0], (label, r)
+        assert r["shared"] <= MOST[name][1], (label, r)
+        assert (r["barriers"] > 0) == (name in WAITING), (label, r)
 
 
 def test_without_a_device():
@@ -76,7 +116,7 @@ def test_without_a_device():
         "sc.jit(lambda x: sc.scan(lambda x, h: h + x, x, 0.0))(np.ones(3))\n"
         "assert not any(m.startswith(('numba.cuda', 'cuda')) for m in sys.modules)\n"
         "f = sc.jit(lambda x: sc.scan(lambda x, h: h + x, x, 0.0), target='cuda')\n"
-        "assert 'cuda.grid' in f.lower(np.ones(3)).source()\n"
+        "assert 'cuda.threadIdx' in f.lower(np.ones(3)).source()\n"
         "try:\n    f(np.ones(3))\nexcept RuntimeError as e:\n    print(type(e).__name__, e)\n"
     )
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"}

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -70,11 +71,34 @@ def _as_if_on(cc: tuple[int, int]) -> Iterator[None]:
         dispatcher.get_current_device = known
 
 
+def _shared(text: str) -> int:
+    """Bytes of shared memory that PTX declares: the linker reports none for those of numba."""
+    return sum(int(n) for n in re.findall(r"^\s*\.(?:visible\s+)?\.?shared\s.*\[(\d+)\];", text, re.MULTILINE))
+
+
+def _device_runtime() -> str:
+    """The library that kernels of a whole grid wait by."""
+    from cuda import pathfinder
+
+    found: Any = pathfinder.find_static_lib("cudadevrt") if hasattr(pathfinder, "find_static_lib") else None
+    if found is None:
+        import nvidia
+
+        here = [f for place in nvidia.__path__ for f in Path(place).rglob("libcudadevrt.a")]
+        if not here:
+            raise DeviceError("libcudadevrt.a is not installed", fix="pip install 'scancc[cuda]'")
+        found = here[0]
+    return str(found)
+
+
 def resources(text: str, cc: tuple[int, int]) -> Resources:
     """Machine code for `cc` from PTX, and what it needs."""
     core: Any = importlib.import_module("cuda.core")
     options = core.LinkerOptions(arch=f"sm_{cc[0]}{cc[1]}", ptxas_options=["-v"])
-    linker = core.Linker(core.ObjectCode.from_ptx(text.encode()), options=options)
+    parts = [core.ObjectCode.from_ptx(text.encode())]
+    if "cudaCG" in text:
+        parts.append(core.ObjectCode.from_library(_device_runtime()))
+    linker = core.Linker(*parts, options=options)
     linker.link("cubin")
     log = linker.get_info_log()
 
@@ -87,5 +111,5 @@ def resources(text: str, cc: tuple[int, int]) -> Resources:
         raise DeviceError(f"the assembler reported nothing that is understood: {log[:500]}")
     return Resources(
         registers, number(r"(\d+) bytes stack frame"), number(r"(\d+) bytes spill stores"),
-        number(r"(\d+) bytes spill loads"), number(r"(\d+) bytes smem"), number(r"used (\d+) barriers"),
+        number(r"(\d+) bytes spill loads"), _shared(text), number(r"used (\d+) barriers"),
     )  # fmt: skip

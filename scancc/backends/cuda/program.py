@@ -1,38 +1,55 @@
-"""A program on a device: arrays go there once, one launch, results come back once."""
+"""A program on a device: arrays go there once, one launch, results stay until somebody wants them."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from scancc.arrays import as_kernel_array
 from scancc.backends.cuda import offline
-from scancc.backends.cuda.source import CudaPrinter
-from scancc.backends.cuda.toolkit import cuda, kernel_function, simulated
+from scancc.backends.cuda.arrays import DeviceArray, Look, device_put, empty, handed_over, zeros
+from scancc.backends.cuda.prefix import ITEMS
+from scancc.backends.cuda.source import LANE_BITS, CudaPrinter
+from scancc.backends.cuda.toolkit import TRAFFIC, cuda, kernel_function, on_stream, simulated, stream
 from scancc.backends.host import host_function
 from scancc.backends.program import Program
 from scancc.errors import DeviceError
+from scancc.ir.loop import const_int
+from scancc.passes.lower.prefix import TILE, TILES
 from scancc.passes.pipeline import Compilation
 from scancc.passes.spread_lanes import LANES
 
-THREADS = 128  # of a block: a lane needs no other
-SIMULATED_THREADS = 4
-# Launches and transfers of this process, for tests and measurements: "launch", "to device", "to host".
-TRAFFIC: Counter[str] = Counter()
+THREADS = 128  # of a block whose threads have lanes of their own
+MOST_THREADS = 512  # of a block that works together: 128 registers are left to each of them
+PREFIX_THREADS = 256
+WARP = 32
+SIMULATED_THREADS, SIMULATED_ITEMS = 4, 2
 
 
 class CudaProgram(Program):
     """Thread-safe: all arrays belong to the call."""
 
+    direct = False
+
     def __init__(self, compilation: Compilation) -> None:
         super().__init__(compilation)
         kernel = self.lowered.kernel
-        self.source = CudaPrinter(kernel).print()
+        self.threads = _threads(kernel.team, kernel.width)
+        items = ITEMS if not simulated() else SIMULATED_ITEMS
+        self.source = CudaPrinter(kernel, self.threads, items).print()
+        self.lowered.definitions[TILE.name] = const_int(self.threads * items)
+        self._tiles = next((i for i, p in enumerate(kernel.params) if p is TILES), None)
         self._lanes = next((i for i, p in enumerate(kernel.params) if p is LANES), None)
-        self.call = host_function(self.graph, self.lowered, self._launch, self._fail, self._empty, self._send)
+
+    @cached_property
+    def call(self) -> Callable[..., tuple]:  # type: ignore[override]
+        """Of numba's arrays: results as they lie in memory, then the counts of executed steps."""
+        names = [b.name for b, _ in self.lowered.results.values()] + [b.name for b in self.lowered.executed.values()]
+        return host_function(self.graph, self.lowered, lambda *args: self._launch(*args), self._fail, self._empty,
+                             lambda a: device_put(a).memory, names, zeros)  # fmt: skip
 
     @cached_property
     def _kernel(self) -> Any:
@@ -42,40 +59,128 @@ class CudaProgram(Program):
     def ptx(self, cc: tuple[int, int]) -> str:
         return offline.ptx(self.source, self.lowered.kernel, self.compilation.options.fastmath, cc)
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        there = {k: self._send(a) if a.ndim else a for k, a in inputs.items()}
-        lanes = self.compilation.lanes
-        results = {k: self._fetch(a) for k, a in super().run(there).items()}
+    # -- a call ------------------------------------------------------------------------------------------------
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Results for arrays of the host or of devices, as `DeviceArray`."""
+        there = self.sent(inputs)
+        if self.given_steps:
+            self._check_steps({k: _scalar(a) if not a.shape else a for k, a in there.items()})
+        scalars = [_scalar(there[k]) if not there[k].shape else there[k].contiguous() for k in self.inputs]
+        found = self.call(*scalars)
+        counts = dict(zip(self.lowered.executed, found[len(self.lowered.results) :], strict=True))
+        executed = {k: int(DeviceArray(c).copy_to_host().flat[0]) for k, c in counts.items()}
+        return {
+            k: DeviceArray(memory, self._look(k, executed.get(k)))
+            for k, memory in zip(self.lowered.results, found, strict=False)
+        }
+
+    keep = staticmethod(device_put)
+
+    def taken(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        return {k: a if isinstance(a, DeviceArray) else as_kernel_array(a) for k, a in arrays.items()}
+
+    def run_on(self, inputs: Mapping[str, Any], stream: Any) -> dict[str, Any]:
+        if stream is None:
+            return self.run(inputs)
+        with on_stream(stream):
+            return self.run(inputs)
+
+    @staticmethod
+    def sent(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments where kernels want them: arrays on the device, numbers not."""
+        return {k: a if isinstance(a, DeviceArray) or not a.ndim else device_put(a) for k, a in inputs.items()}
+
+    def deliver(self, results: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+        """Results as the arrays that the arguments were: of the host, or of a library that keeps them on the device."""
+        kind = next((a.kind for a in given.values() if isinstance(a, DeviceArray)), None)
+        if kind is None:
+            return {k: a.copy_to_host() for k, a in results.items()}
+        return {k: handed_over(a, kind) for k, a in results.items()}
+
+    def _look(self, label: str, executed: int | None) -> Look | None:
+        """A result as a view of the memory that it was computed in."""
+        buffer, lead = self.lowered.results[label]
+        lanes, rank = self.compilation.lanes, self.graph.results[label].type.ndim
         if lanes is not None:
-            return {k: np.ascontiguousarray(np.moveaxis(a, -1, lanes.results[k])) for k, a in results.items()}
-        return results
+            first = self.compilation.strategy == "block"
+            axis, cell = lanes.results[label], len(buffer.shape) > max(1, rank)
+
+            def view(a: np.ndarray) -> np.ndarray:
+                a = np.moveaxis(a, 0, -1) if first else a
+                return np.moveaxis(a[0] if cell else a[lead:], -1, axis)
+
+            return view
+        if executed is not None:
+            return lambda a: a[lead : lead + executed]
+        if rank == 0:
+            return lambda a: a.reshape(())
+        return (lambda a: a[lead:]) if lead else None
 
     def _launch(self, *args: Any) -> int:
         lanes = 1 if self._lanes is None else int(args[self._lanes])
-        threads = 1 if self._lanes is None else SIMULATED_THREADS if simulated() else THREADS
-        blocks = max(1, (lanes + threads - 1) // threads)
-        status = self._send(np.zeros(1, np.int32))
+        tiles = 1 if self._tiles is None else int(args[self._tiles])
+        kernel, threads = self._kernel, self.threads
+        team = self.lowered.kernel.team
+        if not lanes or not tiles:
+            return 0
+        status = device_put(np.zeros(1, np.int64))
         try:
-            self._kernel[blocks, threads](*args, status)
+            if team == "grid":
+                blocks = 1 if simulated() else self._cooperative(kernel, (*args, status.memory))
+            elif team == "prefix":
+                blocks = tiles
+            else:
+                blocks = lanes if team else (lanes + threads - 1) // threads
+            with np.errstate(all="ignore"):  # of the simulator, where numbers are NumPy's
+                kernel[blocks, threads, stream()](*args, status.memory)
         except Exception as e:
             if type(e).__module__.startswith("numba.cuda") or "Cuda" in type(e).__name__:
-                raise DeviceError(f"launch of '{self.lowered.kernel.name}' with {lanes} lanes failed: {e}") from e
+                raise DeviceError(self._about(f"the launch failed: {e}", lanes)) from e
             raise
         TRAFFIC["launch"] += 1
-        return int(self._fetch(status)[0])
+        if not self.lowered.kernel.failures:
+            return 0  # and nobody waits for the device
+        code: int = int(status.copy_to_host()[0])
+        return code
+
+    def _cooperative(self, kernel: Any, args: tuple) -> int:
+        """As many blocks as are on the device at once, or fewer where loops have less to share."""
+        made = kernel.specialize(*args)
+        (overload,) = made.overloads.values()
+        most: int = overload.max_cooperative_grid_blocks(self.threads)
+        width = self.lowered.kernel.width
+        return max(1, min(most, (width + self.threads - 1) // self.threads if width > 1024 else most))
+
+    def _about(self, message: str, lanes: int | None = None) -> str:
+        which = f" with {lanes} lanes" if self._lanes is not None and lanes is not None else ""
+        return f"'{self.lowered.kernel.name}', strategy {self.compilation.strategy}{which}: {message}"
 
     def _empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
         try:
-            return cuda().device_array(shape, dtype)
-        except Exception as e:
-            size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-            raise DeviceError(f"'{self.lowered.kernel.name}' could not get {size} bytes on the device: {e}") from e
+            return empty(shape, dtype)
+        except DeviceError as e:
+            raise DeviceError(self._about(str(e))) from e
 
-    def _send(self, a: np.ndarray) -> Any:
-        TRAFFIC["to device"] += 1
-        return cuda().to_device(np.ascontiguousarray(a))
+    def _fail(self, code: int, buffers: Mapping[str, Any]) -> None:
+        lane = code >> LANE_BITS
+        failure = self.lowered.kernel.failures[(code & ((1 << LANE_BITS) - 1)) - 1]
+        wanted = [*(failure.seen.values if failure.seen else ()), *([failure.steps] if failure.steps else [])]
+        found = {b.name: DeviceArray(buffers[b.name]).copy_to_host() for b in wanted}
+        if self.compilation.lanes is not None:
+            first = self.compilation.strategy == "block"
+            found = {k: a[lane] if first else a[..., lane] for k, a in found.items()}
+        super()._fail(code & ((1 << LANE_BITS) - 1), found)
 
-    def _fetch(self, a: Any) -> np.ndarray:
-        TRAFFIC["to host"] += 1
-        found: np.ndarray = np.asarray(a.copy_to_host())
-        return found
+
+def _threads(team: str, width: int) -> int:
+    if simulated():
+        return SIMULATED_THREADS
+    if not team:
+        return THREADS
+    if team == "prefix":
+        return PREFIX_THREADS
+    return min(MOST_THREADS, max(WARP, 1 << (max(1, width) - 1).bit_length()))
+
+
+def _scalar(a: Any) -> np.ndarray:
+    return a.copy_to_host() if isinstance(a, DeviceArray) else np.asarray(a)

@@ -1,23 +1,59 @@
-"""Loop IR as Python source for numba.cuda: the CPU's, but for how a kernel begins, ends and fails."""
+"""Loop IR as Python source for numba.cuda: the CPU's, but for how a kernel begins, ends and fails, and its threads."""
 
 from __future__ import annotations
 
-from scancc.backends.cuda.toolkit import RUNTIME
+import numpy as np
+
+from scancc.backends.cuda import prefix
+from scancc.backends.cuda.library import RUNTIME
+from scancc.backends.functions import EXPRESSIONS
 from scancc.backends.source import SourcePrinter
 from scancc.errors import UnsupportedError
-from scancc.ir.loop import Alloc, Call, Expr, Grow, Print, Stmt, Var
-from scancc.ir.walk import statements
+from scancc.ir.loop import Alloc, Barrier, Call, Expr, For, Gather, Grow, Kernel, Prefix, Print, Stmt
+from scancc.ir.walk import shared_buffers, statements
 
-STATUS = "status"  # of all threads: 0, or the code of a failure
+STATUS = "status"  # of all threads: 0, or the code of a failure and above it the lane that failed
+LANE_BITS = 32
+TEAMS = {
+    "block": ("cuda.threadIdx.x", "cuda.blockDim.x"),
+    "grid": ("cuda.grid(1)", "cuda.gridsize(1)"),
+}
 
 
 class CudaPrinter(SourcePrinter):
+    """`threads`: of a block that gathers sums, a power of two; `items`: steps of a thread in a prefix."""
+
+    def __init__(self, kernel: Kernel, threads: int, items: int = 1) -> None:
+        super().__init__(kernel)
+        self.block_threads, self.items = threads, items
+        self.lanes = any(isinstance(s, For) and s.threads for s in kernel.body)
+        self.depth_of_shares = 0
+
     def print(self) -> str:
         for s in statements(self.kernel.body):
             self.check(s)
         text = super().print()
         head, body = text.split("):\n", 1)
-        return f"{head}, {STATUS}):\n{body}"
+        return f"{head}, {STATUS}):\n{self.prologue()}{body}"
+
+    def prologue(self) -> str:
+        lines: list[str] = []
+        for s in self.kernel.body:
+            if isinstance(s, Prefix):
+                lines += prefix.declarations(s, self.block_threads, lambda v: _element(v.dtype))
+        if self.kernel.team in TEAMS:
+            thread, threads = TEAMS[self.kernel.team]
+            lines += [f"thread = {thread}", f"threads = {threads}"]
+        if self.kernel.team == "grid":
+            lines.append("grid = cuda.cg.this_grid()")
+        if any(isinstance(s, Barrier) and s.checked for s in statements(self.kernel.body)):
+            lines.append("failed = 0")
+        for b in shared_buffers(self.kernel):
+            shape = "".join(f"{self.expr(d)}, " for d in b.shape)
+            lines.append(f"{b.name} = cuda.shared.array(({shape}), {_element(b.dtype)})")
+        for dtype in dict.fromkeys(s.var.dtype.name for s in statements(self.kernel.body) if isinstance(s, Gather)):
+            lines.append(f"cells_{dtype} = cuda.shared.array(({self.block_threads},), {_element(np.dtype(dtype))})")
+        return "".join(f"    {line}\n" for line in lines)
 
     def check(self, s: Stmt) -> None:
         """What a device cannot do: allocate, print, and call what its run-time library lacks."""
@@ -27,36 +63,102 @@ class CudaPrinter(SourcePrinter):
                 f"{s.buffer.name} has a length that is known in the loop only, which a device cannot allocate", loc,
                 fix="compile this program for the CPU",
             )  # fmt: skip
-        if isinstance(s, Print):
+        if isinstance(s, Print) and s.values:
             raise UnsupportedError("sc.debug_print is not supported on a device", loc)
         if isinstance(s, Call):
-            raise UnsupportedError(f"{s.function} is not there on a device yet", loc,
+            raise UnsupportedError(f"{s.function} is not there on a device", loc,
                                    fix="compile this program for the CPU")  # fmt: skip
 
     def block(self, block: list[Stmt], depth: int) -> None:
-        if depth == 1 and not any(getattr(s, "threads", False) for s in block):
+        if depth == 1 and not self.lanes and not self.kernel.team:
             self.lines.append("    if cuda.grid(1) == 0:  # one thread for all")
             depth = 2
         super().block(block, depth)
 
-    def threads(self, pad: str, var: Var, stop: Expr, body: list[Stmt], note: str, depth: int) -> None:
-        self.lines.append(f"{pad}{var.name} = cuda.grid(1)  # {note}")
-        self.lines.append(f"{pad}if {var.name} < {self.expr(stop)}:")
-        self.block(body, depth + 1)
+    def threads(self, pad: str, s: For, depth: int) -> None:
+        number = "cuda.blockIdx.x" if self.kernel.team else "cuda.grid(1)"
+        self.lines.append(f"{pad}{s.var.name} = {number}  # {s.note}")
+        self.lines.append(f"{pad}if {s.var.name} < {self.expr(s.stop)}:")
+        self.block(s.body, depth + 1)
+
+    def range(self, s: For) -> str:
+        if not s.share:
+            return super().range(s)
+        team = self.kernel.team if s.share == "team" else "block"
+        first, step = ("thread", "threads") if team == self.kernel.team else TEAMS[team]
+        start = self.expr(s.start)
+        return f"{first if start == '0' else f'{start} + {first}'}, {self.expr(s.stop)}, {step}"
+
+    def loop(self, pad: str, s: For, depth: int) -> None:
+        self.depth_of_shares += bool(s.share)
+        super().loop(pad, s, depth)
+        self.depth_of_shares -= bool(s.share)
+
+    def other(self, pad: str, s: Stmt) -> None:
+        match s:
+            case Barrier(False):
+                self.lines.append(f"{pad}{'grid.sync()' if self.kernel.team == 'grid' else 'cuda.syncthreads()'}")
+            case Barrier(True) if self.kernel.team == "grid":
+                # Nobody may go on, and fail, before all have seen that nobody has failed so far.
+                self.lines += [f"{pad}if failed:", f"{pad}    {self.report('failed')}", f"{pad}grid.sync()",
+                               f"{pad}if cuda.atomic.max({STATUS}, 0, 0):", f"{pad}    return", f"{pad}grid.sync()"]
+            case Barrier(True):
+                self.lines += [f"{pad}if cuda.syncthreads_or(failed):", f"{pad}    if failed:",
+                               f"{pad}        {self.report('failed')}", f"{pad}    return"]  # fmt: skip
+            case Prefix():
+                text = prefix.source(s, self.expr(s.stop), self.block_threads, self.items, self.part)
+                self.lines += text.split("\n")
+            case Gather(var, op):
+                self.gather(pad, var.name, op, var.dtype)
+            case _:
+                raise AssertionError(f"{s} in a kernel for a device")
+
+    def part(self, block: list[Stmt], depth: int) -> list[str]:
+        """Statements as lines of their own."""
+        known, self.lines = self.lines, []
+        super().block(block, depth)
+        made, self.lines = self.lines, known
+        return made
+
+    def gather(self, pad: str, name: str, op: str, dtype: np.dtype) -> None:
+        """A tree over the threads of the block, in an order that does not depend on which of them is faster."""
+        cells, mine = f"cells_{dtype.name}", "cuda.threadIdx.x"
+        form = EXPRESSIONS[op][dtype.kind]
+        self.lines += [f"{pad}{cells}[{mine}] = {name}", f"{pad}cuda.syncthreads()"]
+        half = self.block_threads // 2
+        while half:
+            both = form.format(f"{cells}[{mine}]", f"{cells}[{mine} + {half}]")
+            self.lines += [f"{pad}if {mine} < {half}:", f"{pad}    {cells}[{mine}] = {both}",
+                           f"{pad}cuda.syncthreads()"]  # fmt: skip
+            half //= 2
+        self.lines += [f"{pad}{name} = {cells}[0]", f"{pad}cuda.syncthreads()"]
 
     def leave(self, code: int) -> str:
-        return f"{STATUS}[0] = {code}; return" if code else "return"
+        if not code:
+            return "return"
+        if self.depth_of_shares:
+            return f"failed = {code}; continue"  # all leave together, at the next barrier
+        return f"{self.report(str(code))}; return"
 
-    def op(self, name: str, args: tuple[Expr, ...], dtype: object) -> str:
-        text: str = super().op(name, args, dtype)  # type: ignore[arg-type]
+    def report(self, code: str) -> str:
+        """One store, so that code and lane belong together."""
+        return f"{STATUS}[0] = {f'({code}) + (lane << {LANE_BITS})' if self.lanes else code}"
+
+    def op(self, name: str, args: tuple[Expr, ...], dtype: np.dtype) -> str:
+        text = super().op(name, args, dtype)
         module, _, rest = text.removeprefix("np.").partition(".")
         function = rest.partition("(")[0]
-        if module.isidentifier() and module in MODULES and function not in RUNTIME.get(module, ()):
-            raise UnsupportedError(f"{name} of {args[-1].dtype} is not supported on a device yet", self.loc,
+        if module not in RUNTIME:
+            return text
+        if function not in RUNTIME[module]:
+            raise UnsupportedError(f"{name} of {args[-1].dtype} is not supported on a device", self.loc,
                                    fix="compile this program for the CPU")  # fmt: skip
-        return text
+        # Constants in the library are doubles.
+        return f"np.{dtype.name}({text})" if dtype in NARROW and not text.startswith("np.") else text
 
 
-MODULES = frozenset(
-    "complexes counters integers polygamma reals revolve samplers scalar special transcendental".split()
-)
+NARROW = tuple(np.dtype(d) for d in ("float32", "complex64"))
+
+
+def _element(dtype: np.dtype) -> str:
+    return "np.bool_" if dtype.kind == "b" else f"np.{dtype.name}"

@@ -1,26 +1,43 @@
-"""numba.cuda and the run-time library on it, imported when a program is first compiled for a device."""
+"""numba.cuda, imported when a program is first compiled for a device."""
 
 from __future__ import annotations
 
-import inspect
 import linecache
-import math
-import types
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
-import numpy as np
-from scancc_runtime import revolve
-from scancc_runtime.device import counters, integers, reals, scalar, transcendental
-
+from scancc.backends.cuda import library
 from scancc.errors import DeviceError
 from scancc.ir.loop import Kernel
 
-SOURCES = {m.__name__.rpartition(".")[2]: m for m in (counters, integers, reals, scalar, transcendental)}
-RUNTIME = {
-    name: frozenset(f for f, value in vars(module).items() if inspect.isfunction(value))
-    for name, module in SOURCES.items()
-} | {"revolve": frozenset({"split"})}
+# Launches and transfers of this process, for tests and measurements: "launch", "to device", "to host".
+TRAFFIC: Counter[str] = Counter()
+
+_stream: ContextVar[Any] = ContextVar("stream", default=0)
+
+
+def stream() -> Any:
+    """numba's stream that launches and transfers go to; 0 is the default one."""
+    return _stream.get()
+
+
+@contextmanager
+def on_stream(given: Any) -> Iterator[None]:
+    """Run what follows on a stream: of numba, of CuPy (`.ptr`), of PyTorch (`.cuda_stream`), or its address.
+
+    A call whose arguments are device arrays returns before the device is done, unless its program can fail.
+    """
+    address = next((getattr(given, a) for a in ("ptr", "cuda_stream") if hasattr(given, a)), given)
+    token = _stream.set(cuda().external_stream(address) if isinstance(address, int) and not simulated() else address)
+    try:
+        yield
+    finally:
+        _stream.reset(token)
 
 
 def simulated() -> bool:
@@ -51,46 +68,15 @@ def cuda() -> Any:
     return found
 
 
-def namespace(module: Any) -> dict[str, Any]:
-    """What the source of a kernel may name. `module` is numba.cuda."""
-    if simulated():
-        return _in_python(module)
-    names: dict[str, Any] = {"np": np, "at": np.uint64, "math": math, "cuda": module}
-    for name, source in SOURCES.items():
-        made = types.ModuleType(name)
-        for function in RUNTIME[name]:
-            setattr(made, function, module.jit(device=True)(_fresh(getattr(source, function))))
-        names[name] = made
-    splits = types.ModuleType("revolve")
-    splits.split = module.jit(device=True)(revolve.split.py_func)  # type: ignore[attr-defined]
-    return names | {"revolve": splits}
-
-
 def kernel_function(source: str, kernel: Kernel, module: Any) -> Any:
     """The Python function of a kernel, for numba.cuda to compile."""
     filename = f"<scancc cuda kernel {kernel.name}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-    scope = namespace(module)
+    scope = library.simulated(module) if simulated() else library.on_device(module, _named(source))
     exec(compile(source, filename, "exec"), scope)
     return scope[kernel.name]
 
 
-def _in_python(module: Any) -> dict[str, Any]:
-    """For the simulator: functions of `math` raise errors where a device gives infinities and NaNs; NumPy's do not."""
-    import scipy.special
-
-    functions = {n: getattr(np, n) for n in "sqrt exp expm1 log log1p log2 log10 sin cos tan sinh cosh tanh".split()}
-    functions |= {n: getattr(np, n) for n in "isnan isinf isfinite".split()}
-    functions |= {f"a{n}": getattr(np, f"arc{n}") for n in "sin cos tan sinh cosh tanh".split()}
-    functions |= {n: getattr(scipy.special, n) for n in "erf erfc expit".split()}
-    names: dict[str, Any] = {"np": np, "at": int, "cuda": module, "math": types.SimpleNamespace(**functions)}
-    names |= {name: source for name, source in SOURCES.items()}
-    names["transcendental"] = names["math"]
-    reals_ = {n: getattr(np, n) for n in RUNTIME["reals"] if hasattr(np, n)} | {"gammaln": scipy.special.gammaln}
-    return names | {"reals": types.SimpleNamespace(**reals_),
-                    "revolve": types.SimpleNamespace(split=revolve.split.py_func)}  # fmt: skip
-
-
-def _fresh(function: Any) -> Any:
-    """A copy for one compilation: numba keeps what it compiles with the function."""
-    return types.FunctionType(function.__code__, function.__globals__, function.__name__)
+def _named(source: str) -> frozenset[str]:
+    """What a source calls of the run-time library."""
+    return frozenset(re.findall(r"\b(?:" + "|".join(library.RUNTIME) + r")\.\w+", source))

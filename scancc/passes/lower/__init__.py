@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from scancc.ir.graph import EFFECT, Graph, Node, spec_of
-from scancc.ir.loop import INT64, Buffer, Expr, Kernel, Var
+from scancc.ir.loop import INT64, Buffer, Expr, Kernel, Var, add
 from scancc.ir.types import Dim
 from scancc.passes.lower.context import Lowering, Target, in_memory
 from scancc.passes.lower.values import registers
 from scancc.passes.plan_taps import Plan, in_registers
+
+WHOLE = ("trace", "history")  # views of all rows
 
 
 @dataclass(slots=True)
@@ -27,9 +29,10 @@ class Lowered:
     constants: dict[Buffer, np.ndarray]  # buffers with their contents
 
 
-def lower(graph: Graph, plan: Plan, name: str, growing: bool = True) -> Lowered:
-    """`growing`: whether the kernel may allocate, and enlarge, traces of loops that a condition ends."""
-    low = Lowering(name, plan, growing)
+def lower(graph: Graph, plan: Plan, name: str, library: bool = True, prefix: bool = False) -> Lowered:
+    """`library`: whether the kernel may call what computes on memory, and enlarge traces that a condition ends;
+    `prefix`: whether loops that are marked so are run in runs of steps at once."""
+    low = Lowering(name, plan, library, prefix)
     lengths: list[tuple[Var, str, int]] = []
     for node in graph.inputs:
         label = low.name(node.attrs["name"])
@@ -60,8 +63,10 @@ def lower(graph: Graph, plan: Plan, name: str, growing: bool = True) -> Lowered:
         if label.startswith(EFFECT):
             continue
         results[label] = _result(low, label, node)
-        if node.op == "get" and node.attrs["view"] == "trace" and spec_of(node.args[0]).has_until:
+        if node.op == "get" and node.attrs["view"] in WHOLE and spec_of(node.args[0]).has_until:
             count = low.scans[node.args[0]][1]
+            if node.attrs["view"] == "history":
+                count = add(count, low.plan[node.args[0], node.attrs["name"]].lead)
             cell = low.scratch(f"{label}_count", INT64, (1,))
             low.fill_scalar(cell, count)
             executed[label] = cell
@@ -72,14 +77,14 @@ def lower(graph: Graph, plan: Plan, name: str, growing: bool = True) -> Lowered:
 def _result(low: Lowering, label: str, node: Node) -> tuple[Buffer, int]:
     """The buffer of a result: a scan's trace as it stands, anything else copied."""
     trace = node.args[0] if node.op == "flip" else node
-    stored = trace.op == "get" and trace.attrs["view"] == "trace"
+    stored = trace.op == "get" and trace.attrs["view"] in WHOLE
     if stored and (trace is node or low.plan[trace.args[0], trace.attrs["name"]].backwards):
         node = trace
         slots = low.scans[node.args[0]][0][node.attrs["name"]]
         assert slots.trace is not None
         if slots.trace.buffer.role == "local" and slots.trace.buffer not in low.kernel.returned:
             low.kernel.returned.append(slots.trace.buffer)
-        return slots.trace.buffer, slots.storage.lead
+        return slots.trace.buffer, 0 if node.attrs["view"] == "history" else slots.storage.lead
     shape = node.type.shape or (1,)
     out = low.scratch(f"{label}_out", node.type.dtype, shape)
     if out.role == "local":

@@ -37,20 +37,23 @@ from scancc.ir.loop import (
     Store,
     Var,
     const_int,
+    sub,
     weight,
 )
 from scancc.ir.ops import OPS
 from scancc.ir.types import Dim, Type
 from scancc.ir.walk import statement_loads
+from scancc.passes.lower.bounds import room
 from scancc.passes.lower.values import Index, Lazy, Registers, Value, registers
 from scancc.passes.plan_taps import Plan
 
 INLINE_WEIGHT = 6  # operations in one statement
 # Names that mean something in every target's source: the user's variables must not hide them.
 RESERVED = frozenset(keyword.kwlist) | {
-    "abs", "at", "cmath", "complex", "complexes", "counters", "float", "growth", "int", "integers", "linear_algebra",
-    "math", "messages", "np", "numba", "polygamma", "products", "range", "reals", "recurrences", "revolve", "samplers",
-    "scalar", "special", "transcendental",
+    "abs", "at", "cells", "cmath", "complex", "complexes", "counters", "cuda", "failed", "float", "grid", "growth",
+    "int", "integers", "lane", "lanes", "linear_algebra", "math", "messages", "np", "numba", "polygamma", "products",
+    "range", "reals", "recurrences", "seen", "revolve", "samplers", "scalar", "special", "status", "thread", "threads",
+    "transcendental",
 }  # fmt: skip
 
 
@@ -81,9 +84,10 @@ class Target:
 
 
 class Lowering:
-    def __init__(self, name: str, plan: Plan, may_grow: bool = True) -> None:
+    def __init__(self, name: str, plan: Plan, library: bool = True, prefix: bool = False) -> None:
         self.plan = plan
-        self.may_grow = may_grow
+        self.prefix = prefix
+        self.library = library  # whether kernels may call a run-time library that reads and writes memory
         self._names: set[str] = set(RESERVED)
         self.kernel = Kernel(self.name(name), [], [], [])
         self.blocks = [Block(self.kernel.body)]
@@ -94,6 +98,7 @@ class Lowering:
         self.dims: ChainMap[str, Expr] = ChainMap()
         self.host_dims: set[str] = set()  # lengths known before the kernel starts
         self.definitions: dict[str, Expr] = {}  # of variables that can be computed before the kernel starts
+        self.ranges: dict[str, tuple[Expr, Expr]] = {}  # of lengths and counters in loops: least and largest value
         self.mutable: set[str] = set()
         self.targets: dict[Node, Target] = {}
         self.read_before: dict[Node, tuple[Node, ...]] = {}  # by an update in place: what reads the old elements
@@ -144,6 +149,7 @@ class Lowering:
     def loop(self, base: str, stop: Expr, note: str = "", inside_nest: bool = False) -> Iterator[Var]:
         var = self.var(base, INT64)
         statement = For(var, const_int(0), stop, [], note)
+        self.ranges[var.name] = (const_int(0), sub(stop, 1))
         self.emit(statement)
         with self.block(statement.body, inside_nest):
             yield var
@@ -160,9 +166,11 @@ class Lowering:
             return expr
         var = self.var(base, expr.dtype)
         self.emit(Let(var, expr, loc))
-        if self.depth == 0 and self._known_before(expr):
+        if self.depth == 0 and self.known_before(expr):
             self.host_dims.add(var.name)
             self.definitions[var.name] = expr
+        elif var.dtype == INT64:
+            self.ranges[var.name] = (expr, expr)
         return var
 
     def fill_scalar(self, buffer: Buffer, expr: Expr) -> None:
@@ -191,7 +199,9 @@ class Lowering:
     def scratch(self, base: str, dtype: np.dtype, shape: tuple[int | Dim | Expr, ...]) -> Buffer:
         """A buffer allocated before the kernel starts, or by it where a length is not known before."""
         exprs = tuple(s if isinstance(s, (Const, Var, Op, Load)) else self.length(s) for s in shape)
-        known = all(self._known_before(e) for e in exprs)
+        if not self.library:  # a device allocates nothing itself
+            exprs = tuple(room(e, self.known_before, self.ranges) or e for e in exprs)
+        known = all(self.known_before(e) for e in exprs)
         buffer = Buffer(self.name(base), dtype, exprs, "scratch" if known else "local")
         if known:
             self.buffers.append(buffer)
@@ -208,14 +218,14 @@ class Lowering:
         self.constants[buffer] = value
         return buffer
 
-    def _known_before(self, e: Expr) -> bool:
+    def known_before(self, e: Expr) -> bool:
         match e:
             case Const():
                 return True
             case Var(name, _):
                 return name in self.host_dims
             case Op(_, args, _):
-                return all(self._known_before(a) for a in args)
+                return all(self.known_before(a) for a in args)
             case _:
                 return False
 

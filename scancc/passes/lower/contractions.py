@@ -34,7 +34,7 @@ def lower_matmul(low: Lowering, node: Node) -> None:
         low.env[node] = Lazy(lambda index: _short_sum(low, node, index, inner))
         low.materialise(node, "product")
         return
-    if node.type.dtype.kind == "f":
+    if node.type.dtype.kind == "f" and low.library:
         _call(low, node)
         return
     letters = "ij"[: a.type.ndim - 1] + "k", "k" + "l"[: b.type.ndim - 1]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scancc.ir.graph import UNTIL, Graph, Node, ScanSpec, operands, spec_of
+from scancc.ir.graph import PREFIX, UNTIL, Graph, Node, ScanSpec, operands, spec_of
 from scancc.ir.lengths import never_negative, steps_fit
 from scancc.ir.loop import (
     BOOL,
@@ -33,6 +33,7 @@ from scancc.passes.block_recurrences import BLOCKS
 from scancc.passes.in_place import update_in_place
 from scancc.passes.lower.blocks import solve_in_blocks
 from scancc.passes.lower.context import Lowering, Target, in_memory
+from scancc.passes.lower.prefix import lower_prefix
 from scancc.passes.lower.samples import Samples
 from scancc.passes.lower.values import Index, Lazy, Registers, registers
 from scancc.passes.lower.views import row_place
@@ -70,6 +71,7 @@ def lower_scan(low: Lowering, node: Node) -> None:
     if spec.has_until:
         count = low.var(low_name(spec.name, "executed"), INT64)
         low.mutable.add(count.name)
+        low.ranges[count.name] = (const_int(0), steps)
         low.emit(Declare(count, const_int(0)))
         executed = count
     # Sequences and non-sequences that are computed by elements are stored before the loop, not once a step.
@@ -82,6 +84,15 @@ def lower_scan(low: Lowering, node: Node) -> None:
     s = slots[spec.carries[0].name] if spec.strategy == BLOCKS and not samples.names else None
     if s is not None and s.storage.taps == "registers" and not s.ring:
         solve_in_blocks(low, node, s, steps, lambda t: _bind_leaves(low, node, slots, value, t), s.trace)
+        low.scans[node] = (slots, executed, samples)
+        return
+    if spec.strategy == PREFIX and low.prefix:
+
+        def step(t: Expr) -> None:
+            low.graph(spec.body)
+            _finish_step(low, spec.body, slots, t)
+
+        lower_prefix(low, node, slots, steps, lambda t: _bind_leaves(low, node, slots, value, t), step)
         low.scans[node] = (slots, executed, samples)
         return
     with low.loop("t", steps, f"steps of {spec.name}") as t:
@@ -188,7 +199,7 @@ def _trace_buffer(low: Lowering, node: Node, name: str, steps: Expr) -> Buffer:
     inner = low.lengths(row)
     first = max(16, FIRST_BYTES // max(1, (row.size or 64) * row.dtype.itemsize))
     few = isinstance(steps, Const) and steps.value <= first
-    if not spec_of(node).has_until or low.depth or few or not low.may_grow:
+    if not spec_of(node).has_until or low.depth or few or not low.library:
         return low.scratch(f"{name}_rows", row.dtype, (add(steps, lead), *inner))
     rows = add(Op("minimum", (steps, const_int(first)), INT64), lead)
     buffer = Buffer(low.name(f"{name}_rows"), row.dtype, (rows, *inner), "local")

@@ -7,6 +7,7 @@ import numpy as np
 from scancc.ir.graph import Node
 from scancc.ir.loop import BOOL, Call, Const, Expr, Load, Op, Place, const_int
 from scancc.passes.lower.context import Lowering, Target
+from scancc.passes.lower.elimination import lower_by_loops
 from scancc.passes.lower.values import Registers, registers
 from scancc.passes.plan_taps import in_registers
 
@@ -16,7 +17,7 @@ UNROLLED = 4
 def lower_linalg(low: Lowering, node: Node) -> None:
     n = int(node.args[0].type.shape[0])  # type: ignore[arg-type]
     small = n <= UNROLLED and all(in_registers(x.type) for x in (*node.args, node))
-    (_unrolled if small else _call)(low, node, n)
+    (_unrolled if small else _call if low.library else lower_by_loops)(low, node, n)
 
 
 class Scalars:

@@ -52,7 +52,7 @@ class Samples:
     def _buffer(self, node: Node, name: str) -> Buffer:
         low, row = self.low, spec_of(node).body.results[name].type
         inner = (const_int(low.plan[node, name].depth), *low.lengths(row))
-        if not spec_of(node).has_until or not low.may_grow:
+        if not spec_of(node).has_until or not low.library:
             return low.scratch(f"{name}_samples", row.dtype, (self.rows, *inner))
         few = Op("minimum", (self.rows, const_int(FEW)), INT64)
         buffer = Buffer(low.name(f"{name}_samples"), row.dtype, (few, *inner), "local")

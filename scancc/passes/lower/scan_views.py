@@ -94,6 +94,18 @@ def _state(low: Lowering, s: Slots, executed: Expr) -> Lazy | Registers:
     return _last_rows(low, s, const_int(depth), executed)
 
 
+def _from_memory(low: Lowering, s: Slots, count: Expr) -> Lazy:
+    """Rows in registers of which the first are left out at run time: an index that varies needs memory."""
+    kept = s.storage.last
+    shape = tuple(int(d) for d in s.row.shape)  # type: ignore[arg-type]
+    buffer = low.scratch("tail", s.row.dtype, (kept, *shape))
+    for k in range(1, kept + 1):
+        for i in np.ndindex(shape):
+            low.emit(Store(buffer, (const_int(kept - k), *map(const_int, i)), s.taps[-k][i]))
+    first = low.let(sub(const_int(kept), count), "first")
+    return Lazy(lambda index: Load(buffer, (add(first, index[0]), *index[1:])))
+
+
 def _last_rows(low: Lowering, s: Slots, count: Expr, executed: Expr) -> Lazy:
     """The last `count` rows, oldest first."""
     if s.trace is not None:
@@ -101,7 +113,10 @@ def _last_rows(low: Lowering, s: Slots, count: Expr, executed: Expr) -> Lazy:
         prefix, buffer = s.trace.prefix, s.trace.buffer
         return Lazy(lambda index: Load(buffer, (*prefix, add(first, index[0]), *index[1:])))
     if s.ring is None:
+        if s.row.shape and not isinstance(count, Const):
+            return _from_memory(low, s, count)
         # All rows that are read are held in the registers of the taps, youngest at -1.
+
         def pick(index: Index) -> Expr:
             back = sub(count, index[0])
             if isinstance(back, Const):

@@ -1,0 +1,84 @@
+"""The run-time library on a device: what the source of a kernel may name.
+
+Functions of `scancc_runtime/device` come first; what is not there is made of the CPU's, whose functions are plain
+Python under numba's decorator: a copy whose globals are functions of the device again.
+"""
+
+from __future__ import annotations
+
+import dis
+import inspect
+import math
+import types
+from typing import Any
+
+import numpy as np
+from scancc_runtime import complexes, polygamma, revolve, samplers, special
+from scancc_runtime.device import counters, integers, reals, scalar, transcendental
+
+DEVICE = {m.__name__.rpartition(".")[2]: m for m in (counters, integers, reals, scalar, transcendental)}
+SHARED = {m.__name__.rpartition(".")[2]: m for m in (complexes, polygamma, revolve, samplers, special)}
+RUNTIME = {
+    name: frozenset(f for f, value in vars(module).items() if inspect.isfunction(value))
+    for name, module in DEVICE.items()
+} | {
+    name: frozenset(f for f, value in vars(module).items() if hasattr(value, "py_func"))
+    for name, module in SHARED.items()
+}
+
+
+def on_device(cuda: Any, used: frozenset[str]) -> dict[str, Any]:
+    """Functions of numba's module `cuda` for a kernel that calls those named in `used`, as "module.function"."""
+    made: dict[Any, Any] = {}
+    names: dict[str, Any] = {"np": np, "at": np.uint64, "math": math, "cuda": cuda}
+    for name, module in {**DEVICE, **SHARED}.items():
+        found = types.SimpleNamespace()
+        for function in RUNTIME[name]:
+            if f"{name}.{function}" in used:
+                setattr(found, function, _compiled(cuda, getattr(module, function), made))
+        names[name] = _module(name, vars(found))
+    return names
+
+
+def _module(name: str, functions: dict[str, Any]) -> types.ModuleType:
+    """numba looks functions up in modules, not in namespaces."""
+    module = types.ModuleType(name)
+    vars(module).update(functions)
+    return module
+
+
+def _compiled(cuda: Any, function: Any, made: dict[Any, Any]) -> Any:
+    if function not in made:
+        plain = getattr(function, "py_func", function)
+        scope = {k: _translated(cuda, plain.__globals__[k], made) for k in _globals_of(plain)}
+        copy = types.FunctionType(plain.__code__, {**plain.__globals__, **scope}, plain.__name__)
+        made[function] = cuda.jit(device=True)(copy)
+    return made[function]
+
+
+def _globals_of(function: Any) -> list[str]:
+    named = {i.argval for i in dis.get_instructions(function.__code__) if i.opname == "LOAD_GLOBAL"}
+    return [n for n in named if n in function.__globals__]
+
+
+def _translated(cuda: Any, value: Any, made: dict[Any, Any]) -> Any:
+    """What stands for a global of a function of the CPU."""
+    if hasattr(value, "py_func"):
+        return _compiled(cuda, value, made)
+    home = str(getattr(value, "__module__", "")).rpartition(".")[2]
+    own = getattr(DEVICE.get(home), str(getattr(value, "__name__", getattr(value, "_name", ""))), None)
+    return value if own is None else _compiled(cuda, own, made)
+
+
+def simulated(cuda: Any) -> dict[str, Any]:
+    """For the simulator: functions of `math` raise errors where a device gives infinities and NaNs; NumPy's do not."""
+    import scipy.special
+
+    functions = {n: getattr(np, n) for n in "sqrt exp expm1 log log1p log2 log10 sin cos tan sinh cosh tanh".split()}
+    functions |= {n: getattr(np, n) for n in "isnan isinf isfinite".split()}
+    functions |= {f"a{n}": getattr(np, f"arc{n}") for n in "sin cos tan sinh cosh tanh".split()}
+    functions |= {n: getattr(scipy.special, n) for n in "erf erfc expit".split()}
+    names: dict[str, Any] = {"np": np, "at": int, "cuda": cuda, "math": types.SimpleNamespace(**functions)}
+    names |= {**DEVICE, **SHARED, "transcendental": names["math"]}
+    found = {n: getattr(np, n) for n in RUNTIME["reals"] if hasattr(np, n)} | {"gammaln": scipy.special.gammaln}
+    return names | {"reals": types.SimpleNamespace(**found)}

@@ -1,0 +1,105 @@
+"""Programs for devices in stages, one launch each, where their parts are best run by different threads.
+
+    ys = scan ... in prefix; loss = mean(f(ys))         first the prefix, in tiles; then the rest
+    ys = scan ... until c; zs = f(ys)                    first the loop, whose length the rest needs to know
+    ls = loop over lanes; g = sum of ls over the lanes   first a thread a lane; then the sum
+
+Values go from stage to stage on the device, as results of one graph that are inputs of the next.
+"""
+
+from __future__ import annotations
+
+from scancc.batching.lanes import lanes_of
+from scancc.ir import build
+from scancc.ir.graph import EFFECT, PREFIX, Graph, Node, dependencies, spec_of, substitute
+from scancc.ir.ops import OPS
+from scancc.ir.types import Dim, Type
+
+CHEAP = ("leaf", "elementwise", "view")  # what a stage may compute again where it reads it
+
+
+def stages_of(graph: Graph, number: int = 0) -> list[Graph]:
+    """The graph itself, or graphs to run in turn; inputs that are named `stage...` are results of an earlier one."""
+    if any(r.startswith(EFFECT) for r in graph.results):
+        return [graph]
+    marked = next((n for n in graph.nodes() if n.op == "scan" and _by_itself(n)), None)
+    if marked is None:
+        return _without_sums(graph, number)
+    heavy = [a for a in dict.fromkeys(marked.args) if not _cheap(a)]
+    if heavy:
+        first, rest = _cut(graph, heavy, number)
+        return [*stages_of(first, number + 100), *stages_of(rest, number + 1)]
+    graph = _whole(graph, marked)
+    gets = [n for n in graph.nodes() if n.op == "get" and n.args[0] is marked]
+    if all(r in gets for r in graph.results.values()):
+        return [graph]
+    first, rest = _cut(graph, gets, number)
+    return [first, *stages_of(rest, number + 1)]
+
+
+def _whole(graph: Graph, scan: Node) -> Graph:
+    """Rows at the end of a loop that may end early are read of all of them: their number is no result's."""
+    tails = [n for n in graph.nodes() if n.op == "get" and n.args[0] is scan and n.attrs["view"].startswith("tail")]
+    changes = {}
+    for n in tails:
+        rows = build.trace(scan, n.attrs["name"], n.loc)
+        none = (None,) * (n.type.ndim - 1)
+        changes[n] = build.make("slice", rows, loc=n.loc, type=n.type, stops=(None, *none), steps=(None, *none),
+                                starts=(-int(n.attrs["view"].split()[1]), *none))  # fmt: skip
+    if not changes:
+        return graph
+    made = substitute(graph.results.values(), changes)
+    return Graph(graph.inputs, {k: made[v] for k, v in graph.results.items()})
+
+
+def _by_itself(scan: Node) -> bool:
+    """Whether a loop is a stage: a prefix, or one whose length is known only when it is over."""
+    return spec_of(scan).strategy == PREFIX or spec_of(scan).has_until
+
+
+def _cheap(x: Node) -> bool:
+    return all(OPS[n.op].kind in CHEAP or n.op == "dim" for n in Graph((), {"": x}).nodes())
+
+
+def _without_sums(graph: Graph, number: int) -> list[Graph]:
+    """Lanes that are only added up after their loops."""
+    if lanes_of(graph) is not None:
+        return [graph]
+    above: set[Node] = set()  # what depends on a sum
+    loops: set[Node] = set()  # what depends on a loop
+    cut: list[Node] = []
+    for n in graph.nodes():
+        needs = dependencies(n)
+        if n.op == "scan" or any(d in loops for d in needs):
+            loops.add(n)
+        sums = n.op.startswith("reduce_") and n in loops
+        if sums and n.args[0] not in above:
+            cut.append(n.args[0])
+        if sums or any(d in above for d in needs):
+            above.add(n)
+    results = list(graph.results.values())
+    cut += [r for r in results if r not in above and r.op not in ("input", "const")]
+    if not above or any(n.op == "scan" for n in above):
+        return [graph]
+    first, rest = _cut(graph, list(dict.fromkeys(cut)), number)
+    return [first, rest] if lanes_of(first) is not None else [graph]
+
+
+def _cut(graph: Graph, values: list[Node], number: int) -> tuple[Graph, Graph]:
+    """The graph of some values, and the rest, which has them as inputs."""
+    names = {v: f"stage{number}_{i}" for i, v in enumerate(values)}
+    first = _reached(Graph(graph.inputs, {name: v for v, name in names.items()}))
+    given = {v: Node("input", (), _plain(v.type), {"name": name}, v.loc) for v, name in names.items()}  # type: ignore[arg-type]
+    changed = substitute(graph.results.values(), given)
+    rest = Graph((*graph.inputs, *given.values()), {k: changed[r] for k, r in graph.results.items()})
+    return first, _reached(rest)
+
+
+def _plain(t: Type) -> Type:
+    """A type whose lengths are those that an array has, however they came about."""
+    return t.with_shape(tuple(Dim(d.name, d.hint) if isinstance(d, Dim) else d for d in t.shape))
+
+
+def _reached(graph: Graph) -> Graph:
+    nodes = set(graph.nodes())
+    return Graph(tuple(i for i in graph.inputs if i in nodes), graph.results)

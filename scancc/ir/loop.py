@@ -278,7 +278,7 @@ def add(a: Expr, b: Expr | int) -> Expr:
 def sub(a: Expr, b: Expr | int) -> Expr:
     b = const_int(b) if isinstance(b, int) else b
     if isinstance(b, Const):
-        return add(a, -b.value)
+        return add(a, -int(b.value))
     if a == b:
         return const_int(0)
     return Op("subtract", (a, b), INT64)

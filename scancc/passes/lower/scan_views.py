@@ -95,7 +95,7 @@ def _state(low: Lowering, s: Slots, executed: Expr) -> Lazy | Registers:
 
 
 def _from_memory(low: Lowering, s: Slots, count: Expr) -> Lazy:
-    """Rows in registers of which the first are left out at run time: an index that varies needs memory."""
+    """Rows in registers that are too many to be read by name, or of which the first are left out at run time."""
     kept = s.storage.last
     shape = tuple(int(d) for d in s.row.shape)  # type: ignore[arg-type]
     buffer = low.scratch("tail", s.row.dtype, (kept, *shape))
@@ -113,7 +113,8 @@ def _last_rows(low: Lowering, s: Slots, count: Expr, executed: Expr) -> Lazy:
         prefix, buffer = s.trace.prefix, s.trace.buffer
         return Lazy(lambda index: Load(buffer, (*prefix, add(first, index[0]), *index[1:])))
     if s.ring is None:
-        if s.row.shape and not isinstance(count, Const):
+        by_name = isinstance(count, Const) and in_registers(Type(s.row.dtype, (int(count.value), *s.row.shape)))
+        if s.row.shape and not by_name:
             return _from_memory(low, s, count)
         # All rows that are read are held in the registers of the taps, youngest at -1.
 

@@ -18,17 +18,12 @@ from scancc.errors import UnsupportedError
 from scancc.ir.loop import (
     INT64,
     Alloc,
-    Assign,
     Buffer,
     Call,
-    Declare,
     Expr,
     For,
     Grow,
-    If,
-    Let,
     Load,
-    Op,
     Place,
     Print,
     Stmt,
@@ -36,6 +31,7 @@ from scancc.ir.loop import (
     Var,
     const_int,
 )
+from scancc.ir.rewrite import Rewriter
 from scancc.passes.lower import Lowered
 
 LANE, LANES = Var("lane", INT64), Var("lanes", INT64)
@@ -61,7 +57,7 @@ def spread_lanes(lowered: Lowered, lanes: Lanes, first: bool = False) -> Lowered
 
 
 @dataclass
-class _Spread:
+class _Spread(Rewriter):
     lowered: Lowered
     lanes: Lanes
     first: bool
@@ -95,41 +91,15 @@ class _Spread:
                 self._put(b, 0 if self.first else len(b.shape))
         return self.made[b]
 
-    def index(self, b: Buffer, index: tuple[Expr, ...]) -> tuple[Expr, ...]:
-        index = tuple(map(self.expr, index))
-        axis = self.axes.get(b)
-        return index if axis is None else (*index[:axis], LANE, *index[axis:])
+    def access(self, buffer: Buffer, index: tuple[Expr, ...]) -> tuple[Buffer, tuple[Expr, ...]]:
+        new, axis = self.buffer(buffer), self.axes.get(buffer)
+        return new, index if axis is None else (*index[:axis], LANE, *index[axis:])
 
-    def expr(self, e: Expr) -> Expr:
-        match e:
-            case Load(b, index):
-                new = self.buffer(b)
-                return Load(new, self.index(b, index))
-            case Var(name, _) if name in self.numbers:
-                return Load(self.numbers[name], (LANE,))
-            case Op(name, args, dtype):
-                return Op(name, tuple(map(self.expr, args)), dtype)
-            case _:
-                return e
-
-    def block(self, block: list[Stmt]) -> list[Stmt]:
-        return [self.statement(s) for s in block]
+    def var(self, var: Var) -> Expr:
+        return Load(self.numbers[var.name], (LANE,)) if var.name in self.numbers else var
 
     def statement(self, s: Stmt) -> Stmt:
         match s:
-            case Let(var, e, loc):
-                return Let(var, self.expr(e), loc)
-            case Declare(var, e, loc):
-                return Declare(var, self.expr(e), loc)
-            case Assign(var, e, loc):
-                return Assign(var, self.expr(e), loc)
-            case Store(b, index, e, loc):
-                new = self.buffer(b)
-                return Store(new, self.index(b, index), self.expr(e), loc)
-            case For(_, start, stop, body):
-                return replace(s, start=self.expr(start), stop=self.expr(stop), body=self.block(body))
-            case If(condition, then, orelse):
-                return If(self.expr(condition), self.block(then), self.block(orelse))
             case Call(function, args, results, loc):
                 if any(isinstance(a, Place) and a.buffer in self.axes for a in args) or results:
                     raise UnsupportedError(f"{function} in a lane", loc)
@@ -139,6 +109,4 @@ class _Spread:
             case Print():
                 raise UnsupportedError("prints in a lane", s.loc)
             case _:
-                return s
-
-
+                return super().statement(s)

@@ -14,8 +14,9 @@ from dataclasses import replace
 from scancc.batching.lanes import Lanes, lanes_of
 from scancc.errors import ScanValueError, UnsupportedError
 from scancc.ir.graph import PREFIX, Graph, spec_of
-from scancc.ir.loop import Buffer, Const, Kernel
+from scancc.ir.loop import Buffer, Kernel
 from scancc.passes.dead_stores import drop_dead_stores
+from scancc.passes.hold_weights import hold_weights, size_in_bytes
 from scancc.passes.lower import Lowered, lower
 from scancc.passes.mark_prefixes import prefix_of
 from scancc.passes.plan_taps import Plan, plan_taps
@@ -78,14 +79,14 @@ def _team(lowered: Lowered, team: str, gather: bool) -> Lowered:
 
 
 def _in_shared_memory(lowered: Lowered) -> Lowered:
-    """Small buffers that nobody outside of the kernel sees become the block's own."""
+    """Small buffers that nobody outside of the kernel sees become the block's own, and weights that fit beside them."""
     seen = {b for b, _ in lowered.results.values()} | set(lowered.executed.values())
     for f in lowered.kernel.failures:
         seen |= set(f.seen.values if f.seen else ()) | ({f.steps} if f.steps else set())
     room = SHARED_BYTES
     kept: list[Buffer] = []
     for b in lowered.allocated:
-        size = _bytes(b)
+        size = size_in_bytes(b)
         if b in seen or size is None or size > room:
             kept.append(b)
             continue
@@ -93,13 +94,5 @@ def _in_shared_memory(lowered: Lowered) -> Lowered:
         b.role = "shared"
     params = [p for p in lowered.kernel.params if not (isinstance(p, Buffer) and p.role == "shared")]
     kernel: Kernel = replace(lowered.kernel, params=params)
-    return replace(lowered, kernel=kernel, allocated=kept)
+    return replace(lowered, kernel=hold_weights(kernel, room), allocated=kept)
 
-
-def _bytes(b: Buffer) -> int | None:
-    total = b.dtype.itemsize
-    for d in b.shape:
-        if not isinstance(d, Const):
-            return None
-        total *= int(d.value)
-    return total

@@ -114,6 +114,32 @@ def test_a_block_a_lane(name):
     same(g(*batch), want)
 
 
+@pytest.mark.parametrize(("hidden", "held"), [(40, ["arg2_held", "arg3_held"]), (100, ["arg3_held"])])
+def test_weights_that_fit_are_held_for_all_steps(hidden, held):
+    """80 kB of weights stay in memory; those of a step that looks rows up are not copied."""
+    w, u, table = R.normal(size=(hidden, hidden)) / 9, R.normal(size=(3, hidden)), R.normal(size=(9, hidden))
+
+    def f(x, h, c, u, table):
+        return sc.scan(lambda x, h: np.tanh(x @ u + h @ c) + table[x.astype(int)[0] % 9], x, h)
+
+    args = X, R.normal(size=hidden), w, u, table
+    program = sc.jit(f, target="cuda").lower(*args)
+    assert all(name in program.explain() for name in held)
+    assert "arg4_held" not in program.source()
+    assert ("arg2_held" in program.source()) == ("arg2_held" in held)
+    same(sc.jit(f, target="cuda")(*args), sc.jit(f)(*args))
+
+
+def test_weights_of_a_lane_are_held_by_its_block():
+    f = sc.vmap(lambda x, h, w: rnn(x, h, w)[-1])
+    args = np.stack([X, -X]), np.stack([H0, H0 + 1]), np.stack([W, W.T])
+    program = sc.jit(f, target="cuda").lower(*args)
+    assert "_held[at((" in program.source()
+    for seed in range(2):
+        with permuted(seed):
+            same(sc.jit(f, target="cuda")(*args), sc.jit(f)(*args))
+
+
 def test_barriers_a_step():
     """One barrier a step of a recurrent network: the new row is read by all in the next step."""
     g = sc.jit(rnn, target="cuda")

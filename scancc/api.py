@@ -20,7 +20,6 @@ from scancc.frontend.scope import SYMBOLIC, Scope, current, entered
 from scancc.frontend.shared import Shared, kinds_of, values_of
 from scancc.frontend.tracer import Tracer, is_traced, wrap
 from scancc.inspection import Inspection
-from scancc.ir import build
 from scancc.ir.graph import NOTHING_ASKED, Backward, Graph
 from scancc.passes.pipeline import Options
 from scancc.signature import flatten
@@ -132,7 +131,7 @@ class ScanFunction:
         args = normalise(self.fn, sequences, outputs_info, non_sequences, n_steps, go_backwards)
         if current() is not None:
             traced = add_scan(self.fn, args, self.name, strict, backward=self.backward)
-            values = [wrap(build.trace(traced.node, n)) for n in traced.names]
+            values = [wrap(traced.trace(n)) for n in traced.names]
             return pack(traced, values, return_list)
         program = self._program(args, strict)
         if flat is not None:
@@ -183,7 +182,7 @@ class EagerProgram(Inspection):
                 values[label] = Tracer(node, scope)
             self.inputs = {label: v.node.attrs["name"] for label, v in values.items()}
             self.traced = add_scan(owner.fn, _with_values(args, values), owner.name, strict)
-            results = scope.effect_results() | {n: build.trace(self.traced.node, n) for n in self.traced.names}
+            results = scope.effect_results() | {n: self.traced.trace(n) for n in self.traced.names}
         self.captured = dict(scope.bound)
         self.kinds = kinds_of(self.captured)
         self.updates = {f"new_{i}": shared for i, shared in enumerate(scope.updates)}

@@ -44,14 +44,15 @@ def _strategy(made: Compilation) -> Iterator[str]:
     who = {
         "lane": "a thread each, with its state in registers where it is small",
         "block": "a block of threads each, which shares out the elements of a row",
+        "prefix": "many runs of steps of each at once, which are put together by their effect on the state",
     }
     if made.lanes is not None:
         count = made.lanes.count
         many = f"{count}" if isinstance(count, int) else f"{count.hint or count.name}"
         yield f"strategy: {made.strategy}; {many} independent lanes, {who[made.strategy]}: {made.why}"
-        first = [name for name, axis in made.lanes.inputs.items() if axis == 0 and _rank(made, name) > 1]
-        if first and made.strategy == "lane":
-            yield f"  hint: {', '.join(first)} has the lanes first; with them last neighbouring threads read neighbours"
+        where = "first" if made.strategy == "prefix" else "last"
+        for name in made.lanes.moved:
+            yield f"  {name} is transposed first, by a launch of its own, if its lanes do not come {where} in memory"
     else:
         together = {
             "thread": "one thread runs all steps",
@@ -76,10 +77,6 @@ def _team(made: Compilation) -> Iterator[str]:
     for s in loops:
         count = sum(isinstance(i, Barrier) for i in statements(s.body))
         yield f"  barriers       {count} in the loop over {s.note}"
-
-
-def _rank(made: Compilation, name: str) -> int:
-    return next(n.type.ndim for n in made.graph.inputs if n.attrs["name"] == name)
 
 
 def _scans(graph: Graph) -> Iterator[Node]:

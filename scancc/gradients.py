@@ -21,9 +21,10 @@ from scancc.calls import compiled_call
 from scancc.errors import ScanTypeError, ScanValueError
 from scancc.frontend.location import here, name_of, of_function
 from scancc.frontend.pytrees import flatten, paths, unflatten
-from scancc.frontend.tracer import Tracer, tracing, unwrap, wrap
+from scancc.frontend.tracer import Tracer, as_stored, tracing, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node, topological
+from scancc.ir.types import widened
 
 
 @contextmanager
@@ -273,9 +274,10 @@ def _jvp(fn: Callable, primals: tuple, tangents: tuple, has_aux: bool) -> Any:
     returned, aux = returned if has_aux else (returned, None)
     values, tree = flatten(returned)
     aux_values, aux_tree = flatten(aux)
-    nodes = [unwrap(v) for v in (*values, *aux_values)]
+    nodes = [as_stored(v) for v in (*values, *aux_values)]
     new, found = pushforward(nodes, given)
-    out = [build.zeros(n.type) if t is None else t for n, t in zip(new, found, strict=True)][: len(values)]
+    nothing = (build.zeros(n.type.with_dtype(widened(n.type.dtype))) for n in new)
+    out = [zero if t is None else t for zero, t in zip(nothing, found, strict=True)][: len(values)]
     result = unflatten(tree, [wrap(n) for n in new[: len(values)]]), unflatten(tree, [wrap(t) for t in out])
     return (*result, unflatten(aux_tree, [wrap(n) for n in new[len(values) :]])) if has_aux else result
 

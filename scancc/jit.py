@@ -23,7 +23,7 @@ from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.pytrees import flatten, unflatten
 from scancc.frontend.scope import SYMBOLIC, Scope, current, entered
 from scancc.frontend.shared import kinds_of, values_of
-from scancc.frontend.tracer import Tracer, is_traced, unwrap
+from scancc.frontend.tracer import Tracer, as_stored, is_traced
 from scancc.inspection import Inspection
 from scancc.ir.graph import Graph, Node
 from scancc.ir.lengths import scanned_inputs
@@ -114,7 +114,7 @@ class Traced:
                 if not isinstance(v, (ArrayOperators, np.ndarray, np.generic, int, float, complex)):
                     rule = "a compiled function returns an array, or a tuple, list or dict of arrays"
                     raise ScanTypeError(f"{name} returned {v!r}", of_function(fn), rule)
-                self.results[f"result{i}"] = unwrap(v)
+                self.results[f"result{i}"] = as_stored(v)
         self.captured = dict(scope.bound)
         self.updates = {f"new_{i}": shared for i, shared in enumerate(scope.updates)}
         updates = dict(zip(self.updates, scope.updates.values(), strict=True))

@@ -187,7 +187,7 @@ def _traced_scan(f: Callable, init: Any, xs: Any, length: Any, reverse: bool, un
     )  # fmt: skip
     traced = add_scan(step, args, name_of(f, "scan"), strategy=strategy)
     last = [wrap(build.final(traced.node, n)) for n in traced.names[: len(carries)]]
-    ys = [wrap(build.trace(traced.node, n)) for n in traced.names[len(carries) :]]
+    ys = [wrap(traced.trace(n)) for n in traced.names[len(carries) :]]
     if reverse:
         ys = [np.flip(y, 0) for y in ys]
     return unflatten(carry_tree, last), unflatten(seen["tree"], ys)

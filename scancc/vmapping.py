@@ -11,7 +11,7 @@ from scancc.calls import compiled_call
 from scancc.errors import ScanTypeError, ScanValueError, ShapeError, UnsupportedError
 from scancc.frontend.location import here, name_of
 from scancc.frontend.pytrees import LEAF, NONE, flatten, unflatten
-from scancc.frontend.tracer import tracing, unwrap, wrap
+from scancc.frontend.tracer import as_stored, tracing, unwrap, wrap
 from scancc.gradients import naming
 from scancc.ir import build
 from scancc.ir.graph import Node, topological
@@ -80,7 +80,7 @@ def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
     scope = tracing()
     effects, updates = len(scope.effects), dict(scope.updates)
     results, tree = flatten(fn(*rows))
-    nodes = [unwrap(r) for r in results]
+    nodes = [as_stored(r) for r in results]
     updated = [n for s, n in scope.updates.items() if updates.get(s) is not n]
     _check_pure(fn, leaves, [*scope.effects[effects:], *updated])
     made = batch(nodes, leaves, length)

@@ -29,6 +29,7 @@ from scancc.autodiff.arithmetic import (
 from scancc.autodiff.elementwise import GUARDED, PARTIALS, conjugated, product
 from scancc.ir import build
 from scancc.ir.graph import Node
+from scancc.ir.types import is_half, widened
 
 Given = list[Node | None]
 
@@ -88,15 +89,16 @@ def _where_jvp(n: Node, t: Given) -> Node | None:
 
 def _cast_vjp(n: Node, d: Node) -> Given:
     (x,) = n.args
-    if x.type.dtype.kind not in "fc":
+    if not differentiable(x.type.dtype):
         return [None]
-    return [build.cast(call("real", d) if d.type.dtype.kind == "c" and x.type.dtype.kind == "f" else d, x.type.dtype)]
+    d = call("real", d) if d.type.dtype.kind == "c" and x.type.dtype.kind == "f" else d
+    return [build.cast(d, widened(x.type.dtype))]
 
 
 def _cast_jvp(n: Node, t: Given) -> Node | None:
     (x,) = t
     assert x is not None
-    return build.cast(x, n.type.dtype) if n.type.dtype.kind in "fc" else None
+    return build.cast(x, widened(n.type.dtype)) if differentiable(n.type.dtype) else None
 
 
 def _absolute() -> Rule:
@@ -199,6 +201,7 @@ RULES: dict[str, Rule] = {
 
 
 def differentiable(dtype: np.dtype) -> bool:
-    return dtype.kind in "fc"
+    """Derivatives of values of 16 bits are float32: they are added up."""
+    return dtype.kind in "fc" or is_half(dtype)
 
 

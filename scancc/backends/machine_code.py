@@ -26,6 +26,7 @@ from scancc_runtime import (
     complexes,
     counters,
     growth,
+    halves,
     integers,
     linear_algebra,
     messages,
@@ -43,6 +44,7 @@ from scancc_runtime import (
 from scancc.backends import disk_cache
 from scancc.backends.numba_pipeline import KernelCompiler
 from scancc.ir.loop import Buffer, Kernel
+from scancc.ir.types import in_memory
 from scancc.passes.pipeline import Options
 
 # Modules that the source may name.
@@ -56,6 +58,7 @@ NAMESPACE: dict[str, Any] = {
     "complexes": complexes,
     "counters": counters,
     "growth": growth,
+    "halves": halves,
     "integers": integers,
     "linear_algebra": linear_algebra,
     "polygamma": polygamma,
@@ -124,7 +127,7 @@ def signature_of(kernel: Kernel) -> tuple:
     """Numba types of the parameters."""
     types = []
     for p in kernel.params:
-        dtype = numba.from_dtype(p.dtype)
+        dtype = numba.from_dtype(in_memory(p.dtype))
         types.append(numba.types.Array(dtype, len(p.shape), "C") if isinstance(p, Buffer) else dtype)
     return tuple(types)
 

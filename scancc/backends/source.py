@@ -37,10 +37,13 @@ from scancc.ir.loop import (
     mul,
     product,
 )
+from scancc.ir.types import in_memory, is_half
 from scancc.ir.walk import statements
 
 
 class SourcePrinter:
+    halves: tuple[str, ...] = ()  # dtypes of 16 bits that the target knows
+
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.constants: dict[str, Any] = {}  # typed constants that Python has no literal for
@@ -55,7 +58,7 @@ class SourcePrinter:
         names = ", ".join(p.name for p in self.kernel.params)
         self.lines = [f"def {self.kernel.name}({names}):"]
         for b in self.kernel.returned:  # there to be returned, also where the kernel fails before it gets to them
-            self.lines.append(f"    {b.name} = np.empty(({'0, ' * len(b.shape)}), np.{b.dtype.name})")
+            self.lines.append(f"    {b.name} = np.empty(({'0, ' * len(b.shape)}), {self.element(b.dtype)})")
         self.block(self.kernel.body, 1)
         self.lines.append("    " + self.leave(0))
         head = [f"{name} = {_typed(v)}" for name, v in self.constants.items()]
@@ -73,7 +76,7 @@ class SourcePrinter:
                     self.line(pad, f"{self.expr(Load(buffer, index))} = {self.expr(e)}", loc)
                 case Alloc(buffer):
                     shape = ", ".join(self.expr(d) for d in buffer.shape)
-                    self.line(pad, f"{buffer.name} = np.empty(({shape},), np.{buffer.dtype.name})", None)
+                    self.line(pad, f"{buffer.name} = np.empty(({shape},), {self.element(buffer.dtype)})", None)
                 case Grow(buffer, row):
                     self.lines.append(f"{pad}if {self.expr(row)} >= {buffer.name}.shape[0]:")
                     self.lines.append(f"{pad}    {buffer.name} = growth.doubled({buffer.name})")
@@ -147,8 +150,15 @@ class SourcePrinter:
         plain = isinstance(e, Const) or (isinstance(e, Var) and e.name in self.counters)
         return self.expr(e) if plain else f"at({self.expr(e)})"
 
+    def element(self, dtype: np.dtype) -> str:
+        """The dtype of an array's elements."""
+        return f"np.{in_memory(dtype, self.halves).name}"
+
     def const(self, value: Any, dtype: np.dtype) -> str:
         v = dtype.type(value)
+        if is_half(dtype):
+            dtype = in_memory(dtype, self.halves)
+            v = v.view(dtype)
         if dtype == np.int64 and value >= 0:
             return str(int(value))
         if dtype == np.bool_:
@@ -166,6 +176,8 @@ class SourcePrinter:
     def op(self, name: str, args: tuple[Expr, ...], dtype: np.dtype) -> str:
         a = [self.expr(x) for x in args]
         kind = args[-1].dtype.kind
+        if name == "cast" and (is_half(dtype) or is_half(args[0].dtype)):
+            return self.half(a[0], args[0].dtype, dtype)
         if name == "cast":
             source = args[0].dtype.kind
             real = np.empty(0, dtype).real.dtype.name
@@ -179,6 +191,10 @@ class SourcePrinter:
                 fix="compute it outside the step",
             )  # fmt: skip
         return narrow(form.format(*a), dtype)
+
+    def half(self, text: str, source: np.dtype, dtype: np.dtype) -> str:
+        """A conversion between float32 and 16 bits."""
+        return f"halves.to_{dtype.name}({text})" if is_half(dtype) else f"halves.from_{source.name}({text})"
 
 
 def narrow(text: str, dtype: np.dtype) -> str:

@@ -25,12 +25,16 @@ VIEWS = ("trace", "history", "state", "final", "length")
 
 @dataclass(frozen=True)
 class Lanes:
-    """The graph of one lane, how many there are, and where their axis is in inputs and results (None: in no place)."""
+    """The graph of one lane, how many there are, and where their axis is in inputs and results (None: in no place).
+
+    `moved`: inputs whose axis of lanes is elsewhere in the caller's arrays, and has to be moved first.
+    """
 
     graph: Graph
     count: int | Dim
     inputs: dict[str, int | None]
     results: dict[str, int]
+    moved: dict[str, int] = field(default_factory=dict)
 
 
 def lanes_of(graph: Graph) -> Lanes | None:

@@ -28,6 +28,7 @@ from scancc.frontend.scope import current
 from scancc.frontend.shared import Shared
 from scancc.frontend.tracer import Tracer, is_traced, unwrap, wrap
 from scancc.ir.graph import Backward
+from scancc.ir.types import is_half
 
 SEQUENCE_KEYS = ("input", "taps")
 OUTPUT_KEYS = ("initial", "taps")
@@ -208,7 +209,7 @@ def _taps(taps: Any, default: int, where: str) -> tuple[int, ...]:
 def _array(value: Any, where: str) -> Any:
     if isinstance(value, Shared):
         return value.content if current() is None else wrap(unwrap(value))
-    if isinstance(value, (Tracer, np.ndarray, np.generic)) and value.dtype.kind in "biufc":
+    if isinstance(value, (Tracer, np.ndarray, np.generic)) and _of_numbers(value.dtype):
         return value
     if is_traced(value):
         return value
@@ -216,12 +217,16 @@ def _array(value: Any, where: str) -> Any:
         array = as_argument(value)
     except ValueError:  # ragged nested lists
         array = np.empty(0, object)
-    if array.dtype.kind not in "biufc":
+    if not _of_numbers(array.dtype):
         raise ScanTypeError(
             f"{where} is {_brief(value)} ({type(value).__name__}), not an array of numbers",
             rule="arguments of a scan are arrays, numbers, or nested lists of equal lengths",
         )
     return array
+
+
+def _of_numbers(dtype: np.dtype) -> bool:
+    return dtype.kind in "biufc" or is_half(dtype)
 
 
 def _brief(value: Any) -> str:

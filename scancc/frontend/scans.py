@@ -19,10 +19,10 @@ from scancc.frontend.returns import Returned, parse_return
 from scancc.frontend.scan_arguments import OutputArgument, ScanArguments
 from scancc.frontend.scope import SYMBOLIC, Scope, entered
 from scancc.frontend.shared import Shared
-from scancc.frontend.tracer import Tracer, tracing, unwrap
+from scancc.frontend.tracer import Tracer, as_stored, tracing, unwrap
 from scancc.ir import build
 from scancc.ir.graph import NOTHING_ASKED, UNTIL, Backward, Carry, Graph, Node, ScanSpec, Sequence, substitute
-from scancc.ir.types import Dim, Shape, Type
+from scancc.ir.types import Dim, Shape, Type, is_half
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,12 @@ class TracedScan:
     keys: tuple[str, ...] | None
     single: bool
     updates: dict[Shared, Node]  # shared variables after the last step
+    stored: dict[str, np.dtype]  # results that are stored with 16 bits
+
+    def trace(self, name: str) -> Node:
+        """All rows of a result."""
+        node = build.trace(self.node, name)
+        return build.cast(node, self.stored[name]) if name in self.stored else node
 
 
 def add_scan(
@@ -84,7 +90,7 @@ def add_scan(
         outer.updates |= after
     if spec.effects and outer is not SYMBOLIC:  # a symbolic graph has its effects where it is compiled
         outer.effects.append(build.effects(node))
-    return TracedScan(node, tuple(traced.names), traced.returned.keys, traced.returned.single, after)
+    return TracedScan(node, tuple(traced.names), traced.returned.keys, traced.returned.single, after, traced.stored)
 
 
 def _in_a_scope(
@@ -144,6 +150,7 @@ class _TracedStep:
     nonseq_names: list[str]
     returned: Returned
     updates: dict[Shared, str]  # carries of the shared variables that the step updates
+    stored: dict[str, np.dtype]  # outputs that the step returns with 16 bits
 
 
 def _trace_step(
@@ -179,7 +186,10 @@ def _trace_step(
     for shared, value in {**body.updates, **given}.items():
         updates[shared] = carry = body.unique(shared.name or "shared")
         results[carry] = _new_value(fn, shared, value, body)
-    return _TracedStep(results, names, nonseq_names, returned, updates)
+    # Loops compute with 32 bits: the cast is done again on what they give, which `narrow_storage` makes good.
+    stored = {n: x.type.dtype for n, x in results.items() if is_half(x.type.dtype)}
+    results |= {n: build.cast(results[n], np.float32, results[n].loc) for n in stored}
+    return _TracedStep(results, names, nonseq_names, returned, updates, stored)
 
 
 def _new_value(fn: Callable, shared: Shared, node: Node, body: Scope) -> Node:
@@ -247,7 +257,7 @@ def _results(
         name = o.name
         if o.initial is None:
             name = body.unique(returned.keys[i] if returned.keys else f"output_{i}")
-        node = unwrap(value)
+        node = as_stored(value) if o.initial is None else unwrap(value)
         if o.initial is not None:
             node = _fit_carry(fn, o, node, _row(o, initials[o.name]))
         names.append(name)

@@ -18,9 +18,9 @@ import numpy as np
 
 from scancc.errors import ScanTypeError, ScanValueError, TracedValueError
 from scancc.frontend.location import here
-from scancc.ir.build import const, make
+from scancc.ir.build import cast, const, make
 from scancc.ir.graph import EFFECT, Node
-from scancc.ir.types import Dim, Shape, Type, supported
+from scancc.ir.types import Dim, Shape, Type, is_half, supported, widened
 
 
 @dataclass(eq=False)
@@ -39,6 +39,7 @@ class Scope:
     bound: dict[str, Any] = field(default_factory=dict)  # captured arrays by input name
     _counts: dict[str, int] = field(default_factory=dict)
     _by_id: dict[int, Node] = field(default_factory=dict)
+    _wide: dict[Node, Node] = field(default_factory=dict)  # values of 16 bits, as they are captured
     closed: bool = False
     control_flow: bool = True  # whether Python's may be rewritten
 
@@ -128,6 +129,8 @@ class Scope:
         outer = self.parent.bring(node, home)
         if outer.op == "const" and outer.type.size == 1:
             return outer if outer.type.shape == () else make("const", type=outer.type, value=outer.attrs["value"])
+        if is_half(outer.type.dtype):
+            outer = self._wide.setdefault(outer, cast(outer, widened(outer.type.dtype)))
         if outer not in self.captures:
             name = self.unique(f"captured_{outer.attrs.get('name', outer.op)}")
             # A body introduces its run-time lengths by itself: same name, no definition.
@@ -140,7 +143,7 @@ def _input_type(name: str, dtype: np.dtype, shape: Shape) -> Type:
     if not supported(dtype):
         raise ScanTypeError(
             f"'{name}' has dtype {dtype}",
-            rule="arrays are bool, integers, float32, float64, complex64 or complex128",
+            rule="arrays are bool, integers, float16, bfloat16, float32, float64, complex64 or complex128",
             fix=f"convert it first, for example {name}.astype('float64')",
         )
     return Type(dtype.newbyteorder("="), shape)  # arrays are converted on their way into the kernel

@@ -19,7 +19,7 @@ from scancc.errors import ScanTypeError, TracedValueError
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.scope import current
-from scancc.ir.types import supported
+from scancc.ir.types import is_half, supported
 
 
 class Shared(ArrayOperators):
@@ -37,7 +37,7 @@ class Shared(ArrayOperators):
 
     def __init__(self, value: Any, name: str | None = None, borrow: bool = False) -> None:
         array = np.asarray(value) if borrow else np.array(value)
-        if not supported(array.dtype):
+        if not supported(array.dtype) or is_half(array.dtype):
             raise ScanTypeError(f"a shared variable cannot hold {array.dtype}",
                                 rule="values are bool, integers, float32, float64, complex64 or complex128")
         self._value: Any = array

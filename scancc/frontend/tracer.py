@@ -16,7 +16,7 @@ from scancc.frontend.shared import Shared
 from scancc.ir import build
 from scancc.ir.graph import Node
 from scancc.ir.ops import ShapeMismatch
-from scancc.ir.types import Dim, Shape, supported
+from scancc.ir.types import Dim, Shape, is_half, supported, widened
 
 
 class Tracer(ArrayOperators):
@@ -45,7 +45,7 @@ class Tracer(ArrayOperators):
     @property
     def shape(self) -> tuple[Any, ...]:
         return tuple(
-            d if isinstance(d, int) else wrap(build.dim_of(unwrap(self), axis, here()))
+            d if isinstance(d, int) else wrap(build.dim_of(as_stored(self), axis, here()))
             for axis, d in enumerate(self.node.type.shape)
         )
 
@@ -128,7 +128,16 @@ def wrap(node: Node) -> Tracer:
 
 
 def unwrap(value: Any, dtype: Any = None) -> Node:
-    """The node of anything that can stand for an array: tracers, NumPy arrays (captured), scalars, nested lists."""
+    """The node of anything that can stand for an array: tracers, NumPy arrays (captured), scalars, nested lists.
+
+    Values of 16 bits are float32 from here on: they are to store, not to compute with.
+    """
+    node = as_stored(value, dtype)
+    return build.cast(node, widened(node.type.dtype), here()) if is_half(node.type.dtype) else node
+
+
+def as_stored(value: Any, dtype: Any = None) -> Node:
+    """As `unwrap`, of the dtype that the value is to be stored with."""
     scope = tracing()
     if isinstance(value, Tracer):
         return scope.bring(value.node, value.scope)
@@ -137,9 +146,9 @@ def unwrap(value: Any, dtype: Any = None) -> Node:
     if isinstance(value, np.ndarray) and dtype is None:
         return scope.capture_array(value)
     if isinstance(value, (list, tuple)) and any(_holds_tracer(v) for v in value):
-        return unwrap(np.stack([wrap(unwrap(v)) for v in value]))
+        return as_stored(np.stack([wrap(unwrap(v)) for v in value]))
     array = np.asarray(value, dtype=dtype)
-    if array.dtype.kind not in "biufc":
+    if array.dtype.kind not in "biufc" and not is_half(array.dtype):
         raise ScanTypeError(
             f"{value!r} ({type(value).__name__}) cannot take part in a computation",
             here(),
@@ -152,7 +161,7 @@ def cast(value: Any, dtype: Any) -> Tracer:
     dtype = np.dtype(dtype)
     if not supported(dtype):
         raise ScanTypeError(f"dtype {dtype} is not supported", here())
-    return wrap(build.cast(unwrap(value), dtype, here()))
+    return wrap(build.cast(as_stored(value), dtype, here()))
 
 
 def _holds_tracer(value: Any) -> bool:

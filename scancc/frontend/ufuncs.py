@@ -15,6 +15,7 @@ from scancc.frontend.tracer import Tracer, emit, guard_broadcast, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node
 from scancc.ir.ops import OPS
+from scancc.ir.types import widened
 
 # scipy.special has ufuncs too; they are found by name, so that scipy is not imported for it.
 ALIASES = {"true_divide": "divide", "mod": "remainder", "abs": "absolute", "fabs": "absolute", "conj": "conjugate"}
@@ -83,13 +84,12 @@ def loop_dtypes(ufunc: np.ufunc, operands: tuple[Any, ...]) -> tuple[np.dtype, .
     except TypeError:
         names = ", ".join(str(g if isinstance(g, np.dtype) else g.__name__) for g in given)
         raise ScanTypeError(f"{ufunc.__name__} is not defined for dtypes {names}", here()) from None
-    wide = tuple(np.dtype("float32") if d == np.float16 else d for d in resolved)
-    return wide[: len(operands)]
+    return tuple(widened(d) for d in resolved[: len(operands)])
 
 
 def _dtype_or_weak(x: Any) -> Any:
     if isinstance(x, (ArrayOperators, np.ndarray, np.generic)):
-        return x.dtype
+        return widened(x.dtype)
     if type(x) in (int, float, complex):
         return type(x)
     return unwrap(x).type.dtype

@@ -13,7 +13,7 @@ import numpy as np
 
 from scancc.ir.graph import NO_ATTRS, Loc, Node, ScanSpec, spec_of
 from scancc.ir.ops import infer
-from scancc.ir.types import INT, Dim, Shape, Type
+from scancc.ir.types import INT, Dim, Shape, Type, is_half
 
 
 def make(op: str, *args: Node, loc: Loc | None = None, type: Type | None = None, **attrs: Any) -> Node:
@@ -36,8 +36,13 @@ def integer(value: int, loc: Loc | None = None) -> Node:
 
 
 def cast(x: Node, dtype: np.dtype | str, loc: Loc | None = None) -> Node:
-    dtype = np.dtype(dtype)
-    return x if x.type.dtype == dtype else make("cast", x, loc=loc, dtype=dtype)
+    """Conversions from and to 16 bits go through float32, with its rounding."""
+    dtype, source = np.dtype(dtype), x.type.dtype
+    if source == dtype:
+        return x
+    if dtype != np.float32 and source != np.float32 and (is_half(source) or is_half(dtype)):
+        return cast(cast(x, "float32", loc), dtype, loc)
+    return make("cast", x, loc=loc, dtype=dtype)
 
 
 def dim_of(x: Node, axis: int, loc: Loc | None = None) -> Node:

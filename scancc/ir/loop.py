@@ -201,7 +201,8 @@ class Prefix:
     `run` are variables: the numbers of a run of steps. Blocks: `element` sets them to those of step `var`; `fold` adds
     that step to them; `join` sets them to those of the run `left` followed by the run `right`; `start` moves the state
     over the run; `body` is the step itself. `parts` and `wholes` hold the numbers of tiles and of all tiles up to one,
-    `flags` says which of them are there, and its last element counts the tiles that have begun.
+    `flags` says which of them are there, and its last element counts the tiles that have begun; `lane` is the subscript
+    that comes before that of a tile where there are several lanes.
     """
 
     var: Var
@@ -217,6 +218,7 @@ class Prefix:
     join: list[Stmt] = field(default_factory=list)
     start: list[Stmt] = field(default_factory=list)
     body: list[Stmt] = field(default_factory=list)
+    lane: tuple[Var, ...] = ()
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from scancc.errors import ScanError
 from scancc.ir.build import scan
 from scancc.ir.graph import Backward, Carry, Graph, Node, ScanSpec, Sequence
 from scancc.ir.ops import OPS
-from scancc.ir.types import DTYPES, INT, Dim, Type
+from scancc.ir.types import INT, Dim, Type, dtype_of
 
 TOKEN = re.compile(
     r"""\s*(?:(?P<string>"(?:[^"\\]|\\.)*")
@@ -205,11 +205,12 @@ class _Block:
         return Dim(name, None, self.defines.get(name))
 
     def type(self, line: Line) -> Type:
-        dtype = line.next("word")
-        if dtype not in DTYPES:
+        word = line.next("word")
+        dtype = dtype_of(word)
+        if dtype is None:
             line.at -= 1
-            line.fail(f"a dtype expected, not {dtype}")
-        return Type(DTYPES[dtype], line.listed(lambda: self.dim(line)))
+            line.fail(f"a dtype expected, not {word}")
+        return Type(dtype, line.listed(lambda: self.dim(line)))
 
     # -- ops -----------------------------------------------------------------------------------------------------
     def op(self, line: Line, type_: Type) -> Node:
@@ -243,9 +244,8 @@ class _Block:
             case "number":
                 return float(text) if re.search(r"[.einf]", text) else int(text)
             case "word":
-                if text in DTYPES:
-                    return DTYPES[text]
-                return {"true": True, "false": False, "none": None}.get(text, text)
+                words: dict[str, Any] = {"true": True, "false": False, "none": None}
+                return dtype_of(text) or words.get(text, text)
             case _:
                 line.at -= 1
                 line.fail("a value expected")

@@ -47,6 +47,9 @@ class Rewriter:
             case _:
                 return e
 
+    def place(self, place: Place) -> Place:
+        return Place(*self.access(place.buffer, tuple(map(self.expr, place.index))))
+
     def block(self, block: list[Stmt]) -> list[Stmt]:
         return [self.statement(s) for s in block]
 
@@ -65,9 +68,7 @@ class Rewriter:
             case If(condition, then, orelse):
                 return If(self.expr(condition), self.block(then), self.block(orelse))
             case Call(_, args, _, _):
-                return replace(s, args=tuple(
-                    Place(*self.access(a.buffer, tuple(map(self.expr, a.index)))) if isinstance(a, Place) else self.expr(a)
-                    for a in args))  # fmt: skip
+                return replace(s, args=tuple(self.place(a) if isinstance(a, Place) else self.expr(a) for a in args))
             case Alloc(b):
                 return Alloc(self.whole(b))
             case Grow(b, row):

@@ -2,7 +2,7 @@
 
     Type ::= dtype '[' dim (',' dim)* ']'
     dim  ::= integer | name            a name stands for a length that is known at run time only
-    dtype ::= bool | i8..i64 | u8..u64 | f32 | f64 | c64 | c128
+    dtype ::= bool | i8..i64 | u8..u64 | f32 | f64 | c64 | c128 | f16 | bf16      the last two to store, not to compute
 
 A `Dim` is compared by name, and names are unique in a program. It is either the axis length of an input (then
 `define` is None and the input's type introduces it) or the value of a scalar node of the graph (`define`), such
@@ -34,7 +34,33 @@ DTYPE_NAMES: dict[str, str] = {
     "complex64": "c64",
     "complex128": "c128",
 }
-DTYPES: dict[str, np.dtype] = {short: np.dtype(long) for long, short in DTYPE_NAMES.items()}
+HALVES: dict[str, str] = {"float16": "f16", "bfloat16": "bf16"}  # arithmetic on them is that of float32
+DTYPE_NAMES |= HALVES
+DTYPES: dict[str, np.dtype] = {short: np.dtype(long) for long, short in DTYPE_NAMES.items() if long != "bfloat16"}
+
+
+def dtype_of(short: str) -> np.dtype | None:
+    """The dtype that the IR writes so, if it is one: bf16 comes with the package ml_dtypes."""
+    if short == "bf16":
+        import ml_dtypes
+
+        brain: np.dtype = np.dtype(ml_dtypes.bfloat16)
+        return brain
+    return DTYPES.get(short)
+
+
+def is_half(dtype: np.dtype) -> bool:
+    """Whether a dtype of 16 bits is for memory only: values of it are converted to float32 before anything else."""
+    return dtype.itemsize == 2 and dtype.name in HALVES
+
+
+def in_memory(dtype: np.dtype, known: tuple[str, ...] = ()) -> np.dtype:
+    """What kernels take the elements of an array for: integers, where they are of 16 bits but for those `known`."""
+    return np.dtype("uint16") if is_half(dtype) and dtype.name not in known else dtype
+
+
+def widened(dtype: np.dtype) -> np.dtype:
+    return np.dtype("float32") if is_half(dtype) else dtype
 
 
 def supported(dtype: np.dtype) -> bool:

@@ -86,7 +86,7 @@ class _Checker:
                     for inner in blocks(s):
                         self.block(inner, inside, True)
                     for b in (s.flags, *s.parts, *s.wholes):
-                        self.access(b, 1)
+                        self.access(b, 1 + len(s.lane))
                 case Gather(var, _):
                     if var.name not in self.mutable or var.name not in known:
                         self.faults.append(f"gather {var.name}, which is not a variable that may change here")

@@ -8,6 +8,7 @@ follow from those of each. This operation is associative, so runs of steps are p
 "Prefix sums and their applications", 1990). Forms: affine in up to three numbers (taps and carries together), sums,
 products, extremes, logaddexp, bit operations; and what `associative_scan` is told. Rounding differs from the loop's:
 floats are marked on their own account only where errors cannot grow, that is where steps do not stretch differences.
+Where the state is an array, each of its elements may be such a recurrence: a few lanes of many steps.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scancc import interpreter
+from scancc.batching.lanes import lanes_of
 from scancc.ir import build
 from scancc.ir.graph import ASSOCIATIVE, PREFIX, Graph, Node, ScanSpec, operands, rebuild, rewrite, spec_of, with_attrs
+from scancc.ir.types import Dim, Type
 from scancc.passes.linear import Tap, is_one, is_scalar_code, linear_parts
 
 MOST_STATES = 3
 FEWEST_STEPS = 1024
+MOST_LANES = 4096  # with more of them, a thread a lane keeps a device busy
 OPERATIONS = frozenset(
     "add multiply maximum minimum fmax fmin logaddexp bitwise_and bitwise_or bitwise_xor logical_and logical_or "
     "logical_xor".split()
@@ -59,7 +63,7 @@ def _marked(graph: Graph, scan: Node, always: bool) -> Graph | None:
         return None
     if steps.op == "const" and int(steps.attrs["value"]) < FEWEST_STEPS:
         return None
-    monoid = prefix_of(scan)
+    monoid = prefix_of(scan) or prefix_of_lanes(scan)
     if monoid is None or not (monoid.reliable or always):
         return None
     mapping: dict[Node, Node] = {}
@@ -80,7 +84,7 @@ def keep_prefixes(graph: Graph) -> Graph:
     def check(node: Node) -> Node | None:
         if node.op != "scan" or spec_of(node).strategy not in (PREFIX, ASSOCIATIVE):
             return None
-        if spec_of(node).strategy == PREFIX and prefix_of(node) is not None:
+        if spec_of(node).strategy == PREFIX and (prefix_of(node) or prefix_of_lanes(node)) is not None:
             return None
         return with_attrs(node, spec=replace(spec_of(node), strategy="steps"))
 
@@ -99,6 +103,42 @@ def prefix_of(node: Node) -> Monoid | None:
     if len(kinds) != 1 or next(iter(kinds)).kind not in "fiub":
         return None
     return _operation(spec) or _affine(spec)
+
+
+def prefix_of_lanes(node: Node) -> Monoid | None:
+    """The same for each of a few lanes that do not depend on one another, as a diagonal matrix keeps them."""
+    spec, steps = spec_of(node), node.args[0]
+    if all(r.type.ndim == 0 for r in spec.body.results.values()) or not _many_steps(steps):
+        return None
+    operand = {a: Node("input", (), _measured(a.type), {"name": f"in{i}"}, a.loc)  # type: ignore[arg-type]
+               for i, a in enumerate(dict.fromkeys(node.args)) if not _is_constant(a)}  # fmt: skip
+    alone = Node("scan", tuple(operand.get(a, a) for a in node.args), node.type, node.attrs, node.loc)
+    results = {name: build.trace(alone, name) for name in (*(c.name for c in spec.carries), *spec.outputs)
+               if spec.body.results[name].type.ndim}  # fmt: skip
+    lanes = lanes_of(Graph(tuple(operand.values()), results))
+    if lanes is None or _length(lanes.count) > MOST_LANES:
+        return None
+    scans = [n for n in lanes.graph.nodes() if n.op == "scan"]
+    return prefix_of(scans[0]) if len(scans) == 1 else None
+
+
+def _many_steps(steps: Node) -> bool:
+    """As far as the call that was traced tells: what few lanes would wait for."""
+    if steps.op == "const":
+        return int(steps.attrs["value"]) >= FEWEST_STEPS
+    return steps.op == "dim" and _length(steps.args[0].type.shape[steps.attrs["axis"]]) >= FEWEST_STEPS
+
+
+def _length(d: int | Dim) -> int:
+    return (d.hint or 0) if isinstance(d, Dim) else d
+
+
+def _measured(t: Type) -> Type:
+    return t.with_shape(tuple(Dim(d.name, d.hint) if isinstance(d, Dim) else d for d in t.shape))
+
+
+def _is_constant(x: Node) -> bool:
+    return all(n.op in ("const", "broadcast_to") for n in Graph((), {"": x}).nodes())
 
 
 # -- one operation ------------------------------------------------------------------------------------------------

@@ -25,13 +25,14 @@ from scancc.passes.hoist import hoist
 from scancc.passes.lower import Lowered, lower
 from scancc.passes.mark_prefixes import keep_prefixes, mark_prefixes
 from scancc.passes.merge_duplicates import merge_duplicates
+from scancc.passes.narrow_storage import narrow_storage
 from scancc.passes.narrow_views import narrow_views
 from scancc.passes.order_sums import order_sums
 from scancc.passes.plan_taps import Plan, plan_taps
 from scancc.passes.shorten import shorten
 from scancc.passes.simplify import simplify
 from scancc.passes.stages import stages_of
-from scancc.passes.strategies import place
+from scancc.passes.strategies import LANES_FIRST, place
 from scancc.passes.tile_lanes import tile_lanes
 
 
@@ -86,6 +87,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("forward_outputs", _plain(forward_outputs)),
     Pass("simplify_again", lambda graph, options: simplify(graph, options.fastmath)),
     Pass("cse_again", _plain(cse)),
+    Pass("narrow_storage", _plain(narrow_storage)),
     Pass("dce", _plain(dce)),
     Pass("defer_sums", _plain(defer_sums), lambda options: options.target == "cuda" and not options.strict_fp),
     Pass("order_sums", _plain(order_sums), lambda options: options.optimize and not options.strict_fp),
@@ -159,16 +161,19 @@ def analyse(graph: Graph, name: str, options: Options) -> Compilation:
 NOTHING = Lowered(Kernel("", [], [], []), [], {}, [], {}, {}, {})
 
 
-def _for_device(made: Compilation) -> Compilation:
-    """The kernel, or those of several stages."""
+def _for_device(made: Compilation, lie: frozenset[str] = frozenset()) -> Compilation:
+    """The kernel, or those of several stages. `lie`: inputs that have the lanes first, from the stages before."""
     made = replace(made, graph=keep_prefixes(made.graph))
     parts = stages_of(made.graph) if made.options.strategy == "auto" else [made.graph]
     if len(parts) > 1:
-        stages = tuple(
-            _for_device(replace(made, name=f"{made.name}_{i}", graph=part)) for i, part in enumerate(parts)
-        )
-        return replace(made, plan=stages[0].plan, lowered=stages[0].lowered, stages=stages, strategy="stages")
+        stages: list[Compilation] = []
+        for i, part in enumerate(parts):
+            stages.append(_for_device(replace(made, name=f"{made.name}_{i}", graph=part), lie))
+            if stages[-1].lanes is not None and stages[-1].strategy in LANES_FIRST:
+                lie |= stages[-1].graph.results.keys()
+        first = stages[0]
+        return replace(made, plan=first.plan, lowered=first.lowered, stages=tuple(stages), strategy="stages")
     gather = made.options.optimize and not made.options.strict_fp
-    strategy, plan, lowered, lanes, why = place(made.graph, made.name, made.options.strategy, gather)
+    strategy, plan, lowered, lanes, why = place(made.graph, made.name, made.options.strategy, gather, lie)
     verify_kernel(lowered.kernel)
     return replace(made, plan=plan, lowered=lowered, lanes=lanes, strategy=strategy, why=why)

@@ -17,7 +17,7 @@ from scancc import interpreter
 from scancc.ir import build
 from scancc.ir.graph import Graph, Node, map_bodies, rewrite
 from scancc.ir.ops import OPS
-from scancc.ir.types import Dim
+from scancc.ir.types import Dim, is_half
 from scancc.passes.transposes import elementwise_of_transposed, view_of_transposed
 
 MAX_FOLDED = 16  # elements of a constant that is worth making: what stays in registers
@@ -127,6 +127,9 @@ def _involution(node: Node) -> Node | None:
         return inner if inner.type == node.type else None
     if node.op == "cast" and node.args[0].type == node.type:
         return node.args[0]
+    if node.op == "cast" and node.args[0].op == "cast" and is_half(node.type.dtype):
+        inner = node.args[0].args[0]  # 16 bits, made 32 and 16 again
+        return inner if inner.type == node.type else None
     return None
 
 

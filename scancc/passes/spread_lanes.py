@@ -25,9 +25,9 @@ from scancc.ir.loop import (
     Grow,
     Load,
     Place,
+    Prefix,
     Print,
     Stmt,
-    Store,
     Var,
     const_int,
 )
@@ -91,6 +91,9 @@ class _Spread(Rewriter):
                 self._put(b, 0 if self.first else len(b.shape))
         return self.made[b]
 
+    def whole(self, buffer: Buffer) -> Buffer:
+        return self.buffer(buffer)
+
     def access(self, buffer: Buffer, index: tuple[Expr, ...]) -> tuple[Buffer, tuple[Expr, ...]]:
         new, axis = self.buffer(buffer), self.axes.get(buffer)
         return new, index if axis is None else (*index[:axis], LANE, *index[axis:])
@@ -108,5 +111,9 @@ class _Spread(Rewriter):
                 raise UnsupportedError(f"{b.name}, whose length is known in the kernel only, in a lane")
             case Print():
                 raise UnsupportedError("prints in a lane", s.loc)
+            case Prefix():
+                new = super().statement(s)
+                assert isinstance(new, Prefix)
+                return replace(new, lane=(LANE,))
             case _:
                 return super().statement(s)

@@ -31,7 +31,7 @@ def stages_of(graph: Graph, number: int = 0) -> list[Graph]:
         return [*stages_of(first, number + 100), *stages_of(rest, number + 1)]
     graph = _whole(graph, marked)
     gets = [n for n in graph.nodes() if n.op == "get" and n.args[0] is marked]
-    if all(r in gets for r in graph.results.values()):
+    if all(r in gets or r.op == "transpose" and r.args[0] in gets for r in graph.results.values()):
         return [graph]
     first, rest = _cut(graph, gets, number)
     return [first, *stages_of(rest, number + 1)]

@@ -3,7 +3,7 @@
     lane      a thread for each of many independent lanes, its state in registers
     block     a block of threads for each lane, or for the whole program: rows over threads, small state in its memory
     grid      all blocks together, which wait for one another between steps: rows wider than a block
-    prefix    many runs of one loop's steps at once, put together by their effect on the state
+    prefix    many runs of one loop's steps at once, put together by their effect on the state; of each lane, if few
     thread    one thread: programs without lanes and without wide rows
 """
 
@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from scancc.batching.lanes import Lanes, lanes_of
 from scancc.errors import ScanValueError, UnsupportedError
-from scancc.ir.graph import PREFIX, Graph, spec_of
+from scancc.ir.graph import PREFIX, Graph, spec_of, topological
 from scancc.ir.loop import Buffer, Kernel
 from scancc.passes.dead_stores import drop_dead_stores
 from scancc.passes.hold_weights import hold_weights, size_in_bytes
@@ -23,18 +23,29 @@ from scancc.passes.plan_taps import Plan, plan_taps
 from scancc.passes.share_loops import share_loops, shares
 from scancc.passes.spread_lanes import spread_lanes
 
+LANES_FIRST = ("block", "prefix")  # strategies by which a kernel's own arrays have the lanes first
 STRATEGIES = ("lane", "block", "grid", "prefix", "thread")
 WIDE = 32  # iterations that are worth a block
 WIDEST = 8192  # iterations of a loop that one block should run by itself
+MANY = 16  # elements of a lane that are worth a pass over all lanes
 SHARED_BYTES = 40_000  # of a block's own memory, of the 48 kB that every device has
 
 
-def place(graph: Graph, name: str, strategy: str, gather: bool) -> tuple[str, Plan, Lowered, Lanes | None, str]:
+def place(
+    graph: Graph, name: str, strategy: str, gather: bool, lie: frozenset[str] = frozenset()
+) -> tuple[str, Plan, Lowered, Lanes | None, str]:
     """Strategy, storage plan, kernel and lanes of a program for a device, and the reason for the strategy.
+
+    `gather`: sums may be added up in another order; `lie`: inputs whose lanes come first in memory.
 
     Raises ScanValueError for a strategy that the program does not allow.
     """
+    marked = next((n for n in graph.nodes() if n.op == "scan" and spec_of(n).strategy == PREFIX), None)
     lanes = lanes_of(graph)
+    if lanes is not None and marked is not None and strategy in ("auto", "prefix"):
+        found = _prefix_of_lanes(_with_lanes(lanes, lie, first=True), name)
+        if found is not None:
+            return found
     if lanes is not None and strategy in ("auto", "lane", "block"):
         plan = plan_taps(lanes.graph)
         try:
@@ -43,20 +54,17 @@ def place(graph: Graph, name: str, strategy: str, gather: bool) -> tuple[str, Pl
             if strategy == "block" or strategy == "auto" and wide >= WIDE:
                 return "block", plan, spread_lanes(_team(own, "block", gather), lanes, first=True), lanes, (
                     f"the rows of a lane have up to {wide} elements" if wide > 1 else "asked for")  # fmt: skip
+            lanes = _with_lanes(lanes, lie, first=False)
             return "lane", plan, spread_lanes(own, lanes), lanes, "lanes do not depend on one another"
         except UnsupportedError:
             pass
     if strategy == "lane":
         raise ScanValueError("strategy is 'lane', but no axis of all results was found whose elements are independent",
                              fix="leave the strategy out")  # fmt: skip
-    marked = next((n for n in graph.nodes() if n.op == "scan" and spec_of(n).strategy == PREFIX), None)
     plan = plan_taps(graph)
-    if marked is not None and strategy in ("auto", "prefix"):
-        monoid = prefix_of(marked)
-        assert monoid is not None
-        lowered = lower(graph, plan, name, library=False, prefix=True)
-        lowered = replace(lowered, kernel=replace(lowered.kernel, team="prefix"))
-        return "prefix", plan, lowered, None, f"its steps are {monoid.form}"
+    monoid = None if marked is None else prefix_of(marked)
+    if monoid is not None and strategy in ("auto", "prefix"):
+        return "prefix", plan, _prefix(graph, plan, name), None, f"its steps are {monoid.form}"
     if strategy == "prefix":
         raise ScanValueError("strategy is 'prefix', but the program is not one loop whose steps can be put together",
                              fix="leave the strategy out")  # fmt: skip
@@ -70,6 +78,40 @@ def place(graph: Graph, name: str, strategy: str, gather: bool) -> tuple[str, Pl
     if strategy != "thread":
         lowered = _team(lowered, strategy, gather)
     return strategy, plan, lowered, None, why
+
+
+def _prefix(graph: Graph, plan: Plan, name: str) -> Lowered:
+    lowered = lower(graph, plan, name, library=False, prefix=True)
+    return replace(lowered, kernel=replace(lowered.kernel, team="prefix"))
+
+
+def _prefix_of_lanes(lanes: Lanes, name: str) -> tuple[str, Plan, Lowered, Lanes, str] | None:
+    """A prefix for each of a few lanes."""
+    (scan,) = (n for n in lanes.graph.nodes() if n.op == "scan")
+    monoid = prefix_of(scan)
+    if monoid is None:
+        return None
+    plan = plan_taps(lanes.graph)
+    try:
+        lowered = spread_lanes(_prefix(lanes.graph, plan, name), lanes, first=True)
+    except UnsupportedError:
+        return None
+    return "prefix", plan, lowered, lanes, f"the steps of each are {monoid.form}"
+
+
+def _with_lanes(lanes: Lanes, lie: frozenset[str], first: bool) -> Lanes:
+    """Inputs that loops read many elements of get the lanes where neighbouring threads read neighbours: last for
+    threads that have a lane each, first for those that share one out. Others are read as they lie."""
+    moved, axes = {}, dict(lanes.inputs)
+    loops = [n for n in lanes.graph.nodes() if n.op == "scan"]
+    read = set(topological(loops))
+    for node in lanes.graph.inputs:
+        name, size = node.attrs["name"], node.type.size
+        axis, wanted = axes[name], 0 if first or node not in read else node.type.ndim
+        many = (size is None or size >= MANY) if node in read else name in lie
+        if axis is not None and axis != wanted and many:
+            moved[name], axes[name] = axis, wanted
+    return replace(lanes, inputs=axes, moved=moved)
 
 
 def _team(lowered: Lowered, team: str, gather: bool) -> Lowered:

@@ -12,7 +12,6 @@ from scancc.frontend.scan_arguments import backward_of, normalise
 from scancc.frontend.scans import add_scan
 from scancc.frontend.scope import SYMBOLIC, current, entered
 from scancc.frontend.tracer import wrap
-from scancc.ir import build
 
 __all__ = ["OrderedUpdates", "foldl", "foldr", "map", "reduce", "scan", "until"]
 
@@ -50,7 +49,7 @@ def scan(
         args = normalise(fn, sequences, outputs_info, non_sequences, n_steps, go_backwards)
         label = name or name_of(fn, "scan")
         traced = add_scan(fn, args, label, strict, publish=False, backward=backward)
-        outputs: Any = [wrap(build.trace(traced.node, n)) for n in traced.names]
+        outputs: Any = [wrap(traced.trace(n)) for n in traced.names]
         updates = OrderedUpdates({shared: wrap(node) for shared, node in traced.updates.items()})
     if not outputs and not return_list:
         return None, updates

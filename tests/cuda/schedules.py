@@ -55,7 +55,7 @@ class Barriers:
     passed = 0
 
 
-def _run(source, name, args, blocks, threads, whole_grid, rng):
+def run_permuted(source, name, args, blocks, threads, whole_grid, rng):
     text = source.replace("cuda.syncthreads_or(failed)", "(yield failed)")
     text = text.replace("cuda.syncthreads()", "yield").replace("grid.sync()", "yield")
     assert "yield" in text or threads == 1 or "thread" in text
@@ -104,9 +104,9 @@ def permuted(seed, blocks=2):
             return known(self, *args)
         own = [getattr(a, "_ary", a) for a in args]
         status = np.zeros(1, np.int64)
-        many = blocks if team == "grid" else lanes if self._tiles is None else int(args[self._tiles])
+        many = blocks if team == "grid" else lanes * (1 if self._tiles is None else int(args[self._tiles]))
         with np.errstate(all="ignore"):
-            _run(self.source, self.lowered.kernel.name, [*own, status], many, self.threads, team == "grid", rng)
+            run_permuted(self.source, self.lowered.kernel.name, [*own, status], many, self.threads, team == "grid", rng)
         return int(status[0])
 
     CudaProgram._launch = launch

@@ -17,6 +17,7 @@ PROGRAM = """
 import json, sys
 import numpy as np
 import scancc as sc
+from scancc.backends.cuda import transpose
 from scancc.backends.cuda.offline import resources
 
 def ar2(x, y0):
@@ -82,6 +83,9 @@ for name, program in programs.items():
     for cc in ((8, 0), (9, 0)):
         r = resources(program.ptx(cc), cc)
         found[f"{name} {cc[0]}.{cc[1]}"] = vars(r)
+for cc in ((8, 0), (9, 0)):
+    r = resources(transpose.ptx("uint64", cc), cc)
+    found[f"transpose {cc[0]}.{cc[1]}"] = vars(r)
 print(json.dumps(found))
 """
 # Registers and bytes of shared memory that a kernel may take at most, and whether it has barriers.
@@ -89,8 +93,9 @@ MOST = {
     "ar2": (40, 0), "ar2_float32": (40, 0), "garch": (64, 0), "garch_gradient": (72, 0), "lorenz": (56, 0),
     "kalman": (80, 0), "rnn": (72, 0), "rnn_batch": (72, 0), "rnn_grid": (72, 0), "centred": (72, 1024),
     "rnn_gradient": (80, 8192), "ema_prefix": (48, 5120), "ar2_prefix": (72, 14400),
+    "transpose": (40, 8448),
 }  # fmt: skip
-WAITING = ("rnn", "rnn_batch", "centred", "rnn_gradient", "ema_prefix", "ar2_prefix")
+WAITING = ("rnn", "rnn_batch", "centred", "rnn_gradient", "ema_prefix", "ar2_prefix", "transpose")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("numba_cuda") is None, reason="PTX needs the extra 'cuda'")

@@ -10,6 +10,7 @@ import numpy as np
 
 from scancc.backends.cuda.toolkit import TRAFFIC, cuda, simulated, stream
 from scancc.errors import DeviceError, ScanTypeError
+from scancc.ir.types import in_memory
 
 CUDA_DEVICE = 2  # of DLPack
 DLPACK_KINDS = {0: "i", 1: "u", 2: "f", 5: "c", 6: "b"}
@@ -29,7 +30,7 @@ class DeviceArray:
         """`memory`: an array of numba's; `look`: which part of it, and which axis comes first, as a view in NumPy;
         `kind`: the library that results of programs with this argument are for."""
         self.memory, self._look, self.kind = memory, look, kind
-        view = self._view(self._outline())
+        view = self.view_of(self._outline())
         self.dtype, self.shape, self.strides = view.dtype, view.shape, view.strides
 
     def _outline(self) -> np.ndarray:
@@ -37,7 +38,8 @@ class DeviceArray:
         m = self.memory
         return np.lib.stride_tricks.as_strided(np.empty(1, m.dtype), tuple(m.shape), tuple(m.strides))
 
-    def _view(self, a: np.ndarray) -> np.ndarray:
+    def view_of(self, a: np.ndarray) -> np.ndarray:
+        """What this array is of an array that lies like its memory."""
         return a if self._look is None else self._look(a)
 
     @property
@@ -52,13 +54,18 @@ class DeviceArray:
     def nbytes(self) -> int:
         return self.size * self.dtype.itemsize
 
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether elements lie in row-major order."""
+        return self.view_of(self._outline()).flags.c_contiguous
+
     def __len__(self) -> int:
         return int(self.shape[0])
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         whole = self._outline()
-        offset = self._view(whole).__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+        offset = self.view_of(whole).__array_interface__["data"][0] - whole.__array_interface__["data"][0]
         address = address_of(self.memory) + (offset if self.size else 0)
         return {"shape": self.shape, "typestr": self.dtype.str, "data": (address, False), "strides": self.strides,
                 "version": 3}  # fmt: skip
@@ -68,7 +75,7 @@ class DeviceArray:
         found = np.asarray(self.memory.copy_to_host(stream=stream()))
         if stream() and not simulated():
             stream().synchronize()
-        return np.ascontiguousarray(self._view(found)).reshape(self.shape)
+        return np.ascontiguousarray(self.view_of(found)).reshape(self.shape)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         return self.copy_to_host().astype(dtype or self.dtype, copy=False)
@@ -79,14 +86,16 @@ class DeviceArray:
     def contiguous(self) -> Any:
         """numba's array of the elements in row-major order: the memory itself where it has that."""
         whole = self._outline()
-        view = self._view(whole)
+        view = self.view_of(whole)
+        view = view.view(whole.dtype)
         if view.__array_interface__ == whole.__array_interface__ and whole.flags.c_contiguous:
             return self.memory
+        part = DeviceArray(self.memory, lambda a: self.view_of(a).view(a.dtype))
         if view.flags.c_contiguous and self.size:
-            return wrapped(self)
-        target = empty(self.shape, self.dtype)
+            return wrapped(part)
+        target = empty(self.shape, whole.dtype)
         if self.size:
-            _copy(target, wrapped(self))
+            _copy(target, wrapped(part))
         return target
 
 
@@ -94,10 +103,11 @@ def device_put(array: np.ndarray) -> DeviceArray:
     """The array on the device. Raises DeviceError without a device, or where it does not fit."""
     TRAFFIC["to device"] += 1
     try:
-        memory = cuda().to_device(np.array(array, order="C", copy=None, dtype=array.dtype.newbyteorder("=")), stream())
+        host = np.array(array, order="C", copy=None, dtype=array.dtype.newbyteorder("="))
+        memory = cuda().to_device(host.view(in_memory(host.dtype, ("float16",))), stream())
     except Exception as e:
         raise no_room(e, array.nbytes) from e
-    return DeviceArray(memory)
+    return DeviceArray(memory, None if memory.dtype == host.dtype else lambda a: a.view(host.dtype))
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> Any:

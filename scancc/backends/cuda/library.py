@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 from scancc_runtime import complexes, polygamma, revolve, samplers, special
-from scancc_runtime.device import counters, integers, reals, scalar, transcendental
+from scancc_runtime.device import counters, halves, integers, reals, scalar, transcendental
 
-DEVICE = {m.__name__.rpartition(".")[2]: m for m in (counters, integers, reals, scalar, transcendental)}
+DEVICE = {m.__name__.rpartition(".")[2]: m for m in (counters, halves, integers, reals, scalar, transcendental)}
 SHARED = {m.__name__.rpartition(".")[2]: m for m in (complexes, polygamma, revolve, samplers, special)}
 RUNTIME = {
     name: frozenset(f for f, value in vars(module).items() if inspect.isfunction(value))
@@ -51,7 +51,7 @@ def _compiled(cuda: Any, function: Any, made: dict[Any, Any]) -> Any:
     if function not in made:
         plain = getattr(function, "py_func", function)
         scope = {k: _translated(cuda, plain.__globals__[k], made) for k in _globals_of(plain)}
-        copy = types.FunctionType(plain.__code__, {**plain.__globals__, **scope}, plain.__name__)
+        copy = types.FunctionType(plain.__code__, {**plain.__globals__, **scope, "cuda": cuda}, plain.__name__)
         made[function] = cuda.jit(device=True)(copy)
     return made[function]
 
@@ -81,4 +81,15 @@ def simulated(cuda: Any) -> dict[str, Any]:
     names: dict[str, Any] = {"np": np, "at": int, "cuda": cuda, "math": types.SimpleNamespace(**functions)}
     names |= {**DEVICE, **SHARED, "transcendental": names["math"]}
     found = {n: getattr(np, n) for n in RUNTIME["reals"] if hasattr(np, n)} | {"gammaln": scipy.special.gammaln}
-    return names | {"reals": types.SimpleNamespace(**found)}
+    halves = {"from_bfloat16": _from_bfloat16, "to_bfloat16": _to_bfloat16}
+    return names | {"reals": types.SimpleNamespace(**found), "halves": types.SimpleNamespace(**halves)}
+
+
+def _from_bfloat16(x: np.uint16) -> np.float32:
+    return (np.uint32(x) << np.uint32(16)).view(np.float32)  # type: ignore[no-any-return]
+
+
+def _to_bfloat16(x: np.float32) -> np.uint16:
+    bits = np.float32(x).view(np.uint32)
+    high = bits >> np.uint32(16)
+    return np.uint16(high | 0x40 if np.isnan(x) else (int(bits) + 0x7FFF + int(high & 1)) >> 16)

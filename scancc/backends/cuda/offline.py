@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,11 @@ from typing import Any
 import numba
 import numpy as np
 
+from scancc.backends.cuda.source import HALVES
 from scancc.backends.cuda.toolkit import kernel_function, simulated
 from scancc.errors import DeviceError
 from scancc.ir.loop import Buffer, Kernel
+from scancc.ir.types import in_memory
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Resources:
 
 def ptx(source: str, kernel: Kernel, fastmath: bool, cc: tuple[int, int]) -> str:
     """PTX for compute capability `cc`. Raises DeviceError without the extra 'cuda', and under the simulator."""
+    return ptx_of(lambda cuda: kernel_function(source, kernel, cuda), signature_of(kernel), fastmath, cc)
+
+
+def ptx_of(function: Callable[[Any], Any], signature: tuple, fastmath: bool, cc: tuple[int, int]) -> str:
+    """The same of a kernel in Python, which `function` makes for numba's module."""
     if simulated():
         raise DeviceError("the simulator compiles nothing", fix="unset NUMBA_ENABLE_CUDASIM")
     try:
@@ -41,8 +48,8 @@ def ptx(source: str, kernel: Kernel, fastmath: bool, cc: tuple[int, int]) -> str
     from numba import cuda
 
     with _as_if_on(cc):
-        text, _ = cuda.compile(kernel_function(source, kernel, cuda), signature_of(kernel), cc=cc, output="ptx",
-                               device=False, abi="numba", fastmath=fastmath)  # fmt: skip
+        text, _ = cuda.compile(function(cuda), signature, cc=cc, output="ptx", device=False, abi="numba",
+                               fastmath=fastmath)  # fmt: skip
     return str(text)
 
 
@@ -50,7 +57,7 @@ def signature_of(kernel: Kernel) -> tuple:
     """Numba types of the parameters, and of the status that the printer adds."""
     found = []
     for p in kernel.params:
-        dtype = numba.from_dtype(p.dtype)
+        dtype = numba.from_dtype(in_memory(p.dtype, HALVES))
         found.append(numba.types.Array(dtype, len(p.shape), "C") if isinstance(p, Buffer) else dtype)
     return (*found, numba.types.Array(numba.from_dtype(np.dtype("int32")), 1, "C"))
 

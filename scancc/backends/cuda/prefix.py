@@ -33,6 +33,7 @@ def declarations(s: Prefix, threads: int, element: Callable[[Var], str]) -> list
 def source(s: Prefix, steps: str, threads: int, items: int, block: Block) -> str:
     """The kernel's statements, at the depth of its body."""
     t, flags = s.var.name, s.flags.name
+    mine = "".join(f"{v.name}, " for v in s.lane)
     numbers = range(len(s.run))
 
     def move(targets: str, sources: str) -> list[str]:
@@ -51,7 +52,7 @@ def source(s: Prefix, steps: str, threads: int, items: int, block: Block) -> str
     def join(depth: int) -> None:
         lines.extend(block(s.join, depth))
 
-    put(1, "if thread == 0:", f"    cells[0] = cuda.atomic.add({flags}, tiles, 1)", "cuda.syncthreads()",
+    put(1, "if thread == 0:", f"    cells[0] = cuda.atomic.add({flags}, ({mine}tiles), 1)", "cuda.syncthreads()",
         "tile = cells[0]", f"first = (tile * {threads} + thread) * {items}", f"last = min(first + {items}, {steps})",
         f"busy = first < {steps}")  # fmt: skip
     put(1, "if busy:  # the steps of this thread, put together", f"    {t} = first")
@@ -68,16 +69,16 @@ def source(s: Prefix, steps: str, threads: int, items: int, block: Block) -> str
     put(1, "    cuda.syncthreads()", "    reach *= 2")
     last = threads - 1
     put(1, "more = tile + 1 < tiles", "if thread == 0 and more:")
-    put(2, "if tile == 0:", *("    " + x for x in move("{whole}[tile]", f"runs{{i}}[{last}]")),
-        "else:", *("    " + x for x in move("{part}[tile]", f"runs{{i}}[{last}]")), "cuda.threadfence()",
-        f"cuda.atomic.add({flags}, tile, {WHOLE} if tile == 0 else {PART})")  # fmt: skip
+    put(2, "if tile == 0:", *("    " + x for x in move(f"{{whole}}[{mine}tile]", f"runs{{i}}[{last}]")),
+        "else:", *("    " + x for x in move(f"{{part}}[{mine}tile]", f"runs{{i}}[{last}]")), "cuda.threadfence()",
+        f"cuda.atomic.add({flags}, ({mine}tile), {WHOLE} if tile == 0 else {PART})")  # fmt: skip
     put(1, "if tile > 0:  # look back", "    nearest = tile - 1", "    looking = True", "    found = False",
         "    while looking:", f"        if thread < {WINDOW}:", "            q = nearest - thread",
         "            flag = 0", "            if q >= 0:", "                while flag == 0:",
-        f"                    flag = cuda.atomic.add({flags}, q, 0)", "                cuda.threadfence()",
+        f"                    flag = cuda.atomic.add({flags}, ({mine}q), 0)", "                cuda.threadfence()",
         f"                if flag == {WHOLE}:")  # fmt: skip
-    put(6, *move("window{i}[thread]", "{whole}[q]"))
-    put(5, "else:", *("    " + x for x in move("window{i}[thread]", "{part}[q]")))
+    put(6, *move("window{i}[thread]", f"{{whole}}[{mine}q]"))
+    put(5, "else:", *("    " + x for x in move("window{i}[thread]", f"{{part}}[{mine}q]")))
     put(3, "    seen[thread] = flag", "cuda.syncthreads()", "if thread == 0:", "    k = 0", "    ended = False",
         f"    while k < {min(WINDOW, threads)} and not ended:", "        if found:")  # fmt: skip
     put(6, *move("{left}", "window{i}[k]"), *move("{right}", "before{i}[0]"))
@@ -90,7 +91,8 @@ def source(s: Prefix, steps: str, threads: int, items: int, block: Block) -> str
     put(2, "if thread == 0 and more:")
     put(3, *move("{left}", "before{i}[0]"), *move("{right}", f"runs{{i}}[{last}]"))
     join(3)
-    put(3, *move("{whole}[tile]", "{run}"), "cuda.threadfence()", f"cuda.atomic.add({flags}, tile, {WHOLE - PART})")
+    put(3, *move(f"{{whole}}[{mine}tile]", "{run}"), "cuda.threadfence()",
+        f"cuda.atomic.add({flags}, ({mine}tile), {WHOLE - PART})")  # fmt: skip
     put(1, "if busy:", "    if thread > 0 and tile > 0:")
     put(3, *move("{left}", "before{i}[0]"), *move("{right}", "runs{i}[thread - 1]"))
     join(3)

@@ -12,15 +12,18 @@ from scancc.arrays import as_kernel_array
 from scancc.backends.cuda import offline
 from scancc.backends.cuda.arrays import DeviceArray, Look, device_put, empty, handed_over, zeros
 from scancc.backends.cuda.prefix import ITEMS
-from scancc.backends.cuda.source import LANE_BITS, CudaPrinter
+from scancc.backends.cuda.source import HALVES, LANE_BITS, CudaPrinter
 from scancc.backends.cuda.toolkit import TRAFFIC, cuda, kernel_function, on_stream, simulated, stream
+from scancc.backends.cuda.transpose import moved
 from scancc.backends.host import host_function
 from scancc.backends.program import Program
 from scancc.errors import DeviceError
 from scancc.ir.loop import const_int
+from scancc.ir.types import in_memory
 from scancc.passes.lower.prefix import TILE, TILES
 from scancc.passes.pipeline import Compilation
 from scancc.passes.spread_lanes import LANES
+from scancc.passes.strategies import LANES_FIRST
 
 THREADS = 128  # of a block whose threads have lanes of their own
 MOST_THREADS = 512  # of a block that works together: 128 registers are left to each of them
@@ -49,7 +52,7 @@ class CudaProgram(Program):
         """Of numba's arrays: results as they lie in memory, then the counts of executed steps."""
         names = [b.name for b, _ in self.lowered.results.values()] + [b.name for b in self.lowered.executed.values()]
         return host_function(self.graph, self.lowered, lambda *args: self._launch(*args), self._fail, self._empty,
-                             lambda a: device_put(a).memory, names, zeros)  # fmt: skip
+                             lambda a: device_put(a).memory, names, zeros, HALVES)  # fmt: skip
 
     @cached_property
     def _kernel(self) -> Any:
@@ -65,6 +68,9 @@ class CudaProgram(Program):
         there = self.sent(inputs)
         if self.given_steps:
             self._check_steps({k: _scalar(a) if not a.shape else a for k, a in there.items()})
+        if self.compilation.lanes is not None:
+            lanes = self.compilation.lanes
+            there |= {k: moved(there[k], axis, lanes.inputs[k] == 0) for k, axis in lanes.moved.items()}
         scalars = [_scalar(there[k]) if not there[k].shape else there[k].contiguous() for k in self.inputs]
         found = self.call(*scalars)
         counts = dict(zip(self.lowered.executed, found[len(self.lowered.results) :], strict=True))
@@ -99,10 +105,16 @@ class CudaProgram(Program):
 
     def _look(self, label: str, executed: int | None) -> Look | None:
         """A result as a view of the memory that it was computed in."""
+        part, dtype = self._part(label, executed), self.graph.results[label].type.dtype
+        if in_memory(dtype, HALVES) == dtype:
+            return part
+        return lambda a: (a if part is None else part(a)).view(dtype)
+
+    def _part(self, label: str, executed: int | None) -> Look | None:
         buffer, lead = self.lowered.results[label]
         lanes, rank = self.compilation.lanes, self.graph.results[label].type.ndim
         if lanes is not None:
-            first = self.compilation.strategy == "block"
+            first = self.compilation.strategy in LANES_FIRST
             axis, cell = lanes.results[label], len(buffer.shape) > max(1, rank)
 
             def view(a: np.ndarray) -> np.ndarray:
@@ -128,7 +140,7 @@ class CudaProgram(Program):
             if team == "grid":
                 blocks = 1 if simulated() else self._cooperative(kernel, (*args, status.memory))
             elif team == "prefix":
-                blocks = tiles
+                blocks = tiles * lanes
             else:
                 blocks = lanes if team else (lanes + threads - 1) // threads
             with np.errstate(all="ignore"):  # of the simulator, where numbers are NumPy's
@@ -167,7 +179,7 @@ class CudaProgram(Program):
         wanted = [*(failure.seen.values if failure.seen else ()), *([failure.steps] if failure.steps else [])]
         found = {b.name: DeviceArray(buffers[b.name]).copy_to_host() for b in wanted}
         if self.compilation.lanes is not None:
-            first = self.compilation.strategy == "block"
+            first = self.compilation.strategy in LANES_FIRST
             found = {k: a[lane] if first else a[..., lane] for k, a in found.items()}
         super()._fail(code & ((1 << LANE_BITS) - 1), found)
 
@@ -183,4 +195,5 @@ def _threads(team: str, width: int) -> int:
 
 
 def _scalar(a: Any) -> np.ndarray:
-    return a.copy_to_host() if isinstance(a, DeviceArray) else np.asarray(a)
+    found = a.copy_to_host() if isinstance(a, DeviceArray) else np.asarray(a)
+    return found.view(in_memory(found.dtype, HALVES))

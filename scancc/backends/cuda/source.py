@@ -10,6 +10,7 @@ from scancc.backends.functions import EXPRESSIONS
 from scancc.backends.source import SourcePrinter
 from scancc.errors import UnsupportedError
 from scancc.ir.loop import Alloc, Barrier, Call, Expr, For, Gather, Grow, Kernel, Prefix, Print, Stmt
+from scancc.ir.types import is_half
 from scancc.ir.walk import shared_buffers, statements
 
 STATUS = "status"  # of all threads: 0, or the code of a failure and above it the lane that failed
@@ -18,10 +19,13 @@ TEAMS = {
     "block": ("cuda.threadIdx.x", "cuda.blockDim.x"),
     "grid": ("cuda.grid(1)", "cuda.gridsize(1)"),
 }
+HALVES = ("float16",)  # dtypes of 16 bits that numba.cuda has
 
 
 class CudaPrinter(SourcePrinter):
     """`threads`: of a block that gathers sums, a power of two; `items`: steps of a thread in a prefix."""
+
+    halves = HALVES
 
     def __init__(self, kernel: Kernel, threads: int, items: int = 1) -> None:
         super().__init__(kernel)
@@ -38,9 +42,9 @@ class CudaPrinter(SourcePrinter):
 
     def prologue(self) -> str:
         lines: list[str] = []
-        for s in self.kernel.body:
+        for s in statements(self.kernel.body):
             if isinstance(s, Prefix):
-                lines += prefix.declarations(s, self.block_threads, lambda v: _element(v.dtype))
+                lines += prefix.declarations(s, self.block_threads, lambda v: self.element(v.dtype))
         if self.kernel.team in TEAMS:
             thread, threads = TEAMS[self.kernel.team]
             lines += [f"thread = {thread}", f"threads = {threads}"]
@@ -50,9 +54,9 @@ class CudaPrinter(SourcePrinter):
             lines.append("failed = 0")
         for b in shared_buffers(self.kernel):
             shape = "".join(f"{self.expr(d)}, " for d in b.shape)
-            lines.append(f"{b.name} = cuda.shared.array(({shape}), {_element(b.dtype)})")
+            lines.append(f"{b.name} = cuda.shared.array(({shape}), {self.element(b.dtype)})")
         for dtype in dict.fromkeys(s.var.dtype.name for s in statements(self.kernel.body) if isinstance(s, Gather)):
-            lines.append(f"cells_{dtype} = cuda.shared.array(({self.block_threads},), {_element(np.dtype(dtype))})")
+            lines.append(f"cells_{dtype} = cuda.shared.array(({self.block_threads},), {self.element(np.dtype(dtype))})")
         return "".join(f"    {line}\n" for line in lines)
 
     def check(self, s: Stmt) -> None:
@@ -76,6 +80,10 @@ class CudaPrinter(SourcePrinter):
         super().block(block, depth)
 
     def threads(self, pad: str, s: For, depth: int) -> None:
+        if self.kernel.team == "prefix":  # every block is one of a lane's
+            self.lines.append(f"{pad}{s.var.name} = cuda.blockIdx.x % {self.expr(s.stop)}")
+            self.block(s.body, depth)
+            return
         number = "cuda.blockIdx.x" if self.kernel.team else "cuda.grid(1)"
         self.lines.append(f"{pad}{s.var.name} = {number}  # {s.note}")
         self.lines.append(f"{pad}if {s.var.name} < {self.expr(s.stop)}:")
@@ -133,6 +141,13 @@ class CudaPrinter(SourcePrinter):
             half //= 2
         self.lines += [f"{pad}{name} = {cells}[0]", f"{pad}cuda.syncthreads()"]
 
+    def element(self, dtype: np.dtype) -> str:
+        return "np.bool_" if dtype.kind == "b" else super().element(dtype)
+
+    def half(self, text: str, source: np.dtype, dtype: np.dtype) -> str:
+        known = (source if is_half(source) else dtype).name in self.halves
+        return f"np.{dtype.name}({text})" if known else super().half(text, source, dtype)
+
     def leave(self, code: int) -> str:
         if not code:
             return "return"
@@ -159,6 +174,3 @@ class CudaPrinter(SourcePrinter):
 
 NARROW = tuple(np.dtype(d) for d in ("float32", "complex64"))
 
-
-def _element(dtype: np.dtype) -> str:
-    return "np.bool_" if dtype.kind == "b" else f"np.{dtype.name}"

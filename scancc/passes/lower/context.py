@@ -51,9 +51,9 @@ INLINE_WEIGHT = 6  # operations in one statement
 # Names that mean something in every target's source: the user's variables must not hide them.
 RESERVED = frozenset(keyword.kwlist) | {
     "abs", "at", "cells", "cmath", "complex", "complexes", "counters", "cuda", "failed", "float", "grid", "growth",
-    "int", "integers", "lane", "lanes", "linear_algebra", "math", "messages", "np", "numba", "polygamma", "products",
-    "range", "reals", "recurrences", "seen", "revolve", "samplers", "scalar", "special", "status", "thread", "threads",
-    "transcendental",
+    "halves", "int", "integers", "lane", "lanes", "linear_algebra", "math", "messages", "np", "numba", "polygamma",
+    "products", "range", "reals", "recurrences", "seen", "revolve", "samplers", "scalar", "special", "status", "thread",
+    "threads", "transcendental",
 }  # fmt: skip
 
 

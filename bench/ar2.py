@@ -1,8 +1,8 @@
-"""AR(2) with its whole output kept: y[t] = x[t] + a y[t-1] + b y[t-2], float64, 1e5 and 1e7 steps.
+"""AR(2) with its whole output kept: y[t] = x[t] + a y[t-1] + b y[t-2], float64; and the gradient of its sum of squares.
 
-The shortest useful recurrence: its critical path is one fused multiply-add a step, if the sum is ordered so
-that the youngest value comes last. Peers: njit as one would write it, njit ordered for that path, JAX,
-SciPy, PyTensor.
+The shortest useful recurrence: its critical path is one fused multiply-add a step, if the sum is ordered so that the
+youngest value comes last. The hand-written loops are ordered so; "numba, as written" is not. JAX's scan is also given with
+eight steps an iteration, the most that helps on a CPU.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import peers
 
+import scancc as sc
 from scancc.measure import Inputs, Workload
 
 A, B = 1.3, -0.5  # complex poles of modulus 0.71: stable, and no value underflows
+NAMES = ("a", "b", "x", "y0")
 
 
 def make_inputs(steps: int) -> dict[str, Any]:
@@ -24,51 +26,84 @@ def make_inputs(steps: int) -> dict[str, Any]:
     return {"x": np.random.default_rng(2).normal(size=steps), "y0": np.array([0.25, -0.5]), "a": A, "b": B}
 
 
-def naive_njit(inputs: Inputs) -> Callable[[], Any]:
-    @peers.numba().njit
-    def ar2(x, y0, a, b):
-        y = np.empty(len(x))
-        y2, y1 = y0
-        for t in range(len(x)):
-            y2, y1 = y1, x[t] + a * y1 + b * y2
-            y[t] = y1
-        return y
-
-    return lambda: ar2(**inputs)
+@sc.jit
+def ar2(a, b, x, y0):
+    return sc.scan(lambda x_t, y_tm2, y_tm1, a, b: x_t + a * y_tm1 + b * y_tm2, x,
+                   [dict(initial=y0, taps=[-2, -1])], [a, b])  # fmt: skip
 
 
-def best_njit(inputs: Inputs) -> Callable[[], Any]:
-    @peers.numba().njit(fastmath=peers.FMA)
-    def ar2(x, y0, a, b):
-        y = np.empty(len(x))
-        y2, y1 = y0
-        for t in range(len(x)):
-            y2, y1 = y1, (x[t] + b * y2) + a * y1
-            y[t] = y1
-        return y
-
-    return lambda: ar2(**inputs)
+ar2_gradient = sc.jit(sc.grad(lambda *arguments: (ar2(*arguments) ** 2).sum(), (0, 1)))
 
 
-def jax_scan(inputs: Inputs, unroll: int = 1) -> Callable[[], Any]:
-    jax = peers.jax()
-
-    @jax.jit
-    def ar2(x, y0, a, b):
-        def step(carry, x_t):
-            y2, y1 = carry
-            y = (x_t + b * y2) + a * y1
-            return (y1, y), y
-
-        return jax.lax.scan(step, (y0[0], y0[1]), x, unroll=unroll)[1]
-
-    arguments = {name: jax.numpy.asarray(value) for name, value in inputs.items()}
-    return lambda: ar2(**arguments).block_until_ready()
+def scancc_example_inputs() -> dict[str, tuple]:
+    arguments = tuple(make_inputs(10**5)[n] for n in NAMES)
+    return {"ar2": arguments, "ar2_gradient": arguments}
 
 
-def jax_unrolled(inputs: Inputs) -> Callable[[], Any]:
-    """Eight steps an iteration: the most that helps on a CPU, sixteen are many times slower than one."""
-    return jax_scan(inputs, unroll=8)
+def as_written(a, b, x, y0):
+    y = np.empty(len(x))
+    y2, y1 = y0
+    for t in range(len(x)):
+        y2, y1 = y1, x[t] + a * y1 + b * y2
+        y[t] = y1
+    return y
+
+
+def in_order(a, b, x, y0):
+    y = np.empty(len(x))
+    y2, y1 = y0
+    for t in range(len(x)):
+        y2, y1 = y1, (x[t] + b * y2) + a * y1
+        y[t] = y1
+    return y
+
+
+def adjoint(a, b, x, y0):
+    y = np.empty(len(x) + 2)
+    y[0], y[1] = y0
+    for t in range(len(x)):
+        y[t + 2] = (x[t] + b * y[t]) + a * y[t + 1]
+    d1 = d2 = ga = gb = 0.0
+    for t in range(len(x) - 1, -1, -1):
+        d = (2 * y[t + 2] + b * d2) + a * d1
+        ga += d * y[t + 1]
+        gb += d * y[t]
+        d2, d1 = d1, d
+    return ga, gb
+
+
+C = """
+void run(double a, double b, const double *restrict x, const double *restrict y0, long n, double *restrict y) {
+    double y2 = y0[0], y1 = y0[1];
+    for (long t = 0; t < n; t++) {
+        double new = (x[t] + b * y2) + a * y1;
+        y[t] = new; y2 = y1; y1 = new;
+    }
+}
+"""
+
+
+def by_jax(jax, a, b, x, y0, unroll=1):
+    def step(carry, x_t):
+        y2, y1 = carry
+        y = (x_t + b * y2) + a * y1
+        return (y1, y), y
+
+    return jax.lax.scan(step, (y0[0], y0[1]), x, unroll=unroll)[1]
+
+
+def jax_gradient(jax, *arguments):
+    return jax.grad(lambda *arguments: (by_jax(jax, *arguments) ** 2).sum(), (0, 1))(*arguments)
+
+
+def by_pytensor(pytensor, a, b, x, y0):
+    return pytensor.scan(lambda x_t, y2, y1, a, b: x_t + a * y1 + b * y2, sequences=x,
+                         outputs_info=[dict(initial=y0, taps=[-2, -1])], non_sequences=[a, b],
+                         return_updates=False)  # fmt: skip
+
+
+def pytensor_gradient(pytensor, a, b, x, y0):
+    return pytensor.grad((by_pytensor(pytensor, a, b, x, y0) ** 2).sum(), [a, b])
 
 
 def lfilter(inputs: Inputs) -> Callable[[], Any]:
@@ -80,43 +115,35 @@ def lfilter(inputs: Inputs) -> Callable[[], Any]:
     return lambda: signal.lfilter([1.0], poles, x, zi=state)[0]
 
 
-def pytensor_scan(inputs: Inputs) -> Callable[[], Any]:
-    pytensor, pt = peers.pytensor()
-    x, y0, a, b = pt.dvector("x"), pt.dvector("y0"), pt.dscalar("a"), pt.dscalar("b")
-    y = pytensor.scan(
-        lambda x_t, y2, y1, a, b: x_t + a * y1 + b * y2,
-        sequences=x,
-        outputs_info=[dict(initial=y0, taps=[-2, -1])],
-        non_sequences=[a, b],
-        return_updates=False,
-    )
-    ar2 = pytensor.function([x, y0, a, b], y, mode="NUMBA")
-    ar2.trust_input = True  # the inputs are arrays of the declared types: skip their checks
-    arguments = [np.asarray(inputs[name]) for name in ("x", "y0", "a", "b")]
-    return lambda: ar2(*arguments)
-
-
-def scancc(inputs: Inputs) -> Callable[[], Any]:
-    sc = peers.scancc()
-
-    @sc.scan_compile
-    def ar2(x_t, y_tm2, y_tm1, a, b):
-        return x_t + a * y_tm1 + b * y_tm2
-
-    x, a, b = inputs["x"], inputs["a"], inputs["b"]
-    output = [dict(initial=inputs["y0"], taps=[-2, -1])]
-    return lambda: ar2(sequences=x, outputs_info=output, non_sequences=[a, b])
-
-
 def workloads(quick: bool) -> list[Workload]:
-    implementations = {
-        "njit, naive": naive_njit,
-        "njit, FMA order": best_njit,
-        "jax.lax.scan": jax_scan,
-        "jax.lax.scan, unroll=8": jax_unrolled,
-        "scipy lfilter": lfilter,
-        "PyTensor scan (Numba)": pytensor_scan,
-        "scancc": scancc,
+    forward = {
+        "scancc": peers.by_scancc(ar2, *NAMES),
+        "numba": peers.by_numba(in_order, *NAMES),
+        "numba, as written": peers.by_numba(as_written, *NAMES),
+        "c": peers.by_c(C, lambda inputs: [np.empty_like(inputs["x"])], *NAMES, "steps"),
+        "jax": peers.by_jax(by_jax, *NAMES),
+        "jax, unroll=8": peers.by_jax(partial(by_jax, unroll=8), *NAMES),
+        "pytensor": peers.by_pytensor(by_pytensor, *NAMES),
+        "scipy, lfilter": lfilter,
     }
-    sizes = {"1e5": 10**5} if quick else {"1e5": 10**5, "1e7": 10**7}
-    return [Workload(f"ar2/{n}", s, partial(make_inputs, s), implementations) for n, s in sizes.items()]
+    gradient = {
+        "scancc": peers.by_scancc(ar2_gradient, *NAMES),
+        "numba": peers.by_numba(adjoint, *NAMES),
+        "jax": peers.by_jax(jax_gradient, *NAMES),
+        "pytensor": peers.by_pytensor(pytensor_gradient, *NAMES),
+    }
+    sizes = {"1e4": 10**4} if quick else {"1e5": 10**5, "1e7": 10**7}
+    made = []
+    for size, steps in sizes.items():
+        inputs = partial(_inputs, steps)
+        oracle = steps <= 10**5  # the interpreter takes microseconds a step
+        made.append(Workload(f"ar2/{size}", steps, inputs, forward, group="scalar",
+                             oracle=peers.interpreted(ar2, *NAMES) if oracle else None))  # fmt: skip
+        if oracle:
+            made.append(Workload(f"ar2-gradient/{size}", steps, inputs, gradient, group="scalar", gradient=True,
+                                 oracle=peers.interpreted(ar2_gradient, *NAMES)))  # fmt: skip
+    return made
+
+
+def _inputs(steps: int) -> dict[str, Any]:
+    return make_inputs(steps) | {"steps": steps}

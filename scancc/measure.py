@@ -21,7 +21,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -31,7 +31,8 @@ from scipy import stats
 
 Inputs = Mapping[str, Any]
 Factory = Callable[[Inputs], Callable[[], Any]]
-PACKAGES = ("scancc", "numpy", "scipy", "numba", "llvmlite", "jax", "jaxlib", "pytensor")
+PACKAGES = ("scancc", "numpy", "scipy", "numba", "llvmlite", "jax", "jaxlib", "pytensor", "torch",
+            "pandas", "statsmodels", "arch")
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -48,9 +49,14 @@ class Workload:
     name             as typed on the command line and found in the JSON output, e.g. "ar2/1e5"
     steps            steps of the recurrence in one call; times are also given per step
     make_inputs      builds the inputs once, shared by all implementations, which must not write to them
-    implementations  name -> factory; the first one that runs is what the others' results are compared with
+    implementations  name -> factory; without an oracle the first one that runs is what others are compared with. They
+                     are named after the peer, with what sets it apart behind a comma: "jax", "jax, unroll=8"
     tolerance        largest difference allowed in a part of the result, relative to the part's largest value
     reference        the implementation that ratios are relative to; where it cannot run, the first one
+    oracle           a factory that is run once and not timed, whose result all others are compared with: the reference
+                     interpreter on the same inputs
+    group            which rows are judged together: "scalar", "matrix", "network", "batch"
+    gradient         whether it is derivatives that are computed
     """
 
     name: str
@@ -59,6 +65,19 @@ class Workload:
     implementations: Mapping[str, Factory]
     tolerance: float = 1e-9
     reference: str = "scancc"
+    oracle: Factory | None = None
+    group: str = ""
+    gradient: bool = False
+
+    def against(self, peers: Sequence[str]) -> Workload:
+        """With the reference and these peers only; all of them where none is named."""
+        kept = {n: f for n, f in self.implementations.items() if peer_of(n) in (*peers, peer_of(self.reference))}
+        return replace(self, implementations=kept) if peers else self
+
+
+def peer_of(implementation: str) -> str:
+    """The peer that an implementation belongs to: "jax" of "jax, unroll=8"."""
+    return implementation.split(",", 1)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +106,7 @@ class Timing:
     min_s: float
     per_step_ns: float | None
     first_call_s: float | None  # factory and first call: imports of the peer, tracing, compilation
-    difference: float  # largest absolute difference from the first implementation
+    difference: float  # largest absolute difference from the oracle or the first implementation
     repeats: int
     loops: int
     ratio: float = 1.0
@@ -104,6 +123,8 @@ class Result:
     timings: list[Timing]
     notes: list[str]
     failed: bool = False  # an implementation raised, or its result is wrong
+    group: str = ""
+    gradient: bool = False
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -123,8 +144,9 @@ def measure(workload: Workload, options: Options) -> Result:
     """Check and time all implementations of a workload."""
     inputs = workload.make_inputs()
     contenders, notes, failed = _prepare(workload, inputs)
+    about = {"group": workload.group, "gradient": workload.gradient}
     if not contenders:
-        return Result(workload.name, workload.steps, "", [], notes, failed)
+        return Result(workload.name, workload.steps, "", [], notes, failed, **about)
     for c in contenders:
         c.loops = _loops(c.call, options.sample_s)
     _sample(contenders, options)
@@ -141,7 +163,7 @@ def measure(workload: Workload, options: Options) -> Result:
         )
         for c in contenders
     ]
-    return Result(workload.name, workload.steps, reference.name, timings, notes, failed)
+    return Result(workload.name, workload.steps, reference.name, timings, notes, failed, **about)
 
 
 def _prepare(workload: Workload, inputs: Inputs) -> tuple[list[_Contender], list[str], bool]:
@@ -149,6 +171,8 @@ def _prepare(workload: Workload, inputs: Inputs) -> tuple[list[_Contender], list
     notes: list[str] = []
     failed = False
     expected: list[np.ndarray] | None = None
+    if workload.oracle is not None:
+        expected = [np.array(part) for part in _parts(workload.oracle(inputs)())]
     for name, factory in workload.implementations.items():
         start = perf_counter()
         try:

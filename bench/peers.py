@@ -1,6 +1,6 @@
 """The peers, each set up for a fair race: imported on demand, on one thread, JAX with 64-bit floats.
 
-The factories here take what differs from peer to peer, the function, and the names of the inputs that it is called with.
+The factories here take what differs from peer to peer, the function, and the names of the inputs that it gets.
 A peer that is not installed raises ImportError when it is prepared, and is left out with a note.
 """
 
@@ -103,7 +103,8 @@ def by_pytensor(function: Callable[..., Any], *names: str) -> Factory:
     def factory(inputs: Inputs) -> Callable[[], Any]:
         module, tensor = pytensor()
         arguments = [np.asarray(inputs[n]) for n in names]
-        symbols = [tensor.tensor(n, dtype=a.dtype, shape=(None,) * a.ndim) for n, a in zip(names, arguments, strict=True)]
+        symbols = [tensor.tensor(n, dtype=a.dtype, shape=(None,) * a.ndim)
+                   for n, a in zip(names, arguments, strict=True)]  # fmt: skip
         run = module.function(symbols, function(module, *symbols), mode="NUMBA")
         run.trust_input = True  # the inputs are arrays of the declared types: skip their checks
         return lambda: run(*arguments)

@@ -168,8 +168,8 @@ def jit(
 
     The compiler sees what is used of each output: a function that returns `ys[-1]` keeps one row, not the history.
     Options are those of `scan_compile`. Calls take two more arguments by name: `mode="interpret"` runs the NumPy
-    reference interpreter, `stream=` is a device's stream to run on. Arguments of float16 and bfloat16 are read as float32;
-    `.astype` makes results of them.
+    reference interpreter, `stream=` is a device's stream to run on. Arguments of float16 and bfloat16 are read as
+    float32; `.astype` makes results of them.
     """
     options = options_of(strict_fp, fastmath, optimize, target, strategy, parallel)
     return (lambda f: JitFunction(f, options, control_flow)) if fn is None else JitFunction(fn, options, control_flow)

@@ -23,8 +23,8 @@ def expressions(depth):
     if not depth:
         return leaves
     inner = expressions(depth - 1)
-    binary = st.builds(lambda name, a, b: Op(name, (a, b), INT64),
-                       st.sampled_from(["add", "subtract", "multiply", "minimum", "maximum"]), inner, inner)  # fmt: skip
+    names = st.sampled_from(["add", "subtract", "multiply", "minimum", "maximum"])
+    binary = st.builds(lambda name, a, b: Op(name, (a, b), INT64), names, inner, inner)
     halves = st.builds(lambda a, b: Op("floor_divide", (a, const_int(b)), INT64), inner, st.integers(1, 5))
     return leaves | binary | halves
 

@@ -97,8 +97,8 @@ def workloads(quick: bool) -> list[Workload]:
         "PyTensor scan (Numba)": pytensor_scan,
         "scancc": scancc,
     }
-    return [Workload(f"ar2_last/{name}", steps, lambda: ar2.make_inputs(steps), implementations)]
+    return [Workload(f"ar2_last/{name}", steps, lambda: ar2.make_inputs(steps), implementations, extras=peaks)]
 
 
-def add_extras(workload: Workload, result: Result) -> None:
+def peaks(workload: Workload, result: Result) -> None:
     peak_memory.add_peaks("ar2_last", workload, result)

@@ -1,67 +1,47 @@
-"""Run the benchmarks: python bench/run.py [workload ...] [--json FILE] [--quick]
+"""Run the suite: python bench/run.py [workload ...] [--quick] [--save FILE] [--plot FILE] [--against PEERS]
 
-A workload is a file of this folder without its .py, or one of its sizes: `ar2` or `ar2/1e5`. Exit status 1
-means that an implementation raised or gave a wrong result; peers that are not installed are noted and left
-out.
+A workload is a file of this folder without its .py, or one of its sizes: `ar2` or `ar2/1e5`; without a name it is
+all of them. Derivatives are included. Exit status 1 means that an implementation raised or gave a wrong result; peers that are not
+installed are noted and left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from pathlib import Path
 
-from scancc.cli.tables import show
-from scancc.measure import QUICK, Options, Result, environment, measure, write_report
+import peers  # noqa: F401  (sets threads before any of them is imported)
 
-MODULES = ("ar2", "ar2_last", "long_tap", "rnn", "kalman", "gradients", "startup")
+from scancc.cli.bench import Request, race
+from scancc.cli.main import reporting_errors
+
+HERE = Path(__file__).parent
 
 
-def results(names: list[str], options: Options, quick: bool) -> list[Result]:
-    """Results of the workloads asked for, in the order of MODULES; each is printed when it is there."""
-    unknown = {n.split("/")[0] for n in names} - set(MODULES)
-    if unknown:
-        raise SystemExit(f"unknown workload {', '.join(sorted(unknown))}: known are {', '.join(MODULES)}")
-    found: list[Result] = []
-    for name in MODULES:
-        sizes = [n for n in names if n.split("/")[0] == name]
-        if names and not sizes:
-            continue
-        module = importlib.import_module(name)
-        if hasattr(module, "run"):  # measured in other processes
-            for result in module.run(quick):
-                if not sizes or name in sizes or result.workload in sizes:
-                    found.append(result)
-                    show(result)
-            continue
-        for workload in module.workloads(quick):
-            if not sizes or name in sizes or workload.name in sizes:
-                result = measure(workload, options)
-                if hasattr(module, "add_extras"):
-                    module.add_extras(workload, result)
-                found.append(result)
-                show(result)
-    return found
+def subject(name: str) -> str:
+    """FILE or FILE:WORKLOAD of a name."""
+    stem = name.split("/")[0].removesuffix("-gradient")
+    return str(HERE / f"{stem}.py") + (f":{name}" if name != stem else "")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Race scancc against its peers.")
-    parser.add_argument(
-        "names", nargs="*", metavar="workload", help=f"any of {', '.join(MODULES)}; default all"
+    parser.add_argument("names", nargs="*", metavar="workload", help="default: all")
+    parser.add_argument("--quick", action="store_true", help="fewer, shorter repeats and the small sizes only")
+    parser.add_argument("--against", default="", metavar="PEERS", help="only these, such as jax,c")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the environment and every result")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="a picture of the speed-ups: .png, .svg or .html")
+    given = parser.parse_args()
+    request = Request(
+        subjects=tuple(subject(n) for n in given.names) or (str(HERE),),
+        quick=given.quick,
+        against=tuple(p for p in given.against.split(",") if p),
+        gradient=True,
+        save=given.save,
+        plot=given.plot,
     )
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write the environment and every result here"
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="fewer, shorter repeats and the small sizes only"
-    )
-    arguments = parser.parse_args()
-    record = environment()
-    found = results(arguments.names, QUICK if arguments.quick else Options(), arguments.quick)
-    if arguments.json:
-        write_report(arguments.json, record, found)
-    return 1 if any(r.failed for r in found) else 0
+    return reporting_errors(lambda: int(not race(request)))
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ class Workload:
                      interpreter on the same inputs
     group            which rows are judged together: "scalar", "matrix", "network", "batch"
     gradient         whether it is derivatives that are computed
+    extras           adds to the result what else is measured, such as memory
     """
 
     name: str
@@ -68,6 +69,7 @@ class Workload:
     oracle: Factory | None = None
     group: str = ""
     gradient: bool = False
+    extras: Callable[[Workload, Result], None] | None = None
 
     def against(self, peers: Sequence[str]) -> Workload:
         """With the reference and these peers only; all of them where none is named."""
@@ -140,16 +142,15 @@ class _Contender:
     samples: list[float] = field(default_factory=list)
 
 
-def measure(workload: Workload, options: Options) -> Result:
-    """Check and time all implementations of a workload."""
+def measure(workload: Workload, options: Options, tell: Callable[[str], None] = lambda doing: None) -> Result:
+    """Check and time all implementations of a workload; `tell` hears what is being done."""
     inputs = workload.make_inputs()
-    contenders, notes, failed = _prepare(workload, inputs)
-    about = {"group": workload.group, "gradient": workload.gradient}
+    contenders, notes, failed = _prepare(workload, inputs, tell)
     if not contenders:
-        return Result(workload.name, workload.steps, "", [], notes, failed, **about)
+        return Result(workload.name, workload.steps, "", [], notes, failed, workload.group, workload.gradient)
     for c in contenders:
         c.loops = _loops(c.call, options.sample_s)
-    _sample(contenders, options)
+    _sample(contenders, options, tell)
     reference = next((c for c in contenders if c.name == workload.reference), contenders[0])
     timings = [
         timing(
@@ -163,17 +164,27 @@ def measure(workload: Workload, options: Options) -> Result:
         )
         for c in contenders
     ]
-    return Result(workload.name, workload.steps, reference.name, timings, notes, failed, **about)
+    result = Result(
+        workload.name, workload.steps, reference.name, timings, notes, failed, workload.group, workload.gradient
+    )
+    if workload.extras is not None:
+        tell("more figures")
+        workload.extras(workload, result)
+    return result
 
 
-def _prepare(workload: Workload, inputs: Inputs) -> tuple[list[_Contender], list[str], bool]:
+def _prepare(
+    workload: Workload, inputs: Inputs, tell: Callable[[str], None]
+) -> tuple[list[_Contender], list[str], bool]:
     contenders: list[_Contender] = []
     notes: list[str] = []
     failed = False
     expected: list[np.ndarray] | None = None
     if workload.oracle is not None:
+        tell("the oracle")
         expected = [np.array(part) for part in _parts(workload.oracle(inputs)())]
     for name, factory in workload.implementations.items():
+        tell(f"preparing {name}")
         start = perf_counter()
         try:
             call = factory(inputs)
@@ -231,7 +242,7 @@ def _clock(call: Callable[[], Any], loops: int) -> float:
     return perf_counter() - start
 
 
-def _sample(contenders: list[_Contender], options: Options) -> None:
+def _sample(contenders: list[_Contender], options: Options, tell: Callable[[str], None]) -> None:
     collecting = gc.isenabled()
     gc.disable()
     deadline = perf_counter() + options.limit_s
@@ -239,6 +250,7 @@ def _sample(contenders: list[_Contender], options: Options) -> None:
         for repeat in range(options.repeats):
             if repeat >= 3 and perf_counter() > deadline:
                 break
+            tell(f"repeat {repeat + 1} of {options.repeats}")
             first = repeat % len(contenders)
             for c in contenders[first:] + contenders[:first]:
                 c.samples.append(_clock(c.call, c.loops) / c.loops)
@@ -319,7 +331,17 @@ def _processor() -> str:
         return platform.processor()
 
 
+def report(record: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any]:
+    """The environment and every result, ready for JSON."""
+    return {"environment": record, "results": [r.as_json() for r in results]}
+
+
 def write_report(path: Path, record: Mapping[str, Any], results: Sequence[Result]) -> None:
-    """The environment and every result as JSON."""
-    report = {"environment": record, "results": [r.as_json() for r in results]}
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(report(record, results), indent=1) + "\n", encoding="utf-8")
+
+
+def read_report(path: Path) -> tuple[dict[str, Any], list[Result]]:
+    """What `write_report` wrote."""
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    results = [Result(**{**r, "timings": [Timing(**t) for t in r["timings"]]}) for r in stored["results"]]
+    return stored["environment"], results

@@ -2,82 +2,118 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from scancc.api import ScanFunction
-from scancc.cli import suite
-from scancc.cli.contenders import FACTORIES, Call
+from scancc.cli import suite, tables
 from scancc.cli.loading import Target, UsageError, load
-from scancc.cli.tables import show
+from scancc.cli.workloads import Job, declared, lengths_of, of_target
 from scancc.driver import options_of
-from scancc.measure import QUICK, Factory, Options, Workload, environment, measure, write_report
-from scancc.placement import device_put
+from scancc.measure import QUICK, Options, Result, Workload, environment, measure, report, write_report
 
 
-def race(subjects: list[str], out: Path | None, quick: bool, device: str = "cpu") -> bool:
-    """Time each subject and print its table; False if an implementation failed or was wrong.
+@dataclass(frozen=True)
+class Request:
+    """What `scancc bench` was asked for.
 
-    `device`: "cuda" to have scancc run on a GPU, too. Raises DeviceError without one.
+    subjects  FILE:NAME of compiled functions with example inputs; FILE, FILE:WORKLOAD or a folder of files that declare
+              workloads; the built-in suite where it is empty
+    lengths   also cut scans to so many steps; with a plot, to powers of ten
     """
-    options_of(target=device)
+
+    subjects: tuple[str, ...] = ()
+    quick: bool = False
+    target: str = "cpu"
+    against: tuple[str, ...] = ()
+    gradient: bool = False
+    lengths: tuple[int, ...] = ()
+    json: bool = False
+    save: Path | None = None
+    plot: Path | None = None
+
+
+def race(request: Request) -> bool:
+    """Time each workload and show its figures; False if an implementation failed or was wrong.
+
+    Raises UsageError for subjects and peers that there are not, DeviceError for a device that there is not.
+    """
+    options_of(target=request.target)
+    if request.plot is not None:
+        from scancc.cli.plots import check_path
+
+        check_path(request.plot)
     record = environment()
-    results = []
-    targets = [load(s) for s in subjects] if subjects else suite.targets()
-    status = Console(stderr=True)
-    for target in targets:
-        with status.status(f"{target.label}: checking and timing"):
-            result = measure(_workload(target, device), QUICK if quick else Options())
-        results.append(result)
-        show(result)
-    if out is not None:
-        write_report(out, record, results)
+    results = list(_measured(request))
+    if request.json:
+        sys.stdout.write(json.dumps(report(record, results), indent=1) + "\n")
+    elif len(results) > 1:
+        tables.show_means(results)
+    if request.save is not None:
+        write_report(request.save, record, results)
+    if request.plot is not None:
+        from scancc.cli.plots import write_plot
+
+        write_plot(request.plot, results, record)
     return not any(r.failed for r in results)
 
 
-def _workload(target: Target, device: str) -> Workload:
-    given = target.examples()
-    function = target.function
-    if isinstance(function, ScanFunction):
-        if not isinstance(given, dict):
-            raise UsageError(f"{target.label}: the example inputs of a scan are a dict of its arguments")
-        call = Call(function, given)
-        factories: dict[str, Factory] = {name: partial(_made, make, call) for name, make in FACTORIES.items()}
-        steps = call.steps
-        if device == "cuda":
-            factories["scancc on the GPU"] = lambda inputs: _on_device(function, given)
-    else:
-        args, kwargs = ((), given) if isinstance(given, dict) else (given, {})
-        factories = {
-            "interpreter": lambda inputs: lambda: function(*args, mode="interpret", **kwargs),
-            "scancc": lambda inputs: lambda: function(*args, **kwargs),
-        }
-        steps = 0
-    own = getattr(target.module, "scancc_contenders", None)
-    if own is not None:
-        factories |= {name: (lambda inputs, f=f: f) for name, f in own().get(target.name, {}).items()}
-    return Workload(target.label, steps, dict, factories, tolerance=1e-5, reference="scancc")
+def _measured(request: Request) -> Iterator[Result]:
+    chosen = list(_workloads(request))
+    _check_peers(request.against, [w for w in chosen if isinstance(w, Workload)])
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.fields[name]}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("{task.fields[doing]}"))  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("", total=len(chosen), name="", doing="")
+        for one in chosen:
+            if isinstance(one, Workload):
+                bar.update(task, name=one.name, doing="inputs")
+                options = QUICK if request.quick else Options()
+                results = [measure(one.against(request.against), options, partial(_tell, bar, task))]
+            else:
+                bar.update(task, name="other processes", doing="")
+                results = one()
+            bar.advance(task)
+            for result in results:
+                if not request.json:
+                    tables.show(result)
+                yield result
 
 
-def _on_device(function: ScanFunction, given: dict[str, Any]) -> Any:
-    """The same scan with all arrays on the device; a call ends when the device is done."""
-    from scancc.backends.cuda.toolkit import cuda
-
-    there = device_put({k: v for k, v in given.items() if k not in ("n_steps", "outputs_info")})
-    infos = [dict(o, initial=device_put(o["initial"])) if isinstance(o, dict) else o for o in given["outputs_info"]]
-    made = ScanFunction(function.fn, replace(function.options, target="cuda"), function.name)
-
-    def run() -> Any:
-        result = made(**{**given, **there, "outputs_info": infos})
-        cuda().synchronize()
-        return result
-
-    return run
+def _tell(bar: Progress, task: TaskID, doing: str) -> None:
+    bar.update(task, doing=doing)
 
 
-def _made(make: Any, call: Call, inputs: Any) -> Any:
-    return make(call)
+def _workloads(request: Request) -> Iterator[Job]:
+    for subject in request.subjects:
+        jobs = declared(subject, request.quick)
+        if jobs is None:
+            yield from _of_targets(request, [load(subject)])
+        else:
+            yield from (j for j in jobs if request.gradient or not (isinstance(j, Workload) and j.gradient))
+    if not request.subjects:
+        yield from _of_targets(request, suite.targets())
+
+
+def _of_targets(request: Request, targets: list[Target]) -> Iterator[Workload]:
+    for target in targets:
+        cut = sorted(set(request.lengths) or (set(lengths_of(target)) if request.plot is not None else set()))
+        lengths: list[int | None] = [*cut] or [None]
+        for steps in lengths:
+            yield of_target(target, request.target, False, steps)
+        if request.gradient:
+            yield of_target(target, request.target, True)
+
+
+def _check_peers(peers: tuple[str, ...], workloads: list[Workload]) -> None:
+    known = {name.split(",", 1)[0] for w in workloads for name in w.implementations}
+    for peer in peers:
+        if peer not in known:
+            raise UsageError(f"--against {peer}: no workload has this peer (they have {', '.join(sorted(known))})")

@@ -132,12 +132,20 @@ def njit_loop(call: Call) -> Callable[[], Any]:
 def jax_scan(call: Call) -> Callable[[], Any]:
     import jax
 
+    run, values = jax_outputs(call)
+    compiled = jax.jit(run)
+    return lambda: jax.block_until_ready(compiled(*values))
+
+
+def jax_outputs(call: Call) -> tuple[Callable[..., Any], tuple[Any, Any, Any]]:
+    """A function of sequences, initial rows and non-sequences that returns the outputs, and those of the call."""
+    import jax
+
     jax.config.update("jax_enable_x64", True)
     jnp = jax.numpy
     step, steps = rebound(call.scan.fn, jnp), call.steps
     reads = call.taps_of_sequences()
 
-    @jax.jit
     def run(sequences: Any, initials: Any, non_sequences: Any) -> Any:
         def body(state: Any, rows: Any) -> Any:
             arguments = list(rows)
@@ -158,10 +166,16 @@ def jax_scan(call: Call) -> Callable[[], Any]:
         tuple(None if i is None else jnp.asarray(i[min(t) :]) for i, t in call.outputs),
         [jnp.asarray(v) for v in call.non_sequences],
     )
-    return lambda: jax.block_until_ready(run(*values))
+    return run, values
 
 
 def pytensor_scan(call: Call) -> Callable[[], Any]:
+    symbols, results, _ = pytensor_outputs(call)
+    return pytensor_function(symbols, results)
+
+
+def pytensor_outputs(call: Call) -> tuple[list[tuple[Any, np.ndarray]], list[Any], list[Any]]:
+    """Symbols with their values, the outputs, and the symbols of initial rows and non-sequences."""
     import pytensor
     import pytensor.tensor as pt
 
@@ -176,12 +190,19 @@ def pytensor_scan(call: Call) -> Callable[[], Any]:
     sequences = [dict(input=symbol(x), taps=list(t)) for x, t in call.sequences]
     info = [None if i is None else dict(initial=symbol(i if t != (-1,) else i[0]), taps=list(t))
             for i, t in call.outputs]  # fmt: skip
+    non_sequences = [symbol(v) for v in call.non_sequences]
     result = pytensor.scan(
-        step, sequences=sequences, outputs_info=info, non_sequences=[symbol(v) for v in call.non_sequences],
-        n_steps=call.steps, return_updates=False,
+        step, sequences=sequences, outputs_info=info, non_sequences=non_sequences, n_steps=call.steps,
+        return_updates=False,
     )  # fmt: skip
-    results = result if isinstance(result, (list, tuple)) else [result]
-    function = pytensor.function([s for s, _ in symbols], list(results), mode="NUMBA")
+    results = list(result) if isinstance(result, (list, tuple)) else [result]
+    return symbols, results, [o["initial"] for o in info if o is not None] + non_sequences
+
+
+def pytensor_function(symbols: list[tuple[Any, np.ndarray]], results: list[Any]) -> Callable[[], Any]:
+    import pytensor
+
+    function = pytensor.function([s for s, _ in symbols], results, mode="NUMBA")
     function.trust_input = True
     values = [x for _, x in symbols]
     return lambda: tuple(function(*values))
@@ -222,9 +243,9 @@ def rebound(fn: Callable, module: Any) -> Callable:
 
 
 FACTORIES: dict[str, Callable[[Call], Callable[[], Any]]] = {
-    "Python loop": python_loop,
-    "njit loop": njit_loop,
-    "jax.lax.scan": jax_scan,
-    "PyTensor scan (Numba)": pytensor_scan,
+    "python": python_loop,
+    "numba": njit_loop,
+    "jax": jax_scan,
+    "pytensor": pytensor_scan,
     "scancc": compiled,
 }

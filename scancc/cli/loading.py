@@ -94,7 +94,7 @@ def load(subject: str) -> Target:
     file = Path(path)
     if not file.is_file():
         raise UsageError(f"there is no file {path}")
-    module = _import(file)
+    module = module_of(file)
     found = {k: v for k, v in vars(module).items() if isinstance(v, (ScanFunction, JitFunction))}
     if not name and len(found) == 1:
         name = next(iter(found))
@@ -109,7 +109,8 @@ def load(subject: str) -> Target:
     raise UsageError(f"{what} (compiled functions: {known}){hint}")
 
 
-def _import(file: Path) -> ModuleType:
+def module_of(file: Path) -> ModuleType:
+    """Import a file; its folder is on the path from then on."""
     spec = importlib.util.spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None:
         raise UsageError(f"{file} is not a Python file")

@@ -6,8 +6,9 @@ Exit status: 0 done, 1 the work failed (a step that does not compile, an unreada
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -101,17 +102,34 @@ def run(
 @app.command()
 def bench(
     subjects: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILE:NAME]...", help="default: a small built-in suite")
+        list[str] | None,
+        typer.Argument(metavar="[FILE:NAME]...", help="functions with example inputs, or files and folders that "
+                       "declare workloads; default: a small built-in suite"),
     ] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="write the environment and all results here")] = None,
+    against: Annotated[str, typer.Option(metavar="PEERS", help="only these, such as jax,numba,c")] = "",
+    gradient: Annotated[bool, typer.Option("--grad", help="also the derivatives")] = False,
+    lengths: Annotated[str, typer.Option(metavar="STEPS", help="scans cut to so many steps: 100,10000")] = "",
+    json: Annotated[bool, typer.Option("--json", help="JSON on standard output instead of tables")] = False,
+    save: Annotated[Path | None, typer.Option(metavar="FILE", help="write the environment and all results")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="a picture: .png, .svg or .html")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="fewer and shorter repeats")] = False,
     target: Annotated[str, typer.Option(help="cuda: also on a GPU, with the arrays there")] = "cpu",
 ) -> None:
     """Time compiled scans against a Python loop, an njit loop, and JAX and PyTensor where they are installed."""
-    from scancc.cli.bench import race
+    from scancc.cli.bench import Request, race
 
-    if not race(subjects or [], json, quick, target):
+    peers = tuple(p.strip() for p in against.split(",") if p.strip())
+    request = Request(tuple(subjects or ()), quick, target, peers, gradient, whole_numbers("--lengths", lengths), json,
+                      save, plot)  # fmt: skip
+    if not race(request):
         raise typer.Exit(1)
+
+
+def whole_numbers(option: str, text: str) -> tuple[int, ...]:
+    parts = [p.strip() for p in text.split(",") if p.strip()]
+    if not all(p.isdigit() and int(p) for p in parts):
+        raise UsageError(f"{option} {text}: write positive whole numbers with commas between them")
+    return tuple(int(p) for p in parts)
 
 
 @cache_app.command("info")
@@ -147,8 +165,13 @@ def main(arguments: list[str] | None = None) -> int:
     debug = "--debug" in given
     # Wherever it stands among the options, it is one of the program.
     given = (["--debug"] if debug else []) + [a for a in given if a != "--debug"]
+    return reporting_errors(lambda: app(args=given, prog_name="scancc"), debug)
+
+
+def reporting_errors(command: Callable[[], Any], debug: bool = False) -> int:
+    """The exit status of a command, whose errors are shown in one block; with `debug` they are raised."""
     try:
-        app(args=given, prog_name="scancc")
+        return int(command() or 0)
     except SystemExit as e:  # how typer ends, well or with a usage error that it has shown
         return int(e.code or 0)
     except UsageError as e:
@@ -158,7 +181,6 @@ def main(arguments: list[str] | None = None) -> int:
     except (ScanError, OSError, ValueError, TypeError, ArithmeticError, ImportError, LookupError, SyntaxError) as e:
         what = str(e) if isinstance(e, ScanError) else f"{type(e).__name__}: {e}"
         return _failed(what, 1, "failed", debug)
-    return 0
 
 
 def _failed(text: str, status: int, title: str, debug: bool) -> int:

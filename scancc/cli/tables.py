@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from scancc.measure import Result, Timing
+from scancc.summary import means, speed_ups
 
 
 def show(result: Result) -> None:
@@ -23,7 +24,7 @@ def show(result: Result) -> None:
     }
     for key in dict.fromkeys(key for t in result.timings for key in t.extra):
         columns[key] = lambda t, key=key: f"{t.extra[key]:,.1f}" if key in t.extra else None
-    title = result.workload if result.steps is None else f"{result.workload}, {result.steps:,} steps"
+    title = f"{result.workload}, {result.steps:,} steps" if result.steps else result.workload
     table = Table(title=title, title_justify="left")
     cells: list[list[str]] = []
     for header, cell in columns.items():
@@ -37,6 +38,18 @@ def show(result: Result) -> None:
     console.print(table)
     for note in result.notes:
         console.print(f"note: {note}", markup=False, highlight=False)
+
+
+def show_means(results: Sequence[Result]) -> None:
+    """How many times as fast as each peer scancc is, over all results."""
+    table = Table(title="scancc against each peer's fastest variant", title_justify="left")
+    for header in ("peer", "", "workloads", "scancc ahead in", "geometric mean of the speed-ups"):
+        table.add_column(header, justify="left" if header in ("peer", "") else "right")
+    for m in means(speed_ups(results)):
+        kind = "gradients" if m.gradient else "forward"
+        table.add_row(m.peer, kind, str(m.workloads), str(m.ahead), f"{m.ratio:.3g}")
+    if table.row_count:
+        wide_console().print(table)
 
 
 def ratio(timing: Timing, reference: str) -> str:

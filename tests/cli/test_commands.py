@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -159,14 +158,6 @@ def test_a_file_that_does_not_load_says_why(tmp_path):
     assert done.returncode == 1 and "SyntaxError" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_bench_reports_and_writes_json(model, tmp_path, capsys):
-    out = tmp_path / "r.json"
-    assert main(["bench", f"{model}:ar2", f"{model}:last", "--quick", "--json", str(out)]) == 0
-    report = json.loads(out.read_text())
-    assert report["environment"]["versions"]["numba"]
-    names = [{t["implementation"] for t in r["timings"]} for r in report["results"]]
-    assert names[0] >= {"Python loop", "njit loop", "scancc"} and names[1] >= {"interpreter", "scancc"}
-    assert "ratio to scancc" in capsys.readouterr().out
 
 
 def test_cache_commands(tmp_path, monkeypatch, capsys):

@@ -22,6 +22,7 @@ from scancc.passes.pipeline import PIPELINE, Options
 CASES = Path(__file__).parent.parent / "cases"
 FILES = sorted(p for p in CASES.glob("*/*.scan") if not p.name.endswith(".after.scan"))
 PASSES = {p.name: p for p in PIPELINE}
+TOLERANCE = {"float32": {"rtol": 1e-5, "atol": 1e-6}}
 
 
 def inputs_of(graph: Graph, rows: int, seed: int) -> dict[str, np.ndarray]:
@@ -53,7 +54,8 @@ def test_case(path, file_regression):
         given = inputs_of(graph, rows, rows)
         for key, want in interpreter.run(graph, given).items():
             have = interpreter.run(after, given)[key]
-            np.testing.assert_allclose(have, want, rtol=1e-12)
+            # float32: a product of matrices is rounded in another order than one for each row, by some BLAS libraries.
+            np.testing.assert_allclose(have, want, **TOLERANCE.get(str(want.dtype), {"rtol": 1e-12}))
             assert (have.dtype, have.shape) == (want.dtype, want.shape)
 
 

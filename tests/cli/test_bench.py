@@ -1,0 +1,160 @@
+"""`scancc bench`: what is timed, against whom, and what is written."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from test_commands import model  # noqa: F401  (a fixture)
+
+import scancc as sc
+from scancc.cli import main
+from scancc.cli.contenders import Call
+from scancc.cli.gradient_contenders import GRADIENTS, differentiated
+from scancc.measure import Options, Result, Workload, measure, read_report, timing
+from scancc.summary import means, speed_ups
+
+SHORT = Options(repeats=3, sample_s=1e-4, limit_s=1.0)
+
+
+def bench(*arguments: object) -> int:
+    return main(["bench", "--quick", *map(str, arguments)])
+
+
+def test_a_report_is_written_and_read_again(model, tmp_path, capsys):  # noqa: F811
+    out = tmp_path / "r.json"
+    assert bench(f"{model}:ar2", f"{model}:last", "--save", out, "--against", "python,numba") == 0
+    environment, results = read_report(out)
+    assert environment["versions"]["numba"]
+    assert [{t.implementation for t in r.timings} for r in results] == [{"python", "numba", "scancc"}, {"scancc"}]
+    shown = capsys.readouterr().out
+    assert "ratio to scancc" in shown and "geometric mean" in shown
+
+
+def test_json_is_all_that_is_printed(model, capsys):  # noqa: F811
+    assert bench(f"{model}:ar2", "--json", "--against", "numba", "--lengths", "10,20") == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert [r["steps"] for r in results] == [10, 20]
+
+
+def test_gradients_are_timed_when_asked_for(model, capsys):  # noqa: F811
+    assert bench(f"{model}:ar2", f"{model}:last", "--json", "--grad", "--against", "scancc") == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert [r["gradient"] for r in results] == [False, True, False, True]
+    assert not any(r["failed"] for r in results)
+
+
+def test_generated_gradients_agree():
+    """With one another and with finite differences, for several states, taps of sequences and a vector."""
+    x = np.random.default_rng(0).normal(size=(12, 3))
+
+    @sc.scan_compile
+    def step(before, now, y2, y1, z, a):
+        y = before * now + a * y1 - 0.1 * y2
+        return y, np.tanh(z + y), y.sum()
+
+    given = dict(sequences=[dict(input=x, taps=[-1, 0])],
+                 outputs_info=[dict(initial=np.ones((2, 3)), taps=[-2, -1]), np.zeros(3), None],
+                 non_sequences=[0.3])  # fmt: skip
+    call = Call(step, given)
+    want = GRADIENTS["scancc"](call)()
+    run, arguments = differentiated(call)
+    assert [np.shape(g) for g in want] == [(2, 3), (3,), ()]
+
+    def loss(a: float) -> float:
+        outputs = step(**(given | dict(non_sequences=[a])))
+        return sum(float((o * o).sum()) for o in outputs)
+
+    np.testing.assert_allclose(want[2], (loss(0.3 + 1e-6) - loss(0.3 - 1e-6)) / 2e-6, rtol=1e-6)
+    for got, one in zip(run(*arguments, mode="interpret"), want, strict=True):
+        np.testing.assert_allclose(got, one, rtol=1e-10)
+    pytest.importorskip("jax")
+    for got, one in zip(GRADIENTS["jax"](call)(), want, strict=True):
+        np.testing.assert_allclose(got, one, rtol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".html"])
+def test_plots(model, tmp_path, suffix, capsys):  # noqa: F811
+    pytest.importorskip("matplotlib")
+    out = tmp_path / f"plot{suffix}"
+    assert bench(f"{model}:ar2", "--plot", out, "--against", "numba", "--lengths", "10,40") == 0
+    content = out.read_bytes()
+    if suffix == ".html":
+        parser = HTMLParser()
+        parser.feed(content.decode())
+        assert content.count(b"<svg") == 2 and b"ar2/40" in content
+        assert b"src=" not in content and b'href="http' not in content  # one page, nothing from elsewhere
+    else:
+        lines = out.with_stem("plot-lengths")
+        assert lines.exists()
+        if suffix == ".svg":
+            ElementTree.fromstring(content.decode())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["{model}:ar2", "--plot", "x.gif"], "choose a name that ends in .png"),
+        (["{model}:ar2", "--against", "fortran"], "no workload has this peer"),
+        (["{model}:ar2", "--lengths", "ten"], "positive whole numbers"),
+        (["{model}:last", "--lengths", "10"], "only scans can be cut"),
+        (["{folder}/w.py:other"], "it has one/1"),
+    ],
+)
+def test_usage(model, tmp_path, arguments, text, capsys):  # noqa: F811
+    (tmp_path / "w.py").write_text(WORKLOADS)
+    assert bench(*(a.format(model=model, folder=tmp_path) for a in arguments)) == 2
+    assert text in capsys.readouterr().err
+
+
+WORKLOADS = """
+import numpy as np
+from scancc.measure import Workload
+
+def workloads(quick):
+    one = {"scancc": lambda i: lambda: np.ones(3), "c": lambda i: lambda: np.ones(3)}
+    return [Workload("one/1", 1, dict, one, group="scalar"),
+            Workload("one-gradient/1", 1, dict, one, group="scalar", gradient=True),
+            Workload("wrong/1", 1, dict, one | {"c": lambda i: lambda: np.zeros(3)})]
+"""
+
+
+def test_files_and_folders_of_workloads(tmp_path, capsys):
+    (tmp_path / "w.py").write_text(WORKLOADS)
+    (tmp_path / "broken.py").write_text("raise RuntimeError('never imported: it declares nothing')\n")
+    assert bench(tmp_path / "w.py:one", "--json") == 0
+    assert [r["workload"] for r in json.loads(capsys.readouterr().out)["results"]] == ["one/1"]
+    assert bench(tmp_path, "--json", "--grad") == 1, "a wrong result fails"
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert [r["failed"] for r in results] == [False, False, True]
+    assert "wrong result" in results[2]["notes"][0]
+
+
+def test_everything_is_compared_with_the_oracle():
+    """Also the reference."""
+    made = Workload("w", 1, dict, {"scancc": lambda i: lambda: np.ones(2)}, oracle=lambda i: lambda: np.zeros(2))
+    result = measure(made, SHORT)
+    assert result.failed and not result.timings
+
+
+def result_of(name: str, gradient: bool, **seconds: float) -> Result:
+    reference = [seconds["scancc"]] * 3
+    timings = [timing(n.replace("_", ", "), [s] * 3, reference, 10) for n, s in seconds.items()]
+    return Result(name, 10, "scancc", timings, [], gradient=gradient)
+
+
+def test_a_peer_counts_by_its_fastest_variant():
+    results = [
+        result_of("a", False, scancc=1.0, jax=8.0, jax_unrolled=2.0, c=0.5),
+        result_of("b", False, scancc=1.0, jax=32.0),
+        result_of("a", True, scancc=2.0, jax=2.0),
+    ]
+    found = {(m.peer, m.gradient): (m.ratio, m.workloads, m.ahead) for m in means(speed_ups(results))}
+    assert found == {
+        ("jax", False): (pytest.approx(8.0), 2, 2),
+        ("c", False): (pytest.approx(0.5), 1, 0),
+        ("jax", True): (pytest.approx(1.0), 1, 1),
+    }

@@ -1,8 +1,8 @@
 """Run the suite: python bench/run.py [workload ...] [--quick] [--save FILE] [--plot FILE] [--against PEERS]
 
 A workload is a file of this folder without its .py, or one of its sizes: `ar2` or `ar2/1e5`; without a name it is
-all of them. Derivatives are included. Exit status 1 means that an implementation raised or gave a wrong result; peers that are not
-installed are noted and left out.
+all of them. Derivatives are included. Exit status 1 means that an implementation raised or gave a wrong result; peers
+that are not installed are noted and left out.
 """
 
 from __future__ import annotations

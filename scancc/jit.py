@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from scancc.arrays import as_argument
+from scancc.arrays import as_argument, as_kernel_array, on_host
 from scancc.backends.program import Program
-from scancc.driver import Programs, compile_graph, execute, options_of
+from scancc.driver import NANS, Programs, compile_graph, execute, options_of
 from scancc.errors import ScanTypeError, TracedValueError, UnsupportedError
 from scancc.frontend.control_flow import trace_with_control_flow
 from scancc.frontend.location import name_of, of_function
 from scancc.frontend.operators import ArrayOperators
-from scancc.frontend.pytrees import flatten, unflatten
+from scancc.frontend.pytrees import LEAF, flatten, unflatten
 from scancc.frontend.scope import SYMBOLIC, Scope, current, entered
 from scancc.frontend.shared import kinds_of, values_of
 from scancc.frontend.tracer import Tracer, as_stored, is_traced
@@ -28,6 +28,9 @@ from scancc.inspection import Inspection
 from scancc.ir.graph import Graph, Node
 from scancc.ir.lengths import scanned_inputs
 from scancc.passes.pipeline import Options
+
+# Types of arguments that are what they are: not traced, not on a device, no containers.
+PLAIN = frozenset({np.ndarray, float, int, bool, complex, np.float64, np.float32, np.int64, np.int32, np.bool_})
 
 
 class JitFunction:
@@ -45,6 +48,13 @@ class JitFunction:
     def __call__(self, *args: Any, mode: str = "compiled", stream: Any = None) -> Any:
         if current() is not None:
             return self.fn(*args)
+        if mode == "compiled" and stream is None and PLAIN.issuperset(map(type, args)):
+            # What most calls are, without looking for anything else that arguments may be.
+            arrays = [a if type(a) is np.ndarray else np.asarray(a) for a in args]
+            program = self._program(arrays)
+            if program.is_direct and not NANS.get():
+                return program.run_direct(arrays)
+            return program.run(arrays, mode, stream)
         if is_traced(*args):
             with entered(SYMBOLIC):  # a graph that is being built outside of any trace
                 return self.fn(*args)
@@ -69,13 +79,13 @@ class JitFunction:
         )
 
     def _program(self, arrays: list[np.ndarray]) -> JitProgram:
-        kinds = tuple((a.dtype.str, a.ndim) for a in arrays)
+        kinds = tuple([(a.dtype, a.ndim) for a in arrays])
         opened = self._open.get(kinds)
         if opened is None:
             opened = self._open[kinds] = self._opened(arrays)
-        key = (kinds, opened, tuple(_fixed(a, axis) for a, axis in zip(arrays, opened, strict=True)))
+        key = (kinds, opened, tuple([_fixed(a, axis) for a, axis in zip(arrays, opened, strict=True)]))
         program: JitProgram = self.programs.get(
-            key, lambda: JitProgram(self, arrays, opened), lambda p: kinds_of(p.traced.captured) == p.kinds
+            key, lambda: JitProgram(self, arrays, opened), JitProgram.is_current
         )
         return program
 
@@ -145,6 +155,25 @@ class JitProgram(Inspection):
     def compiled(self) -> Program:
         name = self._owner.name if self._owner.name.isidentifier() else "function"
         return compile_graph(self.traced.graph, name, self._owner.options)
+
+    def is_current(self) -> bool:
+        """Whether the shared variables that the function captured have the shapes that this was compiled for."""
+        return not self.kinds or kinds_of(self.traced.captured) == self.kinds
+
+    @functools.cached_property
+    def is_direct(self) -> bool:
+        """Whether arrays of the host can be handed to the program's function as they are, and nothing else is to do."""
+        made, traced = self.compiled, self.traced
+        if not made.direct or made.given_steps or self.kinds or traced.updates:
+            return False
+        same_inputs = (*traced.inputs, *traced.captured) == made.inputs
+        return same_inputs and tuple(traced.results) == tuple(traced.graph.results)
+
+    def run_direct(self, arrays: list[np.ndarray]) -> Any:
+        traced = self.traced
+        captured = [on_host(a) for a in traced.captured.values()] if traced.captured else ()
+        values = self.compiled.call(*[as_kernel_array(a) for a in (*arrays, *captured)])
+        return values[0] if traced.tree == LEAF else unflatten(traced.tree, values)
 
     def run(self, arrays: list[np.ndarray], mode: str, stream: Any = None) -> Any:
         inputs = dict(zip(self.traced.inputs, arrays, strict=True)) | self.traced.captured

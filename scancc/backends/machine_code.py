@@ -38,6 +38,7 @@ from scancc_runtime import (
     samplers,
     scalar,
     special,
+    sums,
     transcendental,
 )
 
@@ -69,6 +70,7 @@ NAMESPACE: dict[str, Any] = {
     "samplers": samplers,
     "scalar": scalar,
     "special": special,
+    "sums": sums,
     "transcendental": transcendental,
 }
 

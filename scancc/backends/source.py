@@ -131,7 +131,8 @@ class SourcePrinter:
         args: list[str] = []
         for a in s.args:
             args += [a.buffer.name, self.expr(offset(a))] if isinstance(a, Place) else [self.expr(a)]
-        return f"{s.function}({', '.join(args)})"
+        results = "".join(f"{r.name}, " for r in s.results).removesuffix(", ")
+        return f"{results}{' = ' if results else ''}{s.function}({', '.join(args)})"
 
     def expr(self, e: Expr) -> str:
         match e:

@@ -31,6 +31,7 @@ from scancc.passes.order_sums import order_sums
 from scancc.passes.plan_taps import Plan, plan_taps
 from scancc.passes.shorten import shorten
 from scancc.passes.simplify import simplify
+from scancc.passes.split_loops import split_loops
 from scancc.passes.stages import stages_of
 from scancc.passes.strategies import LANES_FIRST, place
 from scancc.passes.tile_lanes import tile_lanes
@@ -154,6 +155,7 @@ def analyse(graph: Graph, name: str, options: Options) -> Compilation:
     lowered = drop_dead_stores(lower(final, plan, name))
     if options.optimize:
         lowered = replace(lowered, kernel=tile_lanes(lowered.kernel))
+        lowered = split_loops(lowered, reorder=not options.strict_fp)
     verify_kernel(lowered.kernel)
     return Compilation(name, options, graph, applied, final, plan, lowered)
 

@@ -7,6 +7,8 @@ import pytest
 
 import scancc as sc
 from scancc.ir.graph import spec_of
+from scancc.ir.loop import Const
+from scancc.passes.split_loops import CHUNK
 
 
 def scans(program):
@@ -166,7 +168,9 @@ def test_until_counts(jit):
 
 def test_sums_over_time_keep_no_rows():
     program = sc.jit(lambda x: sc.scan(lambda v, y: 0.5 * y + v, x, 0.0).sum()).lower(np.ones(1000))
-    assert all(int(b.shape[0].value) == 1 for b in program.compiled.lowered.allocated)
+    for b in program.compiled.lowered.allocated:  # lengths known before, of a chunk of steps at most
+        (length,) = b.shape
+        assert isinstance(length, Const) and length.value <= CHUNK + 1, b
 
 
 def test_no_modulo_in_the_loop_of_a_ring():

@@ -1,0 +1,1 @@
+"""Performance checks: baselines of figures, the comparison with them, and reports of it."""

@@ -12,14 +12,15 @@ from llvmlite import binding, ir
 from numba import types
 from numba.extending import intrinsic
 
+from scancc_runtime.processor import has
+
 F32, I32, I16 = ir.FloatType(), ir.IntType(32), ir.IntType(16)
 
 
 @cache
 def converts() -> bool:
     """Whether the processor converts float16 by itself: on x86 since 2012."""
-    features = binding.get_host_cpu_features()
-    return bool(features.get("f16c", not binding.get_process_triple().startswith("x86")))
+    return has("f16c") or not binding.get_process_triple().startswith("x86")
 
 
 @intrinsic

@@ -7,25 +7,20 @@ matrix multiplication", 2008). A loop that LLVM vectorises by itself stores the 
 
 from __future__ import annotations
 
-import os
-
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from scancc_runtime.flat import load, pointer, store
+from scancc_runtime.processor import has
 
 BLOCKS = (8, 4, 1)  # accumulators a block
 
 
 def _vector_bytes() -> int:
     """Width of the vectors of the CPU that numba compiles for."""
-    features = os.environ.get("NUMBA_CPU_FEATURES")
-    if features is None:
-        features = llvm.get_host_cpu_features().flatten()
-    return 64 if "+avx512f" in features else 32 if "+avx2" in features else 16
+    return 64 if has("avx512f") else 32 if has("avx2") else 16
 
 
 def _plain(out, o0, x, x0, w, w0, k, n, stride):  # type: ignore[no-untyped-def]

@@ -26,7 +26,7 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 import scancc_runtime
-from numba.core import serialize
+from numba.core import config, serialize
 
 from scancc.errors import CacheWarning
 
@@ -54,8 +54,8 @@ def _environment() -> bytes:
         runtime.update(path.read_bytes())
     parts = (
         __version__, numba.__version__, llvmlite.__version__, np.__version__, platform.python_version(),
-        platform.machine(), os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name(),
-        os.environ.get("NUMBA_CPU_FEATURES") or llvm.get_host_cpu_features().flatten(),
+        platform.machine(), config.CPU_NAME or llvm.get_host_cpu_name(),
+        llvm.get_host_cpu_features().flatten() if config.CPU_FEATURES is None else config.CPU_FEATURES,
         os.environ.get("NUMBA_OPT", ""), runtime.hexdigest(),
     )  # fmt: skip
     return repr(parts).encode()

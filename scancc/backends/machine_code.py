@@ -43,7 +43,7 @@ from scancc_runtime import (
 )
 
 from scancc.backends import disk_cache
-from scancc.backends.numba_pipeline import KernelCompiler
+from scancc.backends.numba_pipeline import KernelCompiler, LineCompiler
 from scancc.ir.loop import Buffer, Kernel
 from scancc.ir.types import in_memory
 from scancc.passes.pipeline import Options
@@ -118,7 +118,16 @@ class MachineCode:
 
     def asm(self) -> str:
         """The kernel and the functions of the run-time library that it calls, without numba's wrappers."""
-        (text,) = self._fresh.inspect_asm().values()
+        return self._functions(self._fresh)
+
+    def asm_with_lines(self) -> str:
+        """The same with `.loc` directives: the lines of the source that instructions come from. Compiles it anew."""
+        dispatcher = _dispatcher(self.source, self.name, self.options, LineCompiler)
+        dispatcher.compile(self.signature)
+        return self._functions(dispatcher)
+
+    def _functions(self, dispatcher: Any) -> str:
+        (text,) = dispatcher.inspect_asm().values()
         functions = re.findall(r"^(?:_ZN\S*):.*?^\.Lfunc_end\d+:", str(text), re.M | re.S)
         own = [f for f in functions if "cpython" not in f.split(":", 1)[0]]
         own.sort(key=lambda f: self.name not in f.split(":", 1)[0])
@@ -134,7 +143,7 @@ def signature_of(kernel: Kernel) -> tuple:
     return tuple(types)
 
 
-def _dispatcher(source: str, name: str, options: Options) -> Any:
+def _dispatcher(source: str, name: str, options: Options, compiler: type[KernelCompiler] = KernelCompiler) -> Any:
     filename = f"<scancc kernel {name}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
     namespace = dict(NAMESPACE)
@@ -144,7 +153,7 @@ def _dispatcher(source: str, name: str, options: Options) -> Any:
         flags["fastmath"] = {"contract", "reassoc", "nsz", "arcp"}
     elif not options.strict_fp:
         flags["fastmath"] = {"contract"}
-    return numba.njit(pipeline_class=KernelCompiler, **flags)(namespace[name])
+    return numba.njit(pipeline_class=compiler, **flags)(namespace[name])
 
 
 def _adopt(dispatcher: Any, stored: Any) -> bool:

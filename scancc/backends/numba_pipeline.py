@@ -100,3 +100,14 @@ class KernelCompiler(Compiler):  # type: ignore[misc]
                 (KernelLowering if p is typed_passes.NativeLowering else p, text) for p, text in pipeline.passes
             ]
         return pipelines
+
+
+class LineCompiler(KernelCompiler):
+    """The same machine code, with the lines of the source that its instructions come from."""
+
+    def define_pipelines(self) -> Any:
+        self.state.flags.debuginfo = True
+        self.state.flags.dbg_directives_only = True  # nothing of variables, which would change the code
+        self.state.flags.dbg_extend_lifetimes = False
+        self.state.targetctx = self.state.targetctx.subtarget(enable_debuginfo=True)
+        return super().define_pipelines()

@@ -36,6 +36,25 @@ def step_loops(made: Compilation) -> int:
     return sum(isinstance(s, Prefix) or (isinstance(s, For) and "steps of" in s.note) for s in inner)
 
 
+def launches_of(made: Compilation) -> int:
+    """Kernels that a call launches on a device, those that transpose arrays first included; 0 on the CPU."""
+    if made.options.target == "cpu":
+        return 0
+    return sum(1 + (len(part.lanes.moved) if part.lanes is not None else 0) for part in made.stages or (made,))
+
+
+def transfers_of(made: Compilation) -> int:
+    """Copies between host and device of a call whose arguments and results are NumPy arrays; 0 on the CPU.
+
+    Of every launch these are its status, and the answer of one that may fail.
+    """
+    if made.options.target == "cpu":
+        return 0
+    parts = made.stages or (made,)
+    arrays = sum(node.type.ndim > 0 for node in made.graph.inputs) + len(made.graph.results)
+    return arrays + len(parts) + sum(bool(part.lowered.kernel.failures) for part in parts)
+
+
 def statements_of(source: str) -> int:
     """Statements of the generated Python, those of nested blocks included."""
     return sum(isinstance(node, ast.stmt) for node in ast.walk(ast.parse(source)))

@@ -6,8 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scancc.backends.cpu import CpuProgram
 from scancc.inspection import Inspection
-from scancc.static.counts import ops_of, statements_of, step_loops, storage_bytes
+from scancc.static import processors
+from scancc.static.assembly import Function, parse, shown
+from scancc.static.counts import launches_of, ops_of, statements_of, step_loops, storage_bytes, transfers_of
+from scancc.static.critical_path import Dependencies, critical_path, dependencies
+from scancc.static.hot_loop import around, hot_loop, step_lines
+from scancc.static.loops import Loop
+from scancc.static.machine_model import throughput, vector_bits
+from scancc.static.stack import stack_accesses
+from scancc.static.steps import row_bytes, steps_of
+from scancc.static.symbols import callees, is_allocator, readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +26,11 @@ class LoopFigures:
 
     instructions           of one iteration of the machine loop
     vector_bits            widest registers that arithmetic uses: 64 is scalar, 0 none but integers one by one
-    calls                  functions called within the loop, sorted, with the names that they have in their source
+    calls                  functions called within the loop or those around it, sorted, with their names in the source
     spills                 loads and stores of stack slots within the loop
     critical_path_cycles   of one iteration: the longest chain of operations from one iteration to the next
     throughput_cycles      of one iteration: what the ports of a core need for its instructions, if none waits
+    stride_bytes           the shortest way that a load or store moves from one iteration to the next, if it is known
     text                   its assembly
     """
 
@@ -29,6 +40,7 @@ class LoopFigures:
     spills: int
     critical_path_cycles: float
     throughput_cycles: float
+    stride_bytes: int | None
     text: str
 
 
@@ -37,12 +49,12 @@ class Figures:
     """Figures of a program.
 
     cpu                    what the machine code was made for, as in "x86-64-v3"
-    hot                    None where no loop is left, for a device, and for processors other than x86-64
+    hot                    None where no loop is left, for a device, and on machines other than x86-64
     steps_per_iteration    steps of the scan that an iteration of the hot loop makes, if it can be told
     allocations            calls of allocators in the kernel
     storage_bytes          of all buffers that a call allocates, if that is known before it
     loops                  loops over steps in the loop IR
-    launches, transfers    of a call whose arguments are on the host; 0 on the CPU
+    launches, transfers    of a call whose arguments and results are on the host; 0 on the CPU
     ops                    of the scan IR after all passes by name, those of bodies included
     statements             of the generated source
     """
@@ -65,9 +77,38 @@ def figures_of(program: Inspection, given: Mapping[str, Any] | None = None) -> F
     `given` are arguments by input name; lengths of those that are missing are the ones of the call it was traced for.
     """
     made = program.compilation
+    functions: list[Function] = []
+    hot: Loop | None = None
+    compiled = program.compiled
+    if isinstance(compiled, CpuProgram) and processors.is_x86():
+        functions = parse(compiled.code.asm_with_lines())
+        hot = hot_loop(functions, step_lines(compiled.source))
+    needs = dependencies(hot) if hot is not None else None
     return Figures(
-        cpu="", hot=None, steps_per_iteration=None, allocations=0,
+        cpu=processors.current() if processors.is_x86() else processors.machine(),
+        hot=_loop_figures(hot, needs, functions) if hot is not None and needs is not None else None,
+        steps_per_iteration=steps_of(needs.strides(), row_bytes(made)) if needs is not None else None,
+        allocations=sum(is_allocator(name) for f in functions for names in callees(f).values() for name in names),
         storage_bytes=storage_bytes(made, made.traced, given or {}),
-        loops=step_loops(made), launches=0, transfers=0, ops=ops_of(made.graph),
+        loops=step_loops(made),
+        launches=launches_of(made),
+        transfers=transfers_of(made),
+        ops=ops_of(made.graph),
         statements=statements_of(program.source()),
-    )  # fmt: skip
+    )
+
+
+def _loop_figures(hot: Loop, needs: Dependencies, functions: list[Function]) -> LoopFigures:
+    called = {name for loop in around(hot, functions) for b, names in callees(loop.function).items()
+              if b in loop.blocks for name in names}  # fmt: skip
+    instructions = list(hot.instructions())
+    return LoopFigures(
+        instructions=len(instructions),
+        vector_bits=vector_bits(instructions),
+        calls=tuple(sorted({readable(name) for name in called})),
+        spills=stack_accesses(hot),
+        critical_path_cycles=round(critical_path(needs), 2),
+        throughput_cycles=round(throughput(needs.instructions), 2),
+        stride_bytes=min(needs.strides(), default=None),
+        text="\n".join(shown(hot.body())),
+    )

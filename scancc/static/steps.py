@@ -1,0 +1,38 @@
+"""How many steps of a scan an iteration of the hot loop makes, told by how far its loads and stores move."""
+
+from __future__ import annotations
+
+from scancc.ir.loop import Buffer, Const, For
+from scancc.ir.walk import accesses, statements
+from scancc.passes.pipeline import Compilation
+
+
+def row_bytes(made: Compilation) -> set[int]:
+    """Bytes of a row of each array that a loop over steps goes along, where they are known before a call."""
+    found: set[int] = set()
+    for loop in statements(made.lowered.kernel.body):
+        if isinstance(loop, For) and "steps of" in loop.note:
+            for s in statements(loop.body):
+                found |= {size for b, _, _ in accesses(s) if (size := _row(b)) is not None}
+    return found
+
+
+def _row(b: Buffer) -> int | None:
+    """None for arrays whose first axis is not a number of steps: those lengths are known only at run time."""
+    if not b.shape or isinstance(b.shape[0], Const):
+        return None
+    size = b.dtype.itemsize
+    for d in b.shape[1:]:
+        if not isinstance(d, Const):
+            return None
+        size *= int(d.value)
+    return size
+
+
+def steps_of(strides: set[int], rows: set[int]) -> int | None:
+    """The one number of steps after which every access has moved by as many rows, or None."""
+    possible: set[int] | None = None
+    for stride in strides:
+        fits = {stride // row for row in rows if row and stride % row == 0}
+        possible = fits if possible is None else possible & fits
+    return possible.pop() if possible is not None and len(possible) == 1 else None

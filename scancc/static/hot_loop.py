@@ -2,8 +2,8 @@
 
 Candidates are loops that run steps: their instructions come from lines of the generated source within a loop over
 steps, or are those of a function that such lines call. Of these the one with the most work wins: arithmetic of an
-iteration, counted by numbers computed, times 8 for every loop around it, as if that made 8 iterations. So the body of a
-vectorised loop wins over what runs the rest one by one, and a loop over columns over the step around it.
+iteration, counted by numbers computed, times the iterations of the loops around it and its own, taken to be 8 where the
+code does not tell. So the body of a vectorised loop wins over what runs the rest one by one.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import re
 from collections.abc import Iterable
 
 from scancc.static.assembly import Function, Instruction
+from scancc.static.iterations import iterations
 from scancc.static.loops import Loop, loops_of_program
 from scancc.static.machine_model import is_float_arithmetic, is_vector_arithmetic, lanes_of
 from scancc.static.symbols import callees
 
-ITERATIONS = 8  # what a loop is taken to make
+ITERATIONS = 8.0  # what a loop is taken to make
 WORK = {"division": 4.0, "arithmetic": 1.0, "call": 20.0, "other": 0.1}
 STEPS = re.compile(r"^(\s*)for .*# .*steps of ")
 
@@ -42,17 +43,21 @@ def hot_loop(functions: list[Function], lines: frozenset[int] = frozenset()) -> 
 
     `lines` are those of `step_lines`; where there are none, or the text names no lines, all loops are candidates.
     """
-    loops = loops_of_program(functions)
+    loops = loops_of_program(functions, _made)
     if lines and any(i.line for f in functions for b in f.blocks for i in b.instructions):
         called = _called_from(functions, lines)
         loops = [loop for loop in loops if loop.function.name in called or _within(loop, lines)]
-    return max(loops, key=lambda loop: _own_work(loop) * ITERATIONS**loop.depth, default=None)
+    return max(loops, key=lambda loop: _own_work(loop) * loop.runs, default=None)
+
+
+def _made(loop: Loop) -> float:
+    return iterations(loop) or ITERATIONS
 
 
 def around(hot: Loop, functions: list[Function]) -> list[Loop]:
     """A loop and all loops around it, those of callers included."""
     found = [hot]
-    for loop in loops_of_program(functions):
+    for loop in loops_of_program(functions, _made):
         pending, inside = list(loop.inner), []
         while pending:
             inner = pending.pop()

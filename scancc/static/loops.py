@@ -6,22 +6,26 @@ header (Aho, Lam, Sethi, Ullman, "Compilers", 9.6). A loop of a function that an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from scancc.static.assembly import Block, Function, Instruction
 from scancc.static.symbols import callees
 
+DEEPEST = 16  # calls within calls: functions that call one another in circles end there
+
 
 @dataclass(eq=False)
 class Loop:
-    """`blocks` are numbers within the function; `depth` counts the loops around it, those of callers included."""
+    """`blocks` are numbers within the function; `runs` are the iterations of a call of the program, as far as the code
+    tells: those of the loops around it, also of callers, times its own."""
 
     function: Function
     header: int
     blocks: frozenset[int]
     latches: tuple[int, ...]
-    depth: int = 0
+    runs: float = 0.0
     inner: list[Loop] = field(default_factory=list)
 
     def ordered(self) -> list[int]:
@@ -111,27 +115,28 @@ def _dominators(function: Function) -> dict[int, set[int]]:
     return found
 
 
-def loops_of_program(functions: list[Function]) -> list[Loop]:
-    """The loops of all functions that the first one reaches, each with its depth over calls."""
+def loops_of_program(functions: list[Function], iterations: Callable[[Loop], float]) -> list[Loop]:
+    """The loops of all functions that the first one reaches; `iterations` tells how many one makes when entered."""
     by_name = {f.name: f for f in functions}
     loops = {f.name: loops_of(f) for f in functions}
     calls = {f.name: callees(f) for f in functions}
-    base: dict[str, int] = {functions[0].name: 0} if functions else {}
-    pending = list(base)
+    entered: dict[str, float] = {functions[0].name: 1.0} if functions else {}
+    pending = [(name, 0) for name in entered]
     while pending:
-        name = pending.pop()
+        name, depth = pending.pop()
         own = loops[name]
+        made = {loop: iterations(loop) for loop in own}
         for loop in own:
-            loop.depth = base[name] + sum(loop.blocks <= outer.blocks for outer in own)
+            loop.runs = entered[name] * math.prod(made[outer] for outer in own if loop.blocks <= outer.blocks)
         for block, called in calls[name].items():
+            outside = [loop for loop in own if block in loop.blocks]
+            runs = entered[name] * math.prod(made[loop] for loop in outside)
             for callee in called:
                 if callee not in by_name or callee == name:
                     continue
-                around = [loop for loop in own if block in loop.blocks]
-                depth = base[name] + len(around)
-                if depth > base.get(callee, -1) and depth < 64:  # functions that call one another in circles end
-                    base[callee] = depth
-                    pending.append(callee)
-                for loop in around:
+                if runs > entered.get(callee, 0.0) and depth < DEEPEST:
+                    entered[callee] = runs
+                    pending.append((callee, depth + 1))
+                for loop in outside:
                     loop.inner += [i for i in loops[callee] if i not in loop.inner]
-    return [loop for name in base for loop in loops[name]]
+    return [loop for name in entered for loop in loops[name]]

@@ -29,16 +29,17 @@ class UsageError(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """A function of a file."""
+    """A function of a file. `key` is what it is called where its file's name does not say enough."""
 
     file: Path
     name: str
     function: ScanFunction | JitFunction
     module: ModuleType
+    key: str = ""
 
     @property
     def label(self) -> str:
-        return f"{self.file.name}:{self.name}"
+        return self.key or f"{self.file.name}:{self.name}"
 
     def examples(self) -> dict[str, Any] | tuple:
         """The arguments of the call that the file declares for this function."""

@@ -17,6 +17,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from scancc.cli import data
+from scancc.cli.check import check
 from scancc.cli.loading import UsageError, load
 from scancc.errors import ScanError
 
@@ -130,6 +131,9 @@ def whole_numbers(option: str, text: str) -> tuple[int, ...]:
     if not all(p.isdigit() and int(p) for p in parts):
         raise UsageError(f"{option} {text}: write positive whole numbers with commas between them")
     return tuple(int(p) for p in parts)
+
+
+app.command()(check)
 
 
 @cache_app.command("info")

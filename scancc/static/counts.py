@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from scancc.backends.host import host_function
-from scancc.ir.graph import Graph, Node, body_graphs
+from scancc.ir.graph import Graph, Node, body_graphs, spec_of
 from scancc.ir.loop import For, Prefix
 from scancc.ir.ops import OPS
 from scancc.ir.types import Dim
@@ -20,14 +20,27 @@ from scancc.passes.pipeline import Compilation
 
 def ops_of(graph: Graph) -> dict[str, int]:
     """Nodes of a graph and of the bodies in it by the name of their op; inputs, taps and constants are not counted."""
-    found: Counter[str] = Counter()
-    pending = [graph]
+    return _counted([graph])
+
+
+def step_ops_of(graph: Graph) -> dict[str, int]:
+    """The same of the bodies of scans alone, those nested in them included."""
+    return _counted([spec_of(n).body for n in _nodes([graph], into=lambda n: n.op != "scan") if n.op == "scan"])
+
+
+def _counted(graphs: list[Graph]) -> dict[str, int]:
+    found = Counter(n.op for n in _nodes(graphs) if OPS[n.op].kind != "leaf")
+    return dict(sorted(found.items()))
+
+
+def _nodes(graphs: list[Graph], into: Callable[[Node], bool] = lambda node: True) -> Iterator[Node]:
+    """Nodes of graphs and of the bodies in them; not of those of nodes that `into` says no to."""
+    pending = list(graphs)
     while pending:
         for node in pending.pop().nodes():
-            pending += body_graphs(node)
-            if OPS[node.op].kind != "leaf":
-                found[node.op] += 1
-    return dict(sorted(found.items()))
+            if into(node):
+                pending += body_graphs(node)
+            yield node
 
 
 def step_loops(made: Compilation) -> int:

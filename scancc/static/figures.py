@@ -10,7 +10,15 @@ from scancc.backends.cpu import CpuProgram
 from scancc.inspection import Inspection
 from scancc.static import processors
 from scancc.static.assembly import Function, parse, shown
-from scancc.static.counts import launches_of, ops_of, statements_of, step_loops, storage_bytes, transfers_of
+from scancc.static.counts import (
+    launches_of,
+    ops_of,
+    statements_of,
+    step_loops,
+    step_ops_of,
+    storage_bytes,
+    transfers_of,
+)
 from scancc.static.critical_path import Dependencies, critical_path, dependencies
 from scancc.static.hot_loop import around, hot_loop, step_lines
 from scancc.static.loops import Loop
@@ -56,6 +64,7 @@ class Figures:
     loops                  loops over steps in the loop IR
     launches, transfers    of a call whose arguments and results are on the host; 0 on the CPU
     ops                    of the scan IR after all passes by name, those of bodies included
+    step_ops               those of bodies alone: what every step does
     statements             of the generated source
     """
 
@@ -68,6 +77,7 @@ class Figures:
     launches: int
     transfers: int
     ops: dict[str, int]
+    step_ops: dict[str, int]
     statements: int
 
 
@@ -94,6 +104,7 @@ def figures_of(program: Inspection, given: Mapping[str, Any] | None = None) -> F
         launches=launches_of(made),
         transfers=transfers_of(made),
         ops=ops_of(made.graph),
+        step_ops=step_ops_of(made.graph),
         statements=statements_of(program.source()),
     )
 

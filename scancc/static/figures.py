@@ -24,7 +24,7 @@ from scancc.static.hot_loop import around, hot_loop, step_lines
 from scancc.static.loops import Loop
 from scancc.static.machine_model import throughput, vector_bits
 from scancc.static.stack import stack_accesses
-from scancc.static.steps import row_bytes, steps_of
+from scancc.static.steps import steps_per_iteration
 from scancc.static.symbols import callees, is_allocator, readable
 
 
@@ -94,10 +94,13 @@ def figures_of(program: Inspection, given: Mapping[str, Any] | None = None) -> F
         functions = parse(compiled.code.asm_with_lines())
         hot = hot_loop(functions, step_lines(compiled.source))
     needs = dependencies(hot) if hot is not None else None
+    steps: int | None = None
+    if hot is not None and needs is not None:
+        steps = steps_per_iteration(made, hot, needs, outermost=len(around(hot, functions)) == 1)
     return Figures(
         cpu=processors.current() if processors.is_x86() else processors.machine(),
         hot=_loop_figures(hot, needs, functions) if hot is not None and needs is not None else None,
-        steps_per_iteration=steps_of(needs.strides(), row_bytes(made)) if needs is not None else None,
+        steps_per_iteration=steps,
         allocations=sum(is_allocator(name) for f in functions for names in callees(f).values() for name in names),
         storage_bytes=storage_bytes(made, made.traced, given or {}),
         loops=step_loops(made),

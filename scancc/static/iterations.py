@@ -1,4 +1,4 @@
-"""How many iterations a loop makes when it is entered, where its code says so.
+"""What ends a loop: how far its counter moves, and how many iterations there are, where the code says so.
 
         xorl  %eax, %eax          starts at 0
     .LBB0_1:
@@ -9,41 +9,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from scancc.static.addresses import at_start, stride
 from scancc.static.assembly import Block, Immediate, Instruction, Register
-from scancc.static.critical_path import dependencies
+from scancc.static.critical_path import Dependencies, dependencies
 from scancc.static.effects import FLAGS, effects_of
 from scancc.static.loops import Loop
 
 
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """A register that decides whether a loop goes on: `step` an iteration up to `end`, None if the code names none."""
+
+    register: str
+    step: int
+    end: int | None
+
+
 def iterations(loop: Loop) -> int | None:
-    """The number of iterations, or None where it is known at run time only."""
-    last = [loop.function.blocks[b] for b in loop.latches]
-    if len(last) != 1 or not last[0].instructions or not last[0].instructions[-1].is_jump:
+    """The number of iterations when the loop is entered, or None where it is known at run time only."""
+    counter = counter_of(loop, dependencies(loop))
+    if counter is None or counter.end is None:
         return None
-    counted = _counter(last[0])
-    if counted is None:
+    start = _start(loop, counter.register)
+    if start is None and counter.end == 0:
         return None
-    register, end = counted
-    moves = stride(at_start(register), dependencies(loop).step)
-    start = _start(loop, register)
-    if not moves or (start is None and end == 0):
-        return None
-    return max(1, abs(end - (start or 0)) // abs(moves))
+    return max(1, abs(counter.end - (start or 0)) // abs(counter.step))
 
 
-def _counter(block: Block) -> tuple[str, int] | None:
-    """The register that decides whether a loop goes on, and the number at which it ends."""
+def counter_of(loop: Loop, needs: Dependencies) -> Counter | None:
+    """The counter of the first of the loop's exits that depends on one."""
+    for b in sorted(loop.blocks):
+        block = loop.function.blocks[b]
+        if any(s not in loop.blocks for s in block.successors):
+            for register, end in _compared(block):
+                form = needs.step.get(register)
+                # The next iteration may begin with it in another register.
+                known = [r for (kind, r, *_), _ in form.terms if kind == "in"] if form is not None else []
+                step = stride(at_start(known[0]), needs.step) if len(known) == 1 else None
+                if step:
+                    return Counter(known[0], step, end)
+    return None
+
+
+def _compared(block: Block) -> Iterator[tuple[str, int | None]]:
+    """Registers that the jump at the end of a block depends on, and the number that they are compared with."""
+    if not block.instructions or not block.instructions[-1].is_jump:
+        return
     for i in reversed(block.instructions[:-1]):
         if FLAGS in effects_of(i).writes:
-            *sources, target = i.operands or (Immediate("0"),)
-            if not isinstance(target, Register):
-                return None
-            if not i.mnemonic.startswith(("cmp", "test")):
-                return target.name, 0
-            value = sources[0].value if sources and isinstance(sources[0], Immediate) else None
-            return (target.name, value) if value is not None and i.mnemonic.startswith("cmp") else None
-    return None
+            numbers = [o.value for o in i.operands if isinstance(o, Immediate)]
+            compares = i.mnemonic.startswith("cmp")
+            for o in i.operands if compares else i.operands[-1:]:
+                if isinstance(o, Register):
+                    yield o.name, (numbers[0] if numbers else None) if compares else 0
+            return
 
 
 def _start(loop: Loop, register: str) -> int | None:

@@ -1,10 +1,28 @@
-"""How many steps of a scan an iteration of the hot loop makes, told by how far its loads and stores move."""
+"""How many steps of a scan an iteration of the hot loop makes.
+
+It is told by how far loads and stores move; where that depends on what is known at run time only, or the loop touches
+no memory, by how far the counter moves that ends the loop.
+"""
 
 from __future__ import annotations
 
 from scancc.ir.loop import Buffer, Const, For
 from scancc.ir.walk import accesses, statements
 from scancc.passes.pipeline import Compilation
+from scancc.static.critical_path import Dependencies
+from scancc.static.iterations import counter_of, iterations
+from scancc.static.loops import Loop
+
+
+def steps_per_iteration(made: Compilation, hot: Loop, needs: Dependencies, outermost: bool) -> int | None:
+    """`outermost`: whether no loop is around the hot one."""
+    moved = needs.strides()
+    if moved:
+        return steps_of(moved, row_bytes(made))
+    counter = counter_of(hot, needs)
+    if not outermost or counter is None or iterations(hot) is not None:
+        return None  # the loop counts elements of a row, or nothing
+    return abs(counter.step)
 
 
 def row_bytes(made: Compilation) -> set[int]:

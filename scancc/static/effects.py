@@ -96,10 +96,8 @@ def _computing(i: Instruction, place: Memory | None, address: tuple[str, ...]) -
     written = (target.name,) if isinstance(target, Register) else ()
     if not only_written or merged:
         read += written
-    same = {o.name for o in operands if isinstance(o, Register)}
-    if IDIOMS.match(name) and len(same) == 1 and place is None and len(operands) > 1 and not i.mask and not any(
-        isinstance(o, Immediate) for o in operands
-    ):  # fmt: skip
+    inputs = operands if len(operands) == 2 else operands[:-1]
+    if IDIOMS.match(name) and len(inputs) == 2 and inputs[0] == inputs[1] and place is None and not i.mask:
         return Effects((), (), (*written, *flags_out), None, None, True)
     return Effects((*read, *flags_in, *masks), address, (*written, *flags_out), place, None)
 

@@ -56,12 +56,14 @@ def tools(cpu: str) -> dict[str, str]:
 
 
 def record(figures: Figures) -> dict[str, Any]:
-    """Figures as they stand in a baseline; the text of the assembly is left out."""
+    """Figures as they stand in a baseline; the assembly itself is left out."""
     made = asdict(figures)
     made.pop("cpu")
-    if made["hot"] is not None:
-        made["hot"].pop("text")
-        made["hot"]["calls"] = list(made["hot"]["calls"])
+    for loop in ("hot", "beside"):
+        if made[loop] is not None:
+            for left_out in ("text", "calls"):  # calls are in those of all loops
+                made[loop].pop(left_out)
+    made["loop_calls"] = list(made["loop_calls"])
     return made
 
 

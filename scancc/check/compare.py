@@ -52,6 +52,7 @@ OF_AN_ITERATION = {"instructions": "instructions", "spills": "spills", "critical
                    "throughput": "throughput_cycles"}  # fmt: skip
 PLAIN = {"storage": "storage_bytes", "loops": "loops", "launches": "launches", "transfers": "transfers",
          "statements": "statements"}  # fmt: skip
+BESIDE = "beside steps: "  # before the name of a figure: of the hottest loop that runs no steps
 DIGITS = 2
 
 
@@ -103,7 +104,7 @@ def _noted(f: Finding, versions: str) -> Finding:
 
 def judge_value(figure: str, before: float, after: float) -> tuple[Verdict, str]:
     """The verdict on one number, and the rule it comes from."""
-    slack = SLACK[figure]
+    slack = SLACK[figure.removeprefix(BESIDE)]
     worse = after - before if slack.worse == "more" else before - after
     allowed = max(slack.relative * abs(before), slack.least)
     if worse > allowed + 1e-9:
@@ -147,28 +148,38 @@ def _of_ops(subject: str, figure: str, before: dict[str, int], after: dict[str, 
 
 def _of_machine_code(subject: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[Finding]:
     yield _finding(subject, "allocations", before.get("allocations", 0), after["allocations"])
+    yield _of_calls(subject, before.get("loop_calls", []), after["loop_calls"])
     old, new = before.get("hot"), after["hot"]
-    if old is None or new is None:
-        if old is not None or new is not None:
-            verdict: Verdict = "regression" if old is None else "better"
-            words = ["no loop" if side is None else "a loop" for side in (old, new)]
-            yield Finding(subject, "hot loop", "static", words[0], words[1], verdict, "no loop where there was none")
-        return
-    yield _finding(subject, "vector width", old["vector_bits"], new["vector_bits"])
-    yield _of_calls(subject, old["calls"], new["calls"])
-    divide_old, divide_new, unit = _units(before, after)
+    if old is not None and new is not None:
+        steps = before.get("steps_per_iteration"), after["steps_per_iteration"]
+        yield from _of_loop(subject, "", old, new, *steps)
+    elif old is not None or new is not None:
+        verdict: Verdict = "regression" if old is None else "better"
+        words = ["no loop" if side is None else "a loop" for side in (old, new)]
+        yield Finding(subject, "hot loop", "static", words[0], words[1], verdict, "no loop where there was none")
+    if before.get("beside") is not None and after["beside"] is not None:
+        yield from _of_loop(subject, BESIDE, before["beside"], after["beside"])
+
+
+def _of_loop(
+    subject: str, whose: str, old: dict[str, Any], new: dict[str, Any], *steps: int | None
+) -> Iterator[Finding]:
+    yield _finding(subject, f"{whose}vector width", old["vector_bits"], new["vector_bits"])
+    divide_old, divide_new, unit = _units(old.get("stride_bytes"), new["stride_bytes"], *steps)
     for figure, name in OF_AN_ITERATION.items():
-        yield _finding(subject, figure, old[name] / divide_old, new[name] / divide_new, unit)
+        yield _finding(subject, f"{whose}{figure}", old[name] / divide_old, new[name] / divide_new, unit)
 
 
-def _units(before: dict[str, Any], after: dict[str, Any]) -> tuple[float, float, str]:
-    """What figures of an iteration are divided by on both sides, so that they are of the same work."""
-    steps = before.get("steps_per_iteration"), after["steps_per_iteration"]
-    if all(steps):
-        return float(steps[0] or 1), float(steps[1] or 1), ", per step"
-    strides = before["hot"].get("stride_bytes"), after["hot"]["stride_bytes"]
-    if all(strides) and strides[0] != strides[1]:
-        return 1.0, strides[1] / strides[0], ", for as many bytes as an iteration of the baseline"
+def _units(before: int | None, after: int | None, *steps: int | None) -> tuple[float, float, str]:
+    """What figures of an iteration are divided by on both sides, so that they are of the same work.
+
+    `before` and `after` are bytes that the loop goes along its arrays, `steps` the steps of an iteration of both.
+    """
+    known = [s for s in steps if s]
+    if len(known) == 2:
+        return float(known[0]), float(known[1]), ", per step"
+    if before and after and before != after:
+        return 1.0, after / before, ", for as many bytes as an iteration of the baseline"
     return 1.0, 1.0, ""
 
 

@@ -20,7 +20,7 @@ from scancc.static.counts import (
     transfers_of,
 )
 from scancc.static.critical_path import Dependencies, critical_path, dependencies
-from scancc.static.hot_loop import around, hot_loop, step_lines
+from scancc.static.hot_loop import around, hot_loops, loop_calls, step_lines
 from scancc.static.loops import Loop
 from scancc.static.machine_model import throughput, vector_bits
 from scancc.static.stack import stack_accesses
@@ -58,6 +58,8 @@ class Figures:
 
     cpu                    what the machine code was made for, as in "x86-64-v3"
     hot                    None where no loop is left, for a device, and on machines other than x86-64
+    beside                 the hottest loop that runs no steps, such as work on all rows before them; None without one
+    loop_calls             functions that any loop of the kernel calls, sorted
     steps_per_iteration    steps of the scan that an iteration of the hot loop makes, if it can be told
     allocations            calls of allocators in the kernel
     storage_bytes          of all buffers that a call allocates, if that is known before it
@@ -70,6 +72,8 @@ class Figures:
 
     cpu: str
     hot: LoopFigures | None
+    beside: LoopFigures | None
+    loop_calls: tuple[str, ...]
     steps_per_iteration: int | None
     allocations: int
     storage_bytes: int | None
@@ -89,10 +93,11 @@ def figures_of(program: Inspection, given: Mapping[str, Any] | None = None) -> F
     made = program.compilation
     functions: list[Function] = []
     hot: Loop | None = None
+    beside: Loop | None = None
     compiled = program.compiled
     if isinstance(compiled, CpuProgram) and processors.is_x86():
         functions = parse(compiled.code.asm_with_lines())
-        hot = hot_loop(functions, step_lines(compiled.source))
+        hot, beside = hot_loops(functions, step_lines(compiled.source))
     needs = dependencies(hot) if hot is not None else None
     steps: int | None = None
     if hot is not None and needs is not None:
@@ -100,6 +105,8 @@ def figures_of(program: Inspection, given: Mapping[str, Any] | None = None) -> F
     return Figures(
         cpu=processors.current() if processors.is_x86() else processors.machine(),
         hot=_loop_figures(hot, needs, functions) if hot is not None and needs is not None else None,
+        beside=_loop_figures(beside, dependencies(beside), functions) if beside is not None else None,
+        loop_calls=tuple(sorted({readable(name) for name in loop_calls(functions)})),
         steps_per_iteration=steps,
         allocations=sum(is_allocator(name) for f in functions for names in callees(f).values() for name in names),
         storage_bytes=storage_bytes(made, made.traced, given or {}),

@@ -38,16 +38,34 @@ def step_lines(source: str) -> frozenset[int]:
     return frozenset(found)
 
 
-def hot_loop(functions: list[Function], lines: frozenset[int] = frozenset()) -> Loop | None:
-    """The hot loop of a program whose first function is the kernel; None if no loop runs steps.
+def hot_loops(functions: list[Function], lines: frozenset[int]) -> tuple[Loop | None, Loop | None]:
+    """The hot loop of a program whose first function is the kernel, and the hottest of those that run no steps.
 
-    `lines` are those of `step_lines`; where there are none, or the text names no lines, all loops are candidates.
+    `lines` are those of `step_lines`. None where no loop runs steps, and where none of the others computes anything.
     """
-    loops = loops_of_program(functions, _made)
-    if lines and any(i.line for f in functions for b in f.blocks for i in b.instructions):
-        called = _called_from(functions, lines)
-        loops = [loop for loop in loops if loop.function.name in called or _within(loop, lines)]
-    return max(loops, key=lambda loop: _own_work(loop) * loop.runs, default=None)
+    called = _called_from(functions, lines)
+    steps: list[Loop] = []
+    rest: list[Loop] = []
+    for loop in loops_of_program(functions, _made):
+        (steps if loop.function.name in called or _within(loop, lines) else rest).append(loop)
+    rest = [loop for loop in rest if _computes(loop)]
+
+    def hottest(loops: list[Loop]) -> Loop | None:
+        return max(loops, key=lambda loop: _own_work(loop) * loop.runs, default=None)
+
+    return hottest(steps), hottest(rest)
+
+
+def _computes(loop: Loop) -> bool:
+    """Whether a loop does more than fill and copy."""
+    return any(i.is_call or is_float_arithmetic(i) or is_vector_arithmetic(i) for i in loop.instructions())
+
+
+def loop_calls(functions: list[Function]) -> list[str]:
+    """The symbols that are called within any loop of a program."""
+    found = {name for loop in loops_of_program(functions, _made) for b, names in callees(loop.function).items()
+             if b in loop.blocks for name in names}  # fmt: skip
+    return sorted(found)
 
 
 def _made(loop: Loop) -> float:

@@ -6,7 +6,7 @@ import pytest
 
 from scancc.static.assembly import Immediate, Memory, Register, parse, parse_instruction, register
 from scancc.static.effects import FLAGS, effects_of, memory_bytes
-from scancc.static.hot_loop import around, hot_loop, step_lines
+from scancc.static.hot_loop import around, hot_loops, loop_calls, step_lines
 from scancc.static.iterations import iterations
 from scancc.static.loops import loops_of
 from scancc.static.stack import stack_accesses
@@ -146,18 +146,18 @@ def test_loops_nest_and_end():
 def test_the_hot_loop_runs_steps():
     functions = parse(NESTED)
     assert step_lines(SOURCE) == frozenset({3, 4, 5, 6, 7, 8})
-    hot = hot_loop(functions, step_lines(SOURCE))
+    hot, beside = hot_loops(functions, step_lines(SOURCE))
     assert hot is not None and functions[0].blocks[hot.header].label == ".LBB0_2"
+    assert beside is not None and functions[0].blocks[beside.header].label == ".LBB0_3"
     assert len(around(hot, functions)) == 2
-    elsewhere = hot_loop(functions, frozenset({9}))
-    assert elsewhere is not None and functions[0].blocks[elsewhere.header].label == ".LBB0_3"
-    assert hot_loop(functions, frozenset({2})) is None
+    assert hot_loops(functions, frozenset({2}))[0] is None
+    assert loop_calls(functions) == ["helper"]
 
 
 def test_a_loop_of_a_called_function_runs_within_the_caller():
     helper = "helper:\n.LBB1_1:\n\tvaddpd\t%ymm1, %ymm0, %ymm0\n\tdecq\t%rdi\n\tjne\t.LBB1_1\n\tretq\n"
     functions = parse(NESTED.replace("vfmadd231pd\t(%rdi,%rax,8), %ymm0, %ymm1", "nop") + helper)
-    hot = hot_loop(functions, step_lines(SOURCE))
+    hot, _ = hot_loops(functions, step_lines(SOURCE))
     assert hot is not None and hot.function.name == "helper" and hot.runs == 64
     assert {loop.function.name for loop in around(hot, functions)} == {"helper", functions[0].name}
 

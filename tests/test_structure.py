@@ -25,6 +25,9 @@ ALLOWED = {
     "scancc.batching": {"scancc.ir", "scancc.errors", "scancc.autodiff"},
     "scancc.passes": {"scancc.ir", "scancc.errors", "scancc.interpreter", "scancc.batching"},
     "scancc.backends": {"scancc.ir", "scancc.errors", "scancc.passes", "scancc.arrays", "scancc_runtime", "scancc"},
+    "scancc.static": {"scancc.ir", "scancc.passes", "scancc.backends", "scancc.inspection"},
+    "scancc.check": {"scancc.static", "scancc.cli", "scancc.api", "scancc.jit", "scancc.inspection", "scancc.errors",
+                     "scancc.calibration", "scancc"},
     "scancc_runtime": set(),
 }
 

@@ -10,17 +10,18 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scancc.measure import Factory, Inputs
+from scancc.measure import Factory, Inputs, peer_of
 
 FMA = {"contract"}  # a*b + c may be one fused operation: the only liberty the hand-written kernels take
 C_FLAGS = ("-O3", "-march=native", "-ffast-math", "-shared", "-fPIC")
-C_TYPES = {"float64": "double", "float32": "float", "int64": "long"}
+C_TYPES = {"float64": "double", "float32": "float", "int64": "long", "bool": "_Bool"}
 
 # One thread each: read when XLA starts.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
@@ -61,12 +62,22 @@ def torch() -> Any:
     return module
 
 
+def raced(implementations: Mapping[str, Factory], quick: bool) -> dict[str, Factory]:
+    """All of them; in a quick run without PyTensor's, each of which compiles for seconds."""
+    return {name: f for name, f in implementations.items() if not (quick and peer_of(name) == "pytensor")}
+
+
 # -- factories ---------------------------------------------------------------------------------------------------------
+
+
+def by_call(function: Callable[..., Any], *names: str) -> Factory:
+    """A function on these inputs as it is."""
+    return lambda inputs: (lambda arguments: lambda: function(*arguments))([inputs[n] for n in names])
 
 
 def by_scancc(function: Callable[..., Any], *names: str) -> Factory:
     """A compiled function on these inputs."""
-    return lambda inputs: (lambda arguments: lambda: function(*arguments))([inputs[n] for n in names])
+    return by_call(function, *names)
 
 
 def interpreted(function: Any, *names: str) -> Factory:
@@ -95,6 +106,21 @@ def by_jax(function: Callable[..., Any], *names: str) -> Factory:
         return lambda: module.block_until_ready(run(*arguments))
 
     return factory
+
+
+def jax_gradient(loss: Callable[..., Any], wrt: int | tuple[int, ...]) -> Callable[..., Any]:
+    """For `by_jax`: the derivatives of `loss(jax, *arguments)` with respect to these arguments."""
+    return lambda jax, *arguments: jax.grad(partial(loss, jax), wrt)(*arguments)
+
+
+def pytensor_gradient(loss: Callable[..., Any], wrt: int | tuple[int, ...]) -> Callable[..., Any]:
+    """For `by_pytensor`: the derivatives of `loss(pytensor, *symbols)` with respect to these symbols."""
+
+    def gradient(module: Any, *symbols: Any) -> Any:
+        chosen = symbols[wrt] if isinstance(wrt, int) else [symbols[i] for i in wrt]
+        return module.grad(loss(module, *symbols), chosen)
+
+    return gradient
 
 
 def by_pytensor(function: Callable[..., Any], *names: str) -> Factory:
@@ -132,12 +158,14 @@ def by_torch(function: Callable[..., Any], *names: str) -> Factory:
 def by_c(source: str, outputs: Callable[[Inputs], list[np.ndarray]], *names: str) -> Factory:
     """C's `void run(...)`: it takes the inputs in order, arrays as pointers and numbers by value, then the outputs.
 
-    `outputs` makes the arrays that one call writes; they are made anew for every call, as all others do.
+    `outputs` makes the arrays that one call writes, of shape () for a number; they are made anew for every call, as all
+    others do.
     """
 
     def factory(inputs: Inputs) -> Callable[[], Any]:
         given = [inputs[n] for n in names]
-        parameters = [_c_type(v) for v in given] + [_c_type(o) for o in outputs(inputs)]
+        parameters = [_c_type(v) + (" *" if np.ndim(v) else "") for v in given]
+        parameters += [_c_type(o) + " *" for o in outputs(inputs)]
         ffi, library = _compiled(source, f"void run({', '.join(parameters)});")
         held = [ffi.cast(t, ffi.from_buffer(v)) if isinstance(v, np.ndarray) and v.ndim else v
                 for v, t in zip(given, parameters, strict=False)]  # fmt: skip
@@ -154,8 +182,7 @@ def by_c(source: str, outputs: Callable[[Inputs], list[np.ndarray]], *names: str
 
 
 def _c_type(value: Any) -> str:
-    array = np.asarray(value)
-    return C_TYPES[str(array.dtype)] + (" *" if array.ndim else "")
+    return C_TYPES[str(np.asarray(value).dtype)]
 
 
 def _compiled(source: str, declaration: str) -> tuple[Any, Any]:

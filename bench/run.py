@@ -20,8 +20,8 @@ HERE = Path(__file__).parent
 
 
 def subject(name: str) -> str:
-    """FILE or FILE:WORKLOAD of a name."""
-    stem = name.split("/")[0].removesuffix("-gradient")
+    """FILE or FILE:WORKLOAD of a name; what is behind a hyphen says which of a file's recurrences is meant."""
+    stem = name.split("/")[0].split("-")[0]
     return str(HERE / f"{stem}.py") + (f":{name}" if name != stem else "")
 
 

@@ -1,0 +1,229 @@
+"""Discounted returns and generalised advantage estimates (GAE) of 4,096 environments over 1,024 steps, float32, backwards.
+
+    R[t] = r[t] + gamma (1 - done[t]) R[t+1]                                          from R[T] = the value of the last state
+    A[t] = (r[t] + gamma (1 - done[t]) v[t+1] - v[t]) + gamma lambda (1 - done[t]) A[t+1]     from A[T] = 0
+
+Rows are steps, as rollouts are stored; an episode ends where `done` is set. Memory bounds both: of four arrays read or
+written once. Times are per environment and step. They are data for a gradient, not part of one, so none is taken.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import peers
+
+import scancc as sc
+from scancc.measure import Workload
+
+GAMMA, LAMBDA = np.float32(0.99), np.float32(0.95)
+OF_RETURNS = ("rewards", "dones", "last_value", "gamma")
+OF_GAE = ("rewards", "dones", "values", "gamma", "lam")
+
+
+def make_inputs(steps: int, environments: int) -> dict[str, Any]:
+    """rewards (steps, environments) and dones, values (steps + 1, environments), last_value (environments,)."""
+    r = np.random.default_rng(1024)
+    values = r.normal(size=(steps + 1, environments)).astype(np.float32)
+    return {"rewards": r.normal(size=(steps, environments)).astype(np.float32),
+            "dones": r.uniform(size=(steps, environments)) < 0.01, "values": values, "last_value": values[-1].copy(),
+            "gamma": GAMMA, "lam": LAMBDA, "steps": steps, "environments": environments}  # fmt: skip
+
+
+@sc.jit
+def discounted_returns(rewards, dones, last_value, gamma):
+    def step(reward, done, following, gamma):
+        return reward + gamma * np.where(done, np.float32(0), following)
+
+    return sc.scan(step, [rewards, dones], last_value, gamma, go_backwards=True)[::-1]
+
+
+@sc.jit
+def gae(rewards, dones, values, gamma, lam):
+    def step(reward, done, value, next_value, advantage, gamma, lam):
+        going_on = np.where(done, np.float32(0), gamma)
+        return (reward + going_on * next_value - value) + lam * going_on * advantage
+
+    return sc.scan(step, [rewards, dones, values[:-1], values[1:]], np.zeros_like(values[0]), [gamma, lam],
+                   go_backwards=True)[::-1]  # fmt: skip
+
+
+def scancc_example_inputs() -> dict[str, tuple]:
+    inputs = make_inputs(1024, 4096)
+    return {"discounted_returns": tuple(inputs[n] for n in OF_RETURNS), "gae": tuple(inputs[n] for n in OF_GAE)}
+
+
+def returns_loop(rewards, dones, last_value, gamma):
+    out = np.empty_like(rewards)
+    following = last_value
+    for t in range(len(rewards) - 1, -1, -1):
+        for i in range(rewards.shape[1]):
+            out[t, i] = rewards[t, i] + (np.float32(0) if dones[t, i] else gamma * following[i])
+        following = out[t]
+    return out
+
+
+def gae_loop(rewards, dones, values, gamma, lam):
+    out = np.empty_like(rewards)
+    following = np.zeros_like(values[0])
+    for t in range(len(rewards) - 1, -1, -1):
+        for i in range(rewards.shape[1]):
+            going_on = np.float32(0) if dones[t, i] else gamma
+            error = (rewards[t, i] - values[t, i]) + going_on * values[t + 1, i]
+            out[t, i] = error + lam * going_on * following[i]
+        following = out[t]
+    return out
+
+
+C_RETURNS = """
+void run(const float *restrict rewards, const _Bool *restrict dones, const float *restrict last, float gamma,
+         long steps, long width, float *restrict out) {
+    for (long t = steps - 1; t >= 0; t--) {
+        const float *following = t == steps - 1 ? last : out + (t + 1) * width;
+        for (long i = 0; i < width; i++) {
+            long at = t * width + i;
+            out[at] = rewards[at] + gamma * (dones[at] ? 0.0f : following[i]);
+        }
+    }
+}
+"""
+
+C_GAE = """
+void run(const float *restrict rewards, const _Bool *restrict dones, const float *restrict values, float gamma, float lam,
+         long steps, long width, float *restrict out) {
+    for (long i = 0; i < width; i++) out[(steps - 1) * width + i] = 0;
+    for (long t = steps - 1; t >= 0; t--) {
+        const float *following = out + (t == steps - 1 ? t : t + 1) * width;
+        for (long i = 0; i < width; i++) {
+            long at = t * width + i;
+            float going_on = dones[at] ? 0.0f : gamma;
+            out[at] = (rewards[at] - values[at]) + going_on * values[at + width] + lam * going_on * following[i];
+        }
+    }
+}
+"""
+
+
+def returns_by_jax(jax, rewards, dones, last_value, gamma):
+    def step(following, given):
+        reward, done = given
+        following = reward + gamma * jax.numpy.where(done, 0, following)
+        return following, following
+
+    return jax.lax.scan(step, last_value, (rewards, dones), reverse=True)[1]
+
+
+def gae_by_jax(jax, rewards, dones, values, gamma, lam):
+    """What does not wait for the next step, for all of them before the loop."""
+    going_on = jax.numpy.where(dones, jax.numpy.float32(0), gamma)
+    errors = rewards + going_on * values[1:] - values[:-1]
+
+    def step(advantage, given):
+        error, decay = given
+        advantage = error + decay * advantage
+        return advantage, advantage
+
+    return jax.lax.scan(step, jax.numpy.zeros_like(values[0]), (errors, lam * going_on), reverse=True)[1]
+
+
+def gae_by_jax_inside(jax, rewards, dones, values, gamma, lam):
+    def step(advantage, given):
+        reward, done, value, next_value = given
+        going_on = jax.numpy.where(done, jax.numpy.float32(0), gamma)
+        advantage = (reward - value) + going_on * next_value + lam * going_on * advantage
+        return advantage, advantage
+
+    start, given = jax.numpy.zeros_like(values[0]), (rewards, dones, values[:-1], values[1:])
+    return jax.lax.scan(step, start, given, reverse=True)[1]
+
+
+def returns_by_torch(torch, rewards, dones, last_value, gamma):
+    out, following, going_on = torch.empty_like(rewards), last_value, gamma * ~dones
+    for t in range(len(rewards) - 1, -1, -1):
+        following = torch.addcmul(rewards[t], going_on[t], following, out=out[t])
+    return out
+
+
+def gae_by_torch(torch, rewards, dones, values, gamma, lam):
+    going_on = gamma * ~dones
+    out = torch.addcmul(rewards - values[:-1], going_on, values[1:])
+    decay = lam * going_on
+    for t in range(len(rewards) - 2, -1, -1):
+        out[t].addcmul_(decay[t], out[t + 1])
+    return out
+
+
+def returns_by_numpy(rewards, dones, last_value, gamma):
+    out, following, going_on = np.empty_like(rewards), last_value, gamma * ~dones
+    for t in range(len(rewards) - 1, -1, -1):
+        np.multiply(going_on[t], following, out=out[t])
+        out[t] += rewards[t]
+        following = out[t]
+    return out
+
+
+def gae_by_numpy(rewards, dones, values, gamma, lam):
+    going_on = gamma * ~dones
+    out = rewards + going_on * values[1:] - values[:-1]
+    decay = lam * going_on
+    for t in range(len(rewards) - 2, -1, -1):
+        out[t] += decay[t] * out[t + 1]
+    return out
+
+
+def returns_by_pytensor(pytensor, rewards, dones, last_value, gamma):
+    from pytensor import tensor
+
+    def step(reward, done, following, gamma):
+        return reward + gamma * tensor.switch(done, np.float32(0), following)
+
+    return pytensor.scan(step, sequences=[rewards, dones], outputs_info=last_value, non_sequences=gamma,
+                         go_backwards=True, return_updates=False)[::-1]  # fmt: skip
+
+
+def gae_by_pytensor(pytensor, rewards, dones, values, gamma, lam):
+    from pytensor import tensor
+
+    def step(reward, done, value, next_value, advantage, gamma, lam):
+        going_on = tensor.switch(done, np.float32(0), gamma)
+        return (reward + going_on * next_value - value) + lam * going_on * advantage
+
+    return pytensor.scan(step, sequences=[rewards, dones, values[:-1], values[1:]],
+                         outputs_info=tensor.zeros_like(values[0]), non_sequences=[gamma, lam], go_backwards=True,
+                         return_updates=False)[::-1]  # fmt: skip
+
+
+def workloads(quick: bool) -> list[Workload]:
+    def rows(inputs: Any) -> list[np.ndarray]:
+        return [np.empty_like(inputs["rewards"])]
+
+    of_returns = {
+        "scancc": peers.by_scancc(discounted_returns, *OF_RETURNS),
+        "numba": peers.by_numba(returns_loop, *OF_RETURNS),
+        "c": peers.by_c(C_RETURNS, rows, *OF_RETURNS, "steps", "environments"),
+        "jax": peers.by_jax(returns_by_jax, *OF_RETURNS),
+        "pytensor": peers.by_pytensor(returns_by_pytensor, *OF_RETURNS),
+        "torch": peers.by_torch(returns_by_torch, *OF_RETURNS),
+        "numpy": peers.by_call(returns_by_numpy, *OF_RETURNS),
+    }
+    of_gae = {
+        "scancc": peers.by_scancc(gae, *OF_GAE),
+        "numba": peers.by_numba(gae_loop, *OF_GAE),
+        "c": peers.by_c(C_GAE, rows, *OF_GAE, "steps", "environments"),
+        "jax": peers.by_jax(gae_by_jax, *OF_GAE),
+        "jax, all in the loop": peers.by_jax(gae_by_jax_inside, *OF_GAE),
+        "pytensor": peers.by_pytensor(gae_by_pytensor, *OF_GAE),
+        "torch": peers.by_torch(gae_by_torch, *OF_GAE),
+        "numpy": peers.by_call(gae_by_numpy, *OF_GAE),
+    }
+    steps, environments = (64, 256) if quick else (1024, 4096)
+    inputs, size = partial(make_inputs, steps, environments), f"{environments}x{steps}"
+    tolerance = 1e-5  # float32, whose roundings die out as gamma^t
+    return [
+        Workload(f"returns/{size}", steps * environments, inputs, peers.raced(of_returns, quick), tolerance,
+                 group="batch", oracle=peers.interpreted(discounted_returns, *OF_RETURNS)),
+        Workload(f"returns-gae/{size}", steps * environments, inputs, peers.raced(of_gae, quick), tolerance,
+                 group="batch", oracle=peers.interpreted(gae, *OF_GAE)),
+    ]  # fmt: skip

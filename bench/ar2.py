@@ -82,6 +82,26 @@ void run(double a, double b, const double *restrict x, const double *restrict y0
 }
 """
 
+C_ADJOINT = """
+#include <stdlib.h>
+void run(double a, double b, const double *restrict x, const double *restrict y0, long n,
+         double *restrict g_a, double *restrict g_b) {
+    double *restrict y = malloc((n + 2) * sizeof(double)), y2 = y0[0], y1 = y0[1], d1 = 0, d2 = 0, ga = 0, gb = 0;
+    y[0] = y2; y[1] = y1;
+    for (long t = 0; t < n; t++) {
+        double new = (x[t] + b * y2) + a * y1;
+        y[t + 2] = new; y2 = y1; y1 = new;
+    }
+    for (long t = n - 1; t >= 0; t--) {
+        double d = (2 * y[t + 2] + b * d2) + a * d1;
+        ga += d * y[t + 1]; gb += d * y[t];
+        d2 = d1; d1 = d;
+    }
+    *g_a = ga; *g_b = gb;
+    free(y);
+}
+"""
+
 
 def by_jax(jax, a, b, x, y0, unroll=1):
     def step(carry, x_t):
@@ -92,8 +112,8 @@ def by_jax(jax, a, b, x, y0, unroll=1):
     return jax.lax.scan(step, (y0[0], y0[1]), x, unroll=unroll)[1]
 
 
-def jax_gradient(jax, *arguments):
-    return jax.grad(lambda *arguments: (by_jax(jax, *arguments) ** 2).sum(), (0, 1))(*arguments)
+def jax_loss(jax, *arguments, unroll=1):
+    return (by_jax(jax, *arguments, unroll=unroll) ** 2).sum()
 
 
 def by_pytensor(pytensor, a, b, x, y0):
@@ -102,8 +122,8 @@ def by_pytensor(pytensor, a, b, x, y0):
                          return_updates=False)  # fmt: skip
 
 
-def pytensor_gradient(pytensor, a, b, x, y0):
-    return pytensor.grad((by_pytensor(pytensor, a, b, x, y0) ** 2).sum(), [a, b])
+def pytensor_loss(pytensor, *symbols):
+    return (by_pytensor(pytensor, *symbols) ** 2).sum()
 
 
 def lfilter(inputs: Inputs) -> Callable[[], Any]:
@@ -129,9 +149,13 @@ def workloads(quick: bool) -> list[Workload]:
     gradient = {
         "scancc": peers.by_scancc(ar2_gradient, *NAMES),
         "numba": peers.by_numba(adjoint, *NAMES),
-        "jax": peers.by_jax(jax_gradient, *NAMES),
-        "pytensor": peers.by_pytensor(pytensor_gradient, *NAMES),
+        "c": peers.by_c(C_ADJOINT, lambda inputs: [np.empty(()), np.empty(())], *NAMES, "steps"),
+        "jax": peers.by_jax(peers.jax_gradient(jax_loss, (0, 1)), *NAMES),
+        "jax, unroll=8": peers.by_jax(peers.jax_gradient(partial(jax_loss, unroll=8), (0, 1)), *NAMES),
+        "pytensor": peers.by_pytensor(peers.pytensor_gradient(pytensor_loss, (0, 1)), *NAMES),
     }
+    if quick:
+        gradient.pop("pytensor")
     sizes = {"1e4": 10**4} if quick else {"1e5": 10**5, "1e7": 10**7}
     made = []
     for size, steps in sizes.items():

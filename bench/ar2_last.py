@@ -1,13 +1,14 @@
-"""AR(2) of which only the last value is wanted, 1e7 steps: time, and the memory that the call needs.
+"""AR(2) of which only the last value is wanted, 1e7 steps, float64: time, and the memory that the call needs.
 
-The author of an njit loop or of a JAX scan keeps no history because they say so in the code. The scancc and
+The author of a Numba or C loop or of a JAX scan keeps no history because they say so in the code. The scancc and
 PyTensor versions take `[-1]` of the whole output and leave it to the compiler to see that one value is
-enough; SciPy and the naive loop compute the history and drop it. Peaks do not count the inputs (80 MB).
+enough; SciPy and "numba, whole output" compute the history and drop it. Peaks do not count the inputs (80 MB).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ar2
@@ -15,89 +16,73 @@ import numpy as np
 import peak_memory
 import peers
 
+import scancc as sc
 from scancc.measure import Inputs, Result, Workload
 
+NAMES = ar2.NAMES
 
-def whole_njit(inputs: Inputs) -> Callable[[], Any]:
-    whole = ar2.best_njit(inputs)
+
+@sc.jit
+def ar2_last(a, b, x, y0):
+    return ar2.ar2(a, b, x, y0)[-1]
+
+
+def scancc_example_inputs() -> dict[str, tuple]:
+    return {"ar2_last": tuple(ar2.make_inputs(10**5)[n] for n in NAMES)}
+
+
+def scalars(a, b, x, y0):
+    y2, y1 = y0
+    for t in range(len(x)):
+        y2, y1 = y1, (x[t] + b * y2) + a * y1
+    return y1
+
+
+C = """
+void run(double a, double b, const double *restrict x, const double *restrict y0, long n, double *restrict last) {
+    double y2 = y0[0], y1 = y0[1];
+    for (long t = 0; t < n; t++) {
+        double new = (x[t] + b * y2) + a * y1;
+        y2 = y1; y1 = new;
+    }
+    *last = y1;
+}
+"""
+
+
+def by_jax(jax, a, b, x, y0, unroll=1):
+    def step(carry, x_t):
+        y2, y1 = carry
+        return (y1, (x_t + b * y2) + a * y1), None
+
+    return jax.lax.scan(step, (y0[0], y0[1]), x, unroll=unroll)[0][1]
+
+
+def by_pytensor(pytensor, *symbols):
+    return ar2.by_pytensor(pytensor, *symbols)[-1]
+
+
+def last_of(factory: Callable[[Inputs], Callable[[], Any]], inputs: Inputs) -> Callable[[], Any]:
+    """The last value of what computes all."""
+    whole = factory(inputs)
     return lambda: whole()[-1]
-
-
-def scalar_njit(inputs: Inputs) -> Callable[[], Any]:
-    @peers.numba().njit(fastmath=peers.FMA)
-    def last(x, y0, a, b):
-        y2, y1 = y0
-        for t in range(len(x)):
-            y2, y1 = y1, (x[t] + b * y2) + a * y1
-        return y1
-
-    return lambda: last(**inputs)
-
-
-def jax_carry(inputs: Inputs, unroll: int = 1) -> Callable[[], Any]:
-    jax = peers.jax()
-
-    @jax.jit
-    def last(x, y0, a, b):
-        def step(carry, x_t):
-            y2, y1 = carry
-            return (y1, (x_t + b * y2) + a * y1), None
-
-        return jax.lax.scan(step, (y0[0], y0[1]), x, unroll=unroll)[0][1]
-
-    arguments = {name: jax.numpy.asarray(value) for name, value in inputs.items()}
-    return lambda: last(**arguments).block_until_ready()
-
-
-def lfilter(inputs: Inputs) -> Callable[[], Any]:
-    whole = ar2.lfilter(inputs)
-    return lambda: whole()[-1]
-
-
-def pytensor_scan(inputs: Inputs) -> Callable[[], Any]:
-    pytensor, pt = peers.pytensor()
-    x, y0, a, b = pt.dvector("x"), pt.dvector("y0"), pt.dscalar("a"), pt.dscalar("b")
-    y = pytensor.scan(
-        lambda x_t, y2, y1, a, b: x_t + a * y1 + b * y2,
-        sequences=x,
-        outputs_info=[dict(initial=y0, taps=[-2, -1])],
-        non_sequences=[a, b],
-        return_updates=False,
-    )
-    last = pytensor.function([x, y0, a, b], y[-1], mode="NUMBA")
-    last.trust_input = True  # the inputs are arrays of the declared types: skip their checks
-    arguments = [np.asarray(inputs[name]) for name in ("x", "y0", "a", "b")]
-    return lambda: last(*arguments)
-
-
-def scancc(inputs: Inputs) -> Callable[[], Any]:
-    sc = peers.scancc()
-
-    @sc.jit
-    def last(x, y0, a, b):
-        y = sc.scan(
-            lambda x_t, y_tm2, y_tm1, a, b: x_t + a * y_tm1 + b * y_tm2,
-            sequences=x,
-            outputs_info=[dict(initial=y0, taps=[-2, -1])],
-            non_sequences=[a, b],
-        )
-        return y[-1]
-
-    return lambda: last(inputs["x"], inputs["y0"], inputs["a"], inputs["b"])
 
 
 def workloads(quick: bool) -> list[Workload]:
     name, steps = ("1e5", 10**5) if quick else ("1e7", 10**7)
     implementations = {
-        "njit, whole output": whole_njit,
-        "njit, scalars": scalar_njit,
-        "jax.lax.scan, carry": jax_carry,
-        "jax.lax.scan, carry, unroll=8": lambda inputs: jax_carry(inputs, unroll=8),
-        "scipy lfilter": lfilter,
-        "PyTensor scan (Numba)": pytensor_scan,
-        "scancc": scancc,
+        "scancc": peers.by_scancc(ar2_last, *NAMES),
+        "numba": peers.by_numba(scalars, *NAMES),
+        "numba, whole output": partial(last_of, peers.by_numba(ar2.in_order, *NAMES)),
+        "c": peers.by_c(C, lambda inputs: [np.empty(())], *NAMES, "steps"),
+        "jax": peers.by_jax(by_jax, *NAMES),
+        "jax, unroll=8": peers.by_jax(partial(by_jax, unroll=8), *NAMES),
+        "pytensor": peers.by_pytensor(by_pytensor, *NAMES),
+        "scipy, lfilter": partial(last_of, ar2.lfilter),
     }
-    return [Workload(f"ar2_last/{name}", steps, lambda: ar2.make_inputs(steps), implementations, extras=peaks)]
+    oracle = peers.interpreted(ar2_last, *NAMES) if quick else None  # the interpreter takes microseconds a step
+    return [Workload(f"ar2_last/{name}", steps, lambda: ar2.make_inputs(steps) | {"steps": steps},
+                     peers.raced(implementations, quick), group="scalar", oracle=oracle, extras=peaks)]  # fmt: skip
 
 
 def peaks(workload: Workload, result: Result) -> None:

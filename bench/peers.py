@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.linalg  # noqa: F401  # loads the BLAS that Numba's products call, so that the limit below reaches it
+from threadpoolctl import threadpool_limits
 
 from scancc.measure import Factory, Inputs, peer_of
 
@@ -23,7 +25,8 @@ FMA = {"contract"}  # a*b + c may be one fused operation: the only liberty the h
 C_FLAGS = ("-O3", "-march=native", "-ffast-math", "-shared", "-fPIC")
 C_TYPES = {"float64": "double", "float32": "float", "int64": "long", "bool": "_Bool"}
 
-# One thread each: read when XLA starts.
+# One thread each: for every BLAS that is loaded, and for XLA, which reads this when it starts.
+threadpool_limits(1)
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 
 

@@ -233,7 +233,7 @@ def mix_workloads(size: str, steps: int, quick: bool) -> list[Workload]:
     return [
         Workload(f"pytensor_scan/mix-{size}", steps, inputs, forward, group="scalar",
                  oracle=peers.interpreted(mix, *MIX)),
-        Workload(f"pytensor_scan/mix-gradient-{size}", steps, inputs, gradient, group="scalar", gradient=True,
+        Workload(f"pytensor_scan-gradient/mix-{size}", steps, inputs, gradient, group="scalar", gradient=True,
                  oracle=peers.interpreted(mix_gradient, *MIX)),
     ]  # fmt: skip
 

@@ -384,24 +384,16 @@ class Lowering:
 
 
 def _repeated(graph: Graph, nodes: list[Node]) -> set[Node]:
-    """Reductions whose one user, or whose user's user..., reads each element several times."""
-    wanted = [n for n in nodes if n.op.startswith("reduce_")]
-    if not wanted:
+    """Reductions of which a user, or a user's user..., reads each element several times: none of these is in memory."""
+    if not any(n.op.startswith("reduce_") for n in nodes):
         return set()
     readers = users(graph)
-
-    def repeats(n: Node) -> bool:
-        while len(readers.get(n, [])) == 1:
-            (user,) = readers[n]
-            kind = OPS[user.op].kind
-            if kind not in ("elementwise", "view"):
-                return False
-            if user.op != "reshape" and _grows(n.type, user.type):
-                return True
-            n = user
-        return False
-
-    return {n for n in wanted if repeats(n)}
+    found: set[Node] = set()
+    for n in reversed(nodes):  # users come before what they use
+        inlining = [u for u in readers.get(n, []) if OPS[u.op].kind in ("elementwise", "view")]
+        if any(u in found or (u.op != "reshape" and _grows(n.type, u.type)) for u in inlining):
+            found.add(n)
+    return {n for n in found if n.op.startswith("reduce_")}
 
 
 def _grows(old: Type, new: Type) -> bool:

@@ -1,4 +1,4 @@
-"""The forward algorithm of a hidden Markov model: the log-likelihood, and its gradient by the transition logits; float64.
+"""The forward algorithm of a hidden Markov model, float64: log-likelihood, and its gradient by the transition logits.
 
     joint[j] = (sum_i weights[i] transition[i, j]) exp(density[t, j])
     total = sum_j joint[j],   weights = joint / total,   log L += log total
@@ -91,7 +91,7 @@ def forward_by_hand(softmax):
 
 
 def adjoint_by_hand(softmax):
-    """The backward recursion: the derivative by transition[i, j] is the sum of weights[i] d joint[j], one matrix product."""
+    """The backward recursion: the derivative by transition[i, j] sums weights[i] d joint[j]: a matrix product."""
 
     def run(logits, density, start):
         transition = softmax(logits)

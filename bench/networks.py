@@ -1,7 +1,7 @@
 """What the recurrent networks of this folder share: sizes, inputs, torch's modules, and the workloads made of them.
 
-A network of H units has as many inputs. Its weights are U (H, G H) for the input, W (H, G H) for the state and one or two
-biases (G H,), where G gates lie side by side. Sequences are (steps, B, H), or (steps, H) where B is 1; all is float32.
+A network of H units has as many inputs. Its weights are U (H, G H) for the input, W (H, G H) for the state and one or
+two biases (G H,), where G gates lie side by side. Sequences are (steps, B, H), or (steps, H) if B is 1; all is float32.
 The gradient is that of the sum of squares of all states, by all weights.
 
 Everybody projects the inputs by one matrix product before the loop, by hand; scancc is given the formula as it stands.

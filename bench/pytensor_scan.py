@@ -39,7 +39,7 @@ def make_counter_inputs(rows: int, elements: int) -> dict[str, Any]:
     return {"x0": np.zeros(elements), "steps": rows - 1}
 
 
-# -- mix -----------------------------------------------------------------------------------------------------------------
+# -- mix -------------------------------------------------------------------------------------------------------------
 
 
 def mix_step(s1, s2, y_tm2, y_tm1, z_tm1):
@@ -129,7 +129,7 @@ def mix_gradient_by_pytensor(pytensor, *arguments):
     return pytensor.grad(squares(*mix_by_pytensor(pytensor, *arguments)), list(arguments))
 
 
-# -- counter -------------------------------------------------------------------------------------------------------------
+# -- counter ---------------------------------------------------------------------------------------------------------
 
 
 def counter(x0, steps):
@@ -200,7 +200,7 @@ def scancc_example_inputs() -> dict[str, tuple]:
     return {"mix": arguments, "mix_gradient": arguments} | {f.name: start for f in COMPILED.values()}
 
 
-# -- workloads -----------------------------------------------------------------------------------------------------------
+# -- workloads -------------------------------------------------------------------------------------------------------
 
 
 def workloads(quick: bool) -> list[Workload]:
@@ -214,7 +214,7 @@ def mix_workloads(size: str, steps: int, quick: bool) -> list[Workload]:
     forward = {
         "scancc": peers.by_scancc(mix, *MIX),
         "numba": peers.by_numba(mix_by_hand, *MIX),
-        "c": peers.by_c(C_MIX, lambda inputs: [np.empty_like(inputs["s1"]), np.empty_like(inputs["s1"])], *MIX, "steps"),
+        "c": peers.by_c(C_MIX, lambda inputs: [np.empty(steps), np.empty(steps)], *MIX, "steps"),
         "jax": peers.by_jax(mix_by_jax, *MIX),
         "jax, unroll=8": peers.by_jax(partial(mix_by_jax, unroll=8), *MIX),
         "pytensor": peers.by_pytensor(mix_by_pytensor, *MIX),

@@ -7,6 +7,7 @@ assignments that njit keeps in registers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 Matrix = list[list[str]]
@@ -35,8 +36,10 @@ class Writer:
         return self.assign([[f"{x} {sign} {y}" for x, y in zip(*rows, strict=True)]
                             for rows in zip(a, b, strict=True)])  # fmt: skip
 
-    def inverse_2x2(self, m: Matrix) -> tuple[Matrix, str]:
-        """(the inverse, the name of the determinant)."""
+    def inverse(self, m: Matrix) -> tuple[Matrix, str]:
+        """(the inverse, the name of the determinant) of a matrix of one or two rows."""
+        if len(m) == 1:
+            return self.assign([[f"1.0 / {m[0][0]}"]]), m[0][0]
         (a, b), (c, d) = m
         ((det,),) = self.assign([[f"{a} * {d} - {b} * {c}"]])
         ((scale,),) = self.assign([[f"1.0 / {det}"]])
@@ -51,3 +54,20 @@ def transpose(a: Matrix) -> Matrix:
 def entries(name: str, rows: int, columns: int) -> Matrix:
     """The entries of a two-dimensional array by index."""
     return [[f"{name}[{i}, {j}]" for j in range(columns)] for i in range(rows)]
+
+
+def in_c(blocks: Sequence[Sequence[str]], widths: dict[str, int], assigned: set[str]) -> list[list[str]]:
+    """The assignments of nested blocks, outermost first, as C: a name is declared where it is assigned first.
+
+    `widths` has the number of columns of two-dimensional arrays, `assigned` what is declared already.
+    """
+    known, written = set(assigned), []
+    for lines in blocks:
+        written.append([])
+        for line in lines:
+            text = re.sub(r"(\w+)\[(\w+), (\d+)\]", lambda m: f"{m[1]}[{m[2]} * {widths[m[1]]} + {m[3]}]", line)
+            name = text.partition(" = ")[0]
+            new = name.isidentifier() and name not in known
+            known.add(name)
+            written[-1].append(f"{'double ' if new else ''}{text};")
+    return written

@@ -1,4 +1,5 @@
-"""AR(2) with its whole output kept: y[t] = x[t] + a y[t-1] + b y[t-2], float64; and the gradient of its sum of squares.
+"""AR(2) with its whole output kept: y[t] = x[t] + a y[t-1] + b y[t-2], float64; and the gradient of its sum of
+squares.
 
 The shortest useful recurrence: its critical path is one fused multiply-add a step, if the sum is ordered so that the
 youngest value comes last. The hand-written loops are ordered so; "numba, as written" is not. JAX's scan is also given

@@ -2,9 +2,9 @@
 
     D[i, j] = |x[i] - y[j]| + min(D[i-1, j-1], D[i-1, j], D[i, j-1])
 
-Only the last cell is wanted. The minimum and the sum of a cell wait for the cell on its left, so a row is a recurrence of
-two operations; cells of a diagonal are independent, which "numba, diagonals" and "numpy, diagonals" make use of. Times
-are per cell. The gradient is by both series: the sign of the difference along the cheapest path.
+Only the last cell is wanted. The minimum and the sum of a cell wait for the cell on its left, so a row is a recurrence
+of two operations; cells of a diagonal are independent, which "numba, diagonals" and "numpy, diagonals" make use of.
+Times are per cell. The gradient is by both series: the sign of the difference along the cheapest path.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def workloads(quick: bool) -> list[Workload]:
         "jax": peers.by_jax(peers.jax_gradient(by_jax, (0, 1)), *NAMES),
         "pytensor": peers.by_pytensor(peers.pytensor_gradient(by_pytensor, (0, 1)), *NAMES),
     }
-    length, shorter = (50, 50) if quick else (500, 200)  # the interpreter takes 20 microseconds a cell, 4 times that back
+    length, shorter = (50, 50) if quick else (500, 200)  # the interpreter takes 20 to 100 microseconds a cell
     return [
         Workload(f"dtw/{length}", length**2, partial(make_inputs, length), peers.raced(forward, quick), group="scalar",
                  oracle=peers.interpreted(dtw, *NAMES)),

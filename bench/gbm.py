@@ -2,10 +2,10 @@
 
     S[t] = S[t-1] exp((rate - sigma^2 / 2) dt + sigma sqrt(dt) z[t])
 
-The exponentials of a day do not wait for the day before, only the products do. NumPy adds up the exponents and takes all
-exponentials at once. The Greeks are the derivatives of the price of an Asian call (on the mean of the path) by the first
-price, the rate and the volatility; the hand-written loops carry them along with the price, one path-wise derivative each.
-Times are per path and day.
+The exponentials of a day do not wait for the day before, only the products do. NumPy adds up the exponents and takes
+all exponentials at once. The Greeks are the derivatives of the price of an Asian call (on the mean of the path) by the
+first price, the rate and the volatility; the hand-written loops carry them along with the price, one path-wise
+derivative each. Times are per path and day.
 """
 
 from __future__ import annotations

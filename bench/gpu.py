@@ -1,9 +1,9 @@
 """The device benchmarks: python bench/gpu.py [workload ...] [--json FILE] [--quick] [--check]
 
 Every workload has its arrays on the device; a call ends when the device is done. Peers: JAX on the same device, torch
-with cuDNN, CuPy; where one is not installed it is left out with a note. `copy` moves as many bytes as the workload must
-move at least, so the ratio to it is the share of the copy bandwidth that is reached. `--check` runs the tests marked
-`gpu` before (about five minutes). Without a device it ends with a message and status 3.
+with cuDNN, CuPy; where one is not installed it is left out with a note. `copy` moves as many bytes as the workload
+must move at least, so the ratio to it is the share of the copy bandwidth that is reached. `--check` runs the tests
+marked `gpu` before (about five minutes). Without a device it ends with a message and status 3.
 """
 
 from __future__ import annotations

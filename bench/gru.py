@@ -3,8 +3,8 @@
     r, z, n = x[t] @ U + b and r', z', n' = h[t-1] @ W + d      three gates side by side, in torch's order
     h[t] = (1 - Z) tanh(n + R n') + Z h[t-1],                   R = sigmoid(r + r'), Z = sigmoid(z + z')
 
-K. Cho and others (2014), in the form that has one product with the state (as in cuDNN and torch). Sizes are named units
-x sequences: "gru/128x32" has 128 units and a batch of 32 sequences.
+K. Cho and others (2014), in the form that has one product with the state (as in cuDNN and torch). Sizes are named
+units x sequences: "gru/128x32" has 128 units and a batch of 32 sequences.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""Additive Holt-Winters smoothing with a period of 12, all states kept, float64; and the gradient of its squared errors.
+"""Additive Holt-Winters smoothing with a period of 12, all states kept, float64; and the gradient of its squared
+errors.
 
     e[t] = y[t] - (l[t-1] + b[t-1] + s[t-12])
     l[t] = alpha (y[t] - s[t-12]) + (1 - alpha) (l[t-1] + b[t-1])
     b[t] = beta (l[t] - l[t-1]) + (1 - beta) b[t-1]
     s[t] = gamma (y[t] - l[t-1] - b[t-1]) + (1 - gamma) s[t-12]
 
-The gradient of the sum of e^2 is by alpha, beta and gamma, by which a model is fitted. statsmodels' compiled recursion,
-which its `ExponentialSmoothing` runs at every evaluation, is a peer; it keeps the same four arrays.
+The gradient of the sum of e^2 is by alpha, beta and gamma, by which a model is fitted. statsmodels' compiled
+recursion, which its `ExponentialSmoothing` runs at every evaluation, is a peer; it keeps the same four arrays.
 """
 
 from __future__ import annotations
@@ -138,7 +139,8 @@ void run(double alpha, double beta, double gamma, const double *restrict y, doub
 C_ADJOINT = """
 #include <stdlib.h>
 void run(double alpha, double beta, double gamma, const double *restrict y, double l, double b,
-         const double *restrict s0, long n, double *restrict g_alpha, double *restrict g_beta, double *restrict g_gamma) {
+         const double *restrict s0, long n,
+         double *restrict g_alpha, double *restrict g_beta, double *restrict g_gamma) {
     double *restrict errors = malloc(n * sizeof(double)), *restrict s = malloc((n + 12) * sizeof(double));
     double *restrict ds = calloc(n + 12, sizeof(double));
     double dl = 0, db = 0, g0 = 0, g1 = 0, g2 = 0;
@@ -164,7 +166,7 @@ void run(double alpha, double beta, double gamma, const double *restrict y, doub
 
 
 def by_jax(jax, alpha, beta, gamma, y, l0, b0, s0, unroll=1):
-    """Seasons in a ring that the carry rotates: with twelve numbers XLA moves pointers, or registers where it unrolls."""
+    """Seasons in a ring that the carry rotates: XLA moves twelve pointers, or registers where it unrolls."""
 
     def step(carry, y):
         level, trend, (season, *later) = carry

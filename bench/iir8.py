@@ -4,8 +4,8 @@
 
 b and a are those of a Butterworth low-pass filter. Nine multiply-adds of a step do not wait for the step before, which
 the hand-written loops compute first; of the other eight only that of y[t-1] lies on the critical path, if it is added
-last. SciPy has the transposed form (`lfilter`) and second-order sections (`sosfilt`), which are another computation with
-the same result. The gradient is that of the output's sum of squares.
+last. SciPy has the transposed form (`lfilter`) and second-order sections (`sosfilt`), which are another computation
+with the same result. The gradient is that of the output's sum of squares.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     whole   y[t] of all steps        last   the last only        loss   a sum of squares over the steps of each lane
 
-The inputs have the lanes last, so that those of a step are neighbours. The hand-written loops run tiles of lanes through
-all steps where no path is kept. The gradient is that of the sum of all losses by the two coefficients.
+The inputs have the lanes last, so that those of a step are neighbours. The hand-written loops run tiles of lanes
+through all steps where no path is kept. The gradient is that of the sum of all losses by the two coefficients.
 """
 
 from __future__ import annotations

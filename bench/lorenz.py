@@ -1,4 +1,5 @@
-"""The Lorenz equations by the classical Runge-Kutta method, all states kept, float64; and a gradient through the solver.
+"""The Lorenz equations by the classical Runge-Kutta method, all states kept, float64; and a gradient through the
+solver.
 
     x' = sigma (y - x)        y' = x (rho - z) - y        z' = x y - beta z        step 0.01
 

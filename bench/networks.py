@@ -1,8 +1,8 @@
 """What the recurrent networks of this folder share: sizes, inputs, torch's modules, and the workloads made of them.
 
 A network of H units has as many inputs. Its weights are U (H, G H) for the input, W (H, G H) for the state and one or
-two biases (G H,), where G gates lie side by side. Sequences are (steps, B, H), or (steps, H) if B is 1; all is float32.
-The gradient is that of the sum of squares of all states, by all weights.
+two biases (G H,), where G gates lie side by side. Sequences are (steps, B, H), or (steps, H) if B is 1; all is
+float32. The gradient is that of the sum of squares of all states, by all weights.
 
 Everybody projects the inputs by one matrix product before the loop, by hand; scancc is given the formula as it stands.
 """
@@ -183,7 +183,8 @@ def _versions(network: Network, gradient: bool, small: bool, pytensor: bool) -> 
     made["torch"] = by_torch(network, gradient)
     if pytensor and gradient:
         made["pytensor"] = peers.by_pytensor(lambda module, *inputs: module.grad(
-            squares(partial(network.by_pytensor, module))(*inputs), [inputs[i] for i in network.wrt]), *names)  # fmt: skip
+            squares(partial(network.by_pytensor, module))(*inputs), [inputs[i] for i in network.wrt],
+        ), *names)  # fmt: skip
     elif pytensor:
         made["pytensor"] = peers.by_pytensor(network.by_pytensor, *names)
     return made

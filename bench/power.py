@@ -2,7 +2,8 @@
 
 The first example of Theano's documentation of scan. A has ten elements, or is one number; the critical path is one
 multiplication a step. Its derivative needs every row: k A^(k-1), as the loop has it. `A**k` is no peer: it multiplies
-log k times, or takes a logarithm. For one number C, which -ffast-math lets reorder products, makes several partial ones.
+log k times, or takes a logarithm. For one number C, which -ffast-math lets reorder products, makes several partial
+ones.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@
     counter     x[t] = x[t-1] + 1 for vectors, of which the last row, the last three, or all rows are read;
                 "counter-last/512x256" makes 512 rows, the start included, of 256 elements
 
-Ten rows of two elements take less time than calling anything from Python does: that row compares what a call costs. The
-derivative of a counter is one, so only the mix has a gradient: of the sum of squares of both results, by both sequences
-and both starts.
+Ten rows of two elements take less time than calling anything from Python does: that row compares what a call costs.
+The derivative of a counter is one, so only the mix has a gradient: of the sum of squares of both results, by both
+sequences and both starts.
 """
 
 from __future__ import annotations

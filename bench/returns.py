@@ -1,6 +1,7 @@
-"""Discounted returns and generalised advantage estimates (GAE) of 4,096 environments over 1,024 steps, float32, backwards.
+"""Discounted returns and generalised advantage estimates (GAE) of 4,096 environments over 1,024 steps, float32,
+backwards.
 
-    R[t] = r[t] + gamma (1 - done[t]) R[t+1]                                          from R[T] = the value of the last state
+    R[t] = r[t] + gamma (1 - done[t]) R[t+1]                            from R[T], the value of the last state
     A[t] = (r[t] + gamma (1 - done[t]) v[t+1] - v[t]) + gamma lambda (1 - done[t]) A[t+1]     from A[T] = 0
 
 Rows are steps, as rollouts are stored; an episode ends where `done` is set. Memory bounds both: of four arrays read or
@@ -91,7 +92,8 @@ void run(const float *restrict rewards, const _Bool *restrict dones, const float
 """
 
 C_GAE = """
-void run(const float *restrict rewards, const _Bool *restrict dones, const float *restrict values, float gamma, float lam,
+void run(const float *restrict rewards, const _Bool *restrict dones, const float *restrict values,
+         float gamma, float lam,
          long steps, long width, float *restrict out) {
     for (long i = 0; i < width; i++) out[(steps - 1) * width + i] = 0;
     for (long t = steps - 1; t >= 0; t--) {

@@ -6,8 +6,8 @@
                                                    R' = R + recovered - waning R
 
 S, E, I, R are shares of the population; immunity wanes, so that the epidemic does not die out. An exponential lies on
-the critical path. The gradient of the squared difference of new cases from observed ones is by the contact rate of every
-day, sigma and gamma, as one fits it.
+the critical path. The gradient of the squared difference of new cases from observed ones is by the contact rate of
+every day, sigma and gamma, as one fits it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ def adjoint(contacts, sigma, gamma, waning, start, observed):
 
 C = """
 #include <math.h>
-void run(const double *restrict contacts, double sigma, double gamma, double waning, const double *restrict start, long n,
+void run(const double *restrict contacts, double sigma, double gamma, double waning,
+         const double *restrict start, long n,
          double *restrict path_S, double *restrict path_E, double *restrict path_I, double *restrict path_R) {
     double S = start[0], E = start[1], I = start[2], R = start[3];
     for (long t = 0; t < n; t++) {

@@ -95,4 +95,4 @@ def by_pytensor(pytensor, x, h0, U, W, b, d):
 
 def workloads(quick: bool) -> list[Workload]:
     network = networks.Network("gru", GATES, NAMES, gru, gru_gradient, by_hand, by_jax, by_pytensor, "GRU", WEIGHTS)
-    return networks.workloads(network, quick)
+    return networks.races(network, quick)

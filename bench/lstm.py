@@ -94,4 +94,4 @@ def by_pytensor(pytensor, x, h0, c0, U, W, b):
 
 def workloads(quick: bool) -> list[Workload]:
     network = networks.Network("lstm", GATES, NAMES, lstm, lstm_gradient, by_hand, by_jax, by_pytensor, "LSTM")
-    return networks.workloads(network, quick)
+    return networks.races(network, quick)

@@ -149,7 +149,7 @@ def by_torch(network: Network, gradient: bool) -> Factory:
 # -- workloads -------------------------------------------------------------------------------------------------------
 
 
-def workloads(network: Network, quick: bool) -> list[Workload]:
+def races(network: Network, quick: bool) -> list[Workload]:
     made = []
     for size, (units, rows, steps) in (QUICK if quick else SIZES).items():
         steps //= network.gates

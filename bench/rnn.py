@@ -67,4 +67,4 @@ def by_pytensor(pytensor, x, h0, U, W, b):
 
 def workloads(quick: bool) -> list[Workload]:
     network = networks.Network("rnn", GATES, NAMES, rnn, rnn_gradient, by_hand, by_jax, by_pytensor, "RNN")
-    return networks.workloads(network, quick)
+    return networks.races(network, quick)

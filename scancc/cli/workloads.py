@@ -49,7 +49,7 @@ def declared(subject: str, quick: bool) -> list[Job] | None:
     if "\ndef run(quick" in text and not name:
         run = module_of(path).run
         return [lambda: run(quick)]
-    if "\ndef workloads(" not in text:
+    if "\ndef workloads(quick" not in text:
         return None
     module = module_of(path)
     made: list[Workload] = module.workloads(quick)

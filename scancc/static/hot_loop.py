@@ -1,9 +1,11 @@
 """The loop of a program's machine code that its time goes into.
 
 Candidates are loops that run steps: their instructions come from lines of the generated source within a loop over
-steps, or are those of a function that such lines call. Of these the one with the most work wins: arithmetic of an
-iteration, counted by numbers computed, times the iterations of the loops around it and its own, taken to be 8 where the
-code does not tell. So the body of a vectorised loop wins over what runs the rest one by one.
+steps, or are those of a function that such lines call. Loops made of the same lines are versions of one loop, such as
+the body of a vectorised loop and what runs the rest one by one: the one that does most in an iteration stands for all.
+Of these the one with the most cycles wins: those of an iteration, by the longest chain or by the ports, times the
+iterations of the loop and of the loops around it. Where the code does not tell how many these are, all loops are taken
+to go along the same number of bytes.
 """
 
 from __future__ import annotations
@@ -12,12 +14,15 @@ import re
 from collections.abc import Iterable
 
 from scancc.static.assembly import Function, Instruction
-from scancc.static.iterations import iterations
+from scancc.static.critical_path import Dependencies, critical_path, dependencies
+from scancc.static.effects import effects_of
+from scancc.static.iterations import counter_of, iterations
 from scancc.static.loops import Loop, loops_of_program
-from scancc.static.machine_model import is_float_arithmetic, is_vector_arithmetic, lanes_of
+from scancc.static.machine_model import CALL, is_float_arithmetic, is_vector_arithmetic, lanes_of, throughput
 from scancc.static.symbols import callees
 
-ITERATIONS = 8.0  # what a loop is taken to make
+BYTES = 512  # that a loop goes along when it is entered, if the code does not tell
+ELEMENT = 8
 WORK = {"division": 4.0, "arithmetic": 1.0, "call": 20.0, "other": 0.1}
 STEPS = re.compile(r"^(\s*)for .*# .*steps of ")
 
@@ -48,12 +53,27 @@ def hot_loops(functions: list[Function], lines: frozenset[int]) -> tuple[Loop | 
     rest: list[Loop] = []
     for loop in loops_of_program(functions, _made):
         (steps if loop.function.name in called or _within(loop, lines) else rest).append(loop)
-    rest = [loop for loop in rest if _computes(loop)]
+    return _hottest(steps), _hottest([loop for loop in rest if _computes(loop)])
 
-    def hottest(loops: list[Loop]) -> Loop | None:
-        return max(loops, key=lambda loop: _own_work(loop) * loop.runs, default=None)
 
-    return hottest(steps), hottest(rest)
+def _hottest(loops: list[Loop]) -> Loop | None:
+    versions: dict[tuple, Loop] = {}
+    for loop in loops:
+        outer = min((o for o in loops if o.function is loop.function and loop.blocks < o.blocks),
+                    key=lambda o: len(o.blocks), default=None)  # fmt: skip
+        lines = frozenset(i.line for i in _own(loop) if i.line)
+        key = (loop.function.name, outer.header if outer is not None else None, lines, bool(loop.inner))
+        best = versions.setdefault(key, loop)
+        if work(_own(loop)) > work(_own(best)):
+            versions[key] = loop
+    return max(versions.values(), key=lambda loop: _cycles(loop) * loop.runs, default=None)
+
+
+def _cycles(loop: Loop) -> float:
+    """Cycles of an iteration, without those of the loops within it."""
+    own = [(i, effects_of(i)) for i in _own(loop)]
+    least = throughput(own) + CALL * sum(i.is_call for i, _ in own)
+    return least if loop.inner else max(least, critical_path(dependencies(loop)))
 
 
 def _computes(loop: Loop) -> bool:
@@ -69,7 +89,17 @@ def loop_calls(functions: list[Function]) -> list[str]:
 
 
 def _made(loop: Loop) -> float:
-    return iterations(loop) or ITERATIONS
+    """Iterations of a loop when it is entered."""
+    return iterations(loop) or BYTES / _advance(loop, dependencies(loop))
+
+
+def _advance(loop: Loop, needs: Dependencies) -> int:
+    """Bytes that an iteration goes along its arrays; where that is not known, the elements that it counts."""
+    moved = needs.strides()
+    if moved:
+        return min(moved)
+    counter = counter_of(loop, needs)
+    return ELEMENT * abs(counter.step) if counter is not None else ELEMENT
 
 
 def around(hot: Loop, functions: list[Function]) -> list[Loop]:
@@ -109,11 +139,11 @@ def _called_from(functions: list[Function], lines: frozenset[int]) -> set[str]:
     return found
 
 
-def _own_work(loop: Loop) -> float:
-    """Work of an iteration that no loop within it does."""
+def _own(loop: Loop) -> list[Instruction]:
+    """The instructions of a loop that are in none within it."""
     inner = {(id(i.function), b) for i in loop.inner for b in i.blocks}
-    own = [b for b in loop.blocks if (id(loop.function), b) not in inner]
-    return work(i for b in own for i in loop.function.blocks[b].instructions)
+    own = [b for b in sorted(loop.blocks) if (id(loop.function), b) not in inner]
+    return [i for b in own for i in loop.function.blocks[b].instructions]
 
 
 def work(instructions: Iterable[Instruction]) -> float:

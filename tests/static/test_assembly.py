@@ -158,7 +158,7 @@ def test_a_loop_of_a_called_function_runs_within_the_caller():
     helper = "helper:\n.LBB1_1:\n\tvaddpd\t%ymm1, %ymm0, %ymm0\n\tdecq\t%rdi\n\tjne\t.LBB1_1\n\tretq\n"
     functions = parse(NESTED.replace("vfmadd231pd\t(%rdi,%rax,8), %ymm0, %ymm1", "nop") + helper)
     hot, _ = hot_loops(functions, step_lines(SOURCE))
-    assert hot is not None and hot.function.name == "helper" and hot.runs == 64
+    assert hot is not None and hot.function.name == "helper" and hot.runs == 64 * 64
     assert {loop.function.name for loop in around(hot, functions)} == {"helper", functions[0].name}
 
 

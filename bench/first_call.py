@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 STEPS = 10
-MODULES = {"scancc": "scancc", "njit": "numba", "jax.lax.scan": "jax", "PyTensor scan (Numba)": "pytensor"}
+MODULES = ("scancc", "numba", "jax", "pytensor")
 
 
 def cached_njit(inputs: Any) -> Callable[[], Any]:
@@ -39,16 +39,17 @@ def cached_njit(inputs: Any) -> Callable[[], Any]:
 def main() -> None:
     name = sys.argv[1]
     start = perf_counter()
-    importlib.import_module(MODULES[name])
+    importlib.import_module(name)
     import_s = perf_counter() - start
 
-    import ar2  # after the clock: it loads SciPy, which some of the packages import too
+    import ar2  # after the clock: it loads scancc and SciPy
+    import peers
 
     factories = {
-        "scancc": ar2.scancc,
-        "njit": cached_njit,
-        "jax.lax.scan": ar2.jax_scan,
-        "PyTensor scan (Numba)": ar2.pytensor_scan,
+        "scancc": peers.by_scancc(ar2.ar2, *ar2.NAMES),
+        "numba": cached_njit,
+        "jax": peers.by_jax(ar2.by_jax, *ar2.NAMES),
+        "pytensor": peers.by_pytensor(ar2.by_pytensor, *ar2.NAMES),
     }
     inputs = ar2.make_inputs(STEPS)
     start = perf_counter()

@@ -25,10 +25,10 @@ class SpeedUp:
 
 
 def speed_ups(results: Iterable[Result]) -> list[SpeedUp]:
-    """Of every peer in every workload whose reference ran; without the reference itself."""
+    """Of every peer in every loop whose reference ran; without the reference itself."""
     found = []
     for result in results:
-        if not any(t.implementation == result.reference for t in result.timings):
+        if result.steps is None or not any(t.implementation == result.reference for t in result.timings):
             continue
         fastest: dict[str, Timing] = {}
         for t in sorted(result.timings, key=lambda t: t.median_s):

@@ -1,0 +1,159 @@
+"""Calibration kernels: what this machine gives at this moment, in three plain loops.
+
+    latency      a chain of fused multiply-adds, each of which waits for the one before
+    throughput   polynomials of independent float64 elements in the first cache: vector multiply-adds, as many as fit
+    bandwidth    a scaled copy of arrays far larger than the caches, a stretch of them a call
+
+A scan is bound by one of them, so the ratio of its time to theirs moves far less than its time when the clock
+changes or another process takes the memory. `KERNELS` has factories: each returns a closure that runs for about a
+millisecond. Times of a cycle and of a byte come from the same loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from itertools import cycle
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numba import njit
+
+Closure = Callable[[], object]
+
+CLOSURE_S = 1e-3  # what a call of a closure is sized for
+MULTIPLY_ADDS = 16  # to an element of the throughput kernel, between one load and one store
+ELEMENTS = 1024  # of the throughput kernel: 8 KiB, in any first-level cache
+STRETCH = 1 << 20  # elements that one call of the bandwidth kernel copies: 8 MiB read, 8 MiB written
+CACHES_TIMES = 2  # each of the two arrays is this much larger than the last-level cache
+LARGEST_BYTES = 1 << 28  # of one copied array, whatever the cache is said to be
+USUAL_CACHE_BYTES = 32 << 20  # where the system does not say
+
+
+@njit(fastmath={"contract"}, nogil=True)  # type: ignore[untyped-decorator]
+def chain(steps: int, x: float, a: float, b: float) -> float:
+    """x = a x + b, `steps` times: one fused multiply-add a step on the critical path."""
+    for _ in range(steps):
+        x = x * a + b
+    return x
+
+
+@njit(nogil=True)  # type: ignore[untyped-decorator]
+def alternate(steps: int, x: int, y: int) -> int:
+    """An addition and an exclusive or a step, each waiting for the one before: two cycles on any processor of today."""
+    for _ in range(steps):
+        x = (x + y) ^ x
+    return x
+
+
+@njit(fastmath={"contract"}, error_model="numpy", nogil=True)  # type: ignore[untyped-decorator]
+def polynomials(rounds: int, x: np.ndarray, a: float, b: float) -> None:
+    """`rounds` times, every element of x: float64[n] in place: x = p(x) with p of degree MULTIPLY_ADDS by Horner."""
+    for _ in range(rounds):
+        for i in range(x.shape[0]):
+            v = x[i]
+            p = a
+            for _ in range(MULTIPLY_ADDS):
+                p = p * v + b
+            x[i] = p
+
+
+@njit(error_model="numpy", nogil=True)  # type: ignore[untyped-decorator]
+def scaled_copy(out: np.ndarray, x: np.ndarray, a: float) -> None:
+    """out[i] = a x[i], both float64[n]; scaled, so that no copy routine takes the loop's place."""
+    for i in range(x.shape[0]):
+        out[i] = a * x[i]
+
+
+def _latency() -> Closure:
+    steps = _sized(lambda n: chain(n, 1.0, 0.5, 0.5), 1000)
+    return lambda: chain(steps, 1.0, 0.5, 0.5)
+
+
+def _throughput() -> Closure:
+    x = np.linspace(0.1, 0.2, ELEMENTS)
+    rounds = _sized(lambda n: polynomials(n, x, 0.25, 0.125), 10)
+    return lambda: polynomials(rounds, x, 0.25, 0.125)
+
+
+def _bandwidth() -> Closure:
+    x, out = (np.ones(min(CACHES_TIMES * last_cache_bytes(), LARGEST_BYTES) // 8) for _ in range(2))
+    scaled_copy(out, x, 1.5)
+    starts = cycle(range(0, x.size - STRETCH + 1, STRETCH))
+
+    def copy() -> None:
+        start = next(starts)
+        scaled_copy(out[start : start + STRETCH], x[start : start + STRETCH], 1.5)
+
+    return copy
+
+
+KERNELS: dict[str, Callable[[], Closure]] = {
+    "latency": _latency,
+    "throughput": _throughput,
+    "bandwidth": _bandwidth,
+}
+
+
+def _sized(run: Callable[[int], object], first: int) -> int:
+    """How much work takes CLOSURE_S; compiles `run` on the way."""
+    run(1)
+    amount = first
+    while (seconds := _least(partial(run, amount), 3)) < CLOSURE_S / 4:
+        amount *= 4
+    return max(1, round(amount * CLOSURE_S / seconds))
+
+
+def _least(call: Closure, repeats: int) -> float:
+    """Seconds of the fastest of several calls: the one that was not interrupted."""
+    best = float("inf")
+    for _ in range(repeats):
+        start = perf_counter()
+        call()
+        best = min(best, perf_counter() - start)
+    return best
+
+
+def last_cache_bytes() -> int:
+    """Size of the largest cache of the first processor, as Linux tells it; elsewhere a usual one."""
+    found = []
+    for file in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
+        text = file.read_text(encoding="ascii").strip()
+        if text[:-1].isdigit() and text[-1:] in ("K", "M"):
+            found.append(int(text[:-1]) << (10 if text[-1] == "K" else 20))
+    return max(found, default=USUAL_CACHE_BYTES)
+
+
+@cache
+def cycle_ns() -> float:
+    """Length of a clock cycle in nanoseconds, as the processor runs now.
+
+    The time of one link of the multiply-add chain by its latency in cycles. The latency (4 on most processors, 5 on
+    some; uops.info) is itself the whole number of cycles nearest to what the integer chain says, whose operations
+    take one cycle on all of them.
+    """
+    steps = 40_000  # some 40 µs: short enough that one of many repeats is left alone
+    fma, integers = chain, alternate
+    link = _least(lambda: fma(steps, 1.0, 0.5, 0.5), 40) / steps
+    half = _least(lambda: integers(steps, 1, 3), 40) / (2 * steps)
+    return link / max(1, round(link / half)) * 1e9
+
+
+@cache
+def bandwidth_bytes_per_s() -> float:
+    """Bytes that one thread reads and writes in a second, copying what no cache holds.
+
+    Counted as in STREAM (McCalpin 1995): a byte read and a byte written are two, what the cache fetches in order to
+    overwrite it is not counted.
+    """
+    copy = KERNELS["bandwidth"]()
+    return 2 * 8 * STRETCH / _least(copy, 60)
+
+
+def assembly() -> dict[str, str]:
+    """The machine code of the loops by the name of the kernel, for whoever wants to see that they are what they say."""
+    for make in KERNELS.values():
+        make()
+    loops = {"latency": chain, "throughput": polynomials, "bandwidth": scaled_copy}
+    return {name: next(iter(loop.inspect_asm().values())) for name, loop in loops.items()}

@@ -6,13 +6,13 @@
 
 A scan is bound by one of them, so the ratio of its time to theirs moves far less than its time when the clock
 changes or another process takes the memory. `KERNELS` has factories: each returns a closure that runs for about a
-millisecond. Times of a cycle and of a byte come from the same loops.
+millisecond and does the same work at every call. Times of a cycle and of a byte come from the same loops.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from itertools import cycle
 from pathlib import Path
 from time import perf_counter
@@ -22,9 +22,11 @@ from numba import njit
 
 Closure = Callable[[], object]
 
-CLOSURE_S = 1e-3  # what a call of a closure is sized for
+# The work of a call is the same wherever and whenever it runs, so that times by it can be compared.
+LINKS = 1 << 20  # of the chain: a millisecond at 4 cycles a link and 4 GHz
 MULTIPLY_ADDS = 16  # to an element of the throughput kernel, between one load and one store
 ELEMENTS = 1024  # of the throughput kernel: 8 KiB, in any first-level cache
+ROUNDS = 3000  # over these elements in a call
 STRETCH = 1 << 20  # elements that one call of the bandwidth kernel copies: 8 MiB read, 8 MiB written
 CACHES_TIMES = 2  # each of the two arrays is this much larger than the last-level cache
 LARGEST_BYTES = 1 << 28  # of one copied array, whatever the cache is said to be
@@ -67,14 +69,12 @@ def scaled_copy(out: np.ndarray, x: np.ndarray, a: float) -> None:
 
 
 def _latency() -> Closure:
-    steps = _sized(lambda n: chain(n, 1.0, 0.5, 0.5), 1000)
-    return lambda: chain(steps, 1.0, 0.5, 0.5)
+    return lambda: chain(LINKS, 1.0, 0.5, 0.5)
 
 
 def _throughput() -> Closure:
     x = np.linspace(0.1, 0.2, ELEMENTS)
-    rounds = _sized(lambda n: polynomials(n, x, 0.25, 0.125), 10)
-    return lambda: polynomials(rounds, x, 0.25, 0.125)
+    return lambda: polynomials(ROUNDS, x, 0.25, 0.125)
 
 
 def _bandwidth() -> Closure:
@@ -94,15 +94,6 @@ KERNELS: dict[str, Callable[[], Closure]] = {
     "throughput": _throughput,
     "bandwidth": _bandwidth,
 }
-
-
-def _sized(run: Callable[[int], object], first: int) -> int:
-    """How much work takes CLOSURE_S; compiles `run` on the way."""
-    run(1)
-    amount = first
-    while (seconds := _least(partial(run, amount), 3)) < CLOSURE_S / 4:
-        amount *= 4
-    return max(1, round(amount * CLOSURE_S / seconds))
 
 
 def _least(call: Closure, repeats: int) -> float:
@@ -154,6 +145,6 @@ def bandwidth_bytes_per_s() -> float:
 def assembly() -> dict[str, str]:
     """The machine code of the loops by the name of the kernel, for whoever wants to see that they are what they say."""
     for make in KERNELS.values():
-        make()
+        make()()
     loops = {"latency": chain, "throughput": polynomials, "bandwidth": scaled_copy}
     return {name: next(iter(loop.inspect_asm().values())) for name, loop in loops.items()}

@@ -11,14 +11,20 @@ millisecond and does the same work at every call. Times of a cycle and of a byte
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from functools import cache
 from itertools import cycle
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numba import njit
+
+from scancc.backends import disk_cache
+from scancc.backends.machine_code import adopt
 
 Closure = Callable[[], object]
 
@@ -33,7 +39,43 @@ LARGEST_BYTES = 1 << 28  # of one copied array, whatever the cache is said to be
 USUAL_CACHE_BYTES = 32 << 20  # where the system does not say
 
 
-@njit(fastmath={"contract"}, nogil=True)  # type: ignore[untyped-decorator]
+class _Loop:
+    """A loop for numba, compiled when it is first called, or taken from the disk cache.
+
+    Compiled by plain numba, not by this package's pipeline: what slows all kernels of the package down must not slow
+    down what they are measured by.
+    """
+
+    def __init__(self, function: Callable, signature: tuple[str, ...], flags: dict[str, Any]) -> None:
+        self.function, self.signature, self.flags = function, signature, flags
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.dispatcher(*arguments)
+
+    @functools.cached_property
+    def dispatcher(self) -> Any:
+        made = njit(nogil=True, **self.flags)(self.function)
+        key = disk_cache.key_of(inspect.getsource(self.function), str(self.signature), repr(self.flags))
+        stored = disk_cache.load(key)
+        if stored is None or not adopt(made, stored):
+            made.compile(f"({', '.join(self.signature)})")
+            disk_cache.store(key, next(iter(made.overloads.values())))
+        return made
+
+    def asm(self) -> str:
+        """The machine code; compiles anew, because code from the cache has no text any more."""
+        made = njit(nogil=True, **self.flags)(self.function)
+        made.compile(f"({', '.join(self.signature)})")
+        (text,) = made.inspect_asm().values()
+        return str(text)
+
+
+def _compiled(*signature: str, **flags: Any) -> Callable[[Callable], _Loop]:
+    return lambda function: _Loop(function, signature, flags)
+
+
+@_compiled("int64", "float64", "float64", "float64", fastmath={"contract"})
 def chain(steps: int, x: float, a: float, b: float) -> float:
     """x = a x + b, `steps` times: one fused multiply-add a step on the critical path."""
     for _ in range(steps):
@@ -41,7 +83,7 @@ def chain(steps: int, x: float, a: float, b: float) -> float:
     return x
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@_compiled("int64", "int64", "int64")
 def alternate(steps: int, x: int, y: int) -> int:
     """An addition and an exclusive or a step, each waiting for the one before: two cycles on any processor of today."""
     for _ in range(steps):
@@ -49,7 +91,7 @@ def alternate(steps: int, x: int, y: int) -> int:
     return x
 
 
-@njit(fastmath={"contract"}, error_model="numpy", nogil=True)  # type: ignore[untyped-decorator]
+@_compiled("int64", "float64[::1]", "float64", "float64", fastmath={"contract"}, error_model="numpy")
 def polynomials(rounds: int, x: np.ndarray, a: float, b: float) -> None:
     """`rounds` times, every element of x: float64[n] in place: x = p(x) with p of degree MULTIPLY_ADDS by Horner."""
     for _ in range(rounds):
@@ -61,7 +103,7 @@ def polynomials(rounds: int, x: np.ndarray, a: float, b: float) -> None:
             x[i] = p
 
 
-@njit(error_model="numpy", nogil=True)  # type: ignore[untyped-decorator]
+@_compiled("float64[::1]", "float64[::1]", "float64", error_model="numpy")
 def scaled_copy(out: np.ndarray, x: np.ndarray, a: float) -> None:
     """out[i] = a x[i], both float64[n]; scaled, so that no copy routine takes the loop's place."""
     for i in range(x.shape[0]):
@@ -146,7 +188,5 @@ def bandwidth_bytes_per_s() -> float:
 
 def assembly() -> dict[str, str]:
     """The machine code of the loops by the name of the kernel, for whoever wants to see that they are what they say."""
-    for make in KERNELS.values():
-        make()
     loops = {"latency": chain, "throughput": polynomials, "bandwidth": scaled_copy}
-    return {name: next(iter(loop.inspect_asm().values())) for name, loop in loops.items()}
+    return {name: loop.asm() for name, loop in loops.items()}

@@ -91,7 +91,7 @@ class MachineCode:
         # What calls back into Python belongs to this process.
         keep = "objmode" not in self.source
         stored = disk_cache.load(key) if keep else None
-        if stored is not None and _adopt(dispatcher, stored):
+        if stored is not None and adopt(dispatcher, stored):
             self.cached = True
         else:
             with warnings.catch_warnings():
@@ -156,7 +156,7 @@ def _dispatcher(source: str, name: str, options: Options, compiler: type[KernelC
     return numba.njit(pipeline_class=compiler, **flags)(namespace[name])
 
 
-def _adopt(dispatcher: Any, stored: Any) -> bool:
+def adopt(dispatcher: Any, stored: Any) -> bool:
     """Give a stored compilation to a dispatcher; False if this numba cannot take it."""
     from numba.core.compiler import CompileResult
     from numba.core.registry import cpu_target

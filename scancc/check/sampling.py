@@ -37,8 +37,8 @@ class Plan:
     stressed        rounds more with each kind of load on another core, for recordings
     """
 
-    rounds: int = 16
-    blocks: int = 12
+    rounds: int = 12
+    blocks: int = 10
     seconds: float = 20.0
     stressed: int = 0
 

@@ -2,7 +2,7 @@
 
     latency      a chain of fused multiply-adds, each of which waits for the one before
     throughput   polynomials of independent float64 elements in the first cache: vector multiply-adds, as many as fit
-    bandwidth    a scaled copy of arrays far larger than the caches, a stretch of them a call
+    bandwidth    a scaled copy of arrays that the caches do not hold, a stretch of them a call
 
 A scan is bound by one of them, so the ratio of its time to theirs moves far less than its time when the clock
 changes or another process takes the memory. `KERNELS` has factories: each returns a closure that runs for about a
@@ -34,7 +34,6 @@ MULTIPLY_ADDS = 16  # to an element of the throughput kernel, between one load a
 ELEMENTS = 1024  # of the throughput kernel: 8 KiB, in any first-level cache
 ROUNDS = 3000  # over these elements in a call
 STRETCH = 1 << 20  # elements that one call of the bandwidth kernel copies: 8 MiB read, 8 MiB written
-CACHES_TIMES = 2  # each of the two arrays is this much larger than the last-level cache
 LARGEST_BYTES = 1 << 28  # of one copied array, whatever the cache is said to be
 USUAL_CACHE_BYTES = 32 << 20  # where the system does not say
 
@@ -122,7 +121,7 @@ def _throughput() -> Closure:
 
 
 def _bandwidth() -> Closure:
-    x, out = (np.ones(min(CACHES_TIMES * last_cache_bytes(), LARGEST_BYTES) // 8) for _ in range(2))
+    x, out = (np.ones(min(last_cache_bytes(), LARGEST_BYTES) // 8) for _ in range(2))  # together twice the cache
     scaled_copy(out, x, 1.5)
     starts = cycle(range(0, x.size - STRETCH + 1, STRETCH))
 

@@ -1,8 +1,9 @@
-"""Fresh copies of the arguments of a call, at chosen places of memory.
+"""Fresh places in memory for the arguments of a call, and for what the call allocates.
 
 Where an array lies decides up to a fifth of the time of a kernel: rows that straddle cache lines, tables that meet in
 the same set of a cache. A process that allocates once measures one such accident, again and again. Copies that start
-on a cache line, at a random line of a page, measure all of them (Curtsinger and Berger 2013, "Stabilizer").
+on a cache line, at a random line of a page, measure all of them (Curtsinger and Berger 2013, "Stabilizer"). Results and
+scratch buffers are allocated by the call; `shaken` has them lie elsewhere, too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,19 @@ import numpy as np
 
 LINE = 64  # bytes of a cache line, and of the widest vector
 PAGE = 4096
+BLOCKS, SMALL, LARGE = 400, 2048, 1 << 16  # blocks that are held, bytes: many small ones, a few large ones
+
+
+def shaken(rng: np.random.Generator) -> list[np.ndarray]:
+    """Blocks of memory of random sizes. While they are held, new arrays lie where they did not before.
+
+    NumPy hands the block that was freed last out again, and so does the allocator below it: without this an array of
+    a few rows has the same address in every call of a process.
+    """
+    sizes = [*rng.integers(16, SMALL, BLOCKS), *rng.integers(SMALL, LARGE, BLOCKS // 10)]
+    held = [np.empty(int(size), np.uint8) for size in sizes]
+    rng.shuffle(held)  # type: ignore[arg-type]  # a list, in place
+    return held[: BLOCKS // 2]  # the others leave gaps
 
 
 def placed(value: Any, rng: np.random.Generator, copies: dict[int, np.ndarray] | None = None) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from scancc.check.placement import placed
+from scancc.check.placement import placed, shaken
 from scancc.check.sampling import Calls, Plan, Times, sample
 from scancc.cli.loading import Target, load
 from scancc.errors import ScanError
@@ -48,8 +48,10 @@ def sample_here(subjects: Sequence[Target], plan: Plan) -> Times:
     """Time the functions in this process, each on the examples of its file."""
     rng = np.random.default_rng()
     examples = {t.label: t.examples() for t in subjects}
+    held: list[np.ndarray] = []
 
     def calls() -> Calls:
+        held[:] = shaken(rng)
         made = {}
         for target in subjects:
             given = placed(examples[target.label], rng)

@@ -21,6 +21,7 @@ from scancc.check.sampling import Times
 
 FACTORS = ("throughput", "bandwidth")  # the kernels with weights of their own; the chain has the rest
 RIDGE = 0.05  # change of a kernel's time (as a logarithm) below which it says nothing about weights
+INTERRUPTED = 0.015  # the chain's time above its shortest of a process, as a logarithm, that is no drift of the clock
 QUANTILE = 0.25  # of the rounds: those that were left alone
 RESAMPLES = 9999
 LEAST_SPREAD = 0.004  # between processes, whatever few of them show
@@ -32,13 +33,15 @@ def weights_of(times: Sequence[Times], subject: str) -> Weights:
     """The weights under which the ratio moves least over all rounds, the loaded ones of a recording included.
 
     Least squares on logarithms with bounds 0 and 1 (scipy.optimize.lsq_linear), drawn towards zero: a kernel whose
-    time did not move against the chain's gets no weight.
+    time did not move against the chain's gets no weight. Rounds in which the chain itself was interrupted are left
+    out, since its time is in the denominator on both sides and would make anything look alike.
     """
     rows, values = [], []
     for t in (part for whole in times for part in (whole, whole.stressed) if part is not None):
         chain = np.log(t.kernels["latency"])
-        rows.append(np.stack([np.log(t.kernels[f]) - chain for f in FACTORS], axis=1))
-        values.append(np.log(t.subjects[subject]) - chain)
+        left_alone = chain < chain.min() + INTERRUPTED
+        rows.append((np.stack([np.log(t.kernels[f]) - chain for f in FACTORS], axis=1))[left_alone])
+        values.append((np.log(t.subjects[subject]) - chain)[left_alone])
     x, y = np.concatenate(rows), np.concatenate(values)
     x, y = x - np.median(x, axis=0), y - np.median(y)
     ridge = RIDGE * np.sqrt(len(y)) * np.eye(len(FACTORS))

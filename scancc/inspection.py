@@ -5,10 +5,10 @@ from __future__ import annotations
 from scancc.backends.cpu import CpuProgram
 from scancc.backends.program import Program
 from scancc.errors import ScanValueError
-from scancc.explain import explain
 from scancc.ir.graph import Graph
 from scancc.ir.printer import show
 from scancc.passes.pipeline import Compilation
+from scancc.report.text import explain
 
 
 class Inspection:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import PurePath
-from typing import Any
 
-import numpy as np
-
-from scancc.ir.graph import Graph, Node, body_graphs, operands, spec_of
-from scancc.ir.loop import Barrier, Buffer, Const, Expr, For, Op, Var, show_expr
+from scancc.ir.graph import Node, operands, spec_of
+from scancc.ir.loop import Barrier, For, show_expr
 from scancc.ir.printer import show_type
-from scancc.ir.types import Dim, Type
+from scancc.ir.types import Type
 from scancc.ir.walk import shared_buffers, statements
 from scancc.passes.fuse import JOINED
 from scancc.passes.hoist import PREFIX
 from scancc.passes.pipeline import Compilation
 from scancc.passes.plan_taps import Storage
+from scancc.report.storage import estimate, hints_of, histories, row_bytes, scans, show_bytes
 
 
 def explain(made: Compilation) -> str:
@@ -24,10 +22,10 @@ def explain(made: Compilation) -> str:
         parts = [f"stage {i + 1} of {len(made.stages)}\n{explain(stage)}" for i, stage in enumerate(made.stages)]
         return "\n\n".join([f"strategy: {len(parts)} launches, values stay on the device between them", *parts])
     lines: list[str] = [*_strategy(made)]
-    for node in _scans(made.stored):
+    for node in scans(made.stored):
         lines += [*_scan(made, node), ""]
-    kept = {part for n in _scans(made.stored) for part in spec_of(n).name.split(JOINED)}
-    for name in (spec_of(n).name for n in _scans(made.traced)):
+    kept = {part for n in scans(made.stored) for part in spec_of(n).name.split(JOINED)}
+    for name in (spec_of(n).name for n in scans(made.traced)):
         if name not in kept:
             lines += [f"scan {name}: no loop is left, all of its steps are computed at once", ""]
     lines += _memory(made)
@@ -71,22 +69,12 @@ def _team(made: Compilation) -> Iterator[str]:
     kernel = made.lowered.kernel
     own = shared_buffers(kernel)
     if own:
-        size = sum(_estimate(b, {}) or 0 for b in own)
-        yield f"  shared memory  {_bytes(size)}: {', '.join(b.name for b in own)}"
+        size = sum(estimate(b, {}) or 0 for b in own)
+        yield f"  shared memory  {show_bytes(size)}: {', '.join(b.name for b in own)}"
     loops = [s for s in statements(kernel.body) if isinstance(s, For) and s.note.startswith("steps of")]
     for s in loops:
         count = sum(isinstance(i, Barrier) for i in statements(s.body))
         yield f"  barriers       {count} in the loop over {s.note}"
-
-
-def _scans(graph: Graph) -> Iterator[Node]:
-    pending = [graph]
-    while pending:
-        g = pending.pop()
-        for node in g.nodes():
-            pending += body_graphs(node)
-            if node.op == "scan":
-                yield node
 
 
 def _scan(made: Compilation, node: Node) -> Iterator[str]:
@@ -116,91 +104,34 @@ def _origin(node: Node) -> str:
 
 
 def _row_text(t: Type) -> str:
-    return f"{show_type(t)}, {_bytes(_row_bytes(t.with_shape(t.shape[1:])))} a row"
-
-
-def _row_bytes(t: Type) -> int:
-    return int(np.prod([d if isinstance(d, int) else d.hint or 1 for d in t.shape], dtype=np.int64)) * t.dtype.itemsize
+    return f"{show_type(t)}, {show_bytes(row_bytes(t.with_shape(t.shape[1:])))} a row"
 
 
 def _storage(storage: Storage, row: Type) -> str:
-    size = _row_bytes(row)
+    size = row_bytes(row)
     text = [f"{show_type(row)}: {storage}"]
     if storage.trace:
-        text.append(f"{_bytes(size)} a step")
+        text.append(f"{show_bytes(size)} a step")
     if storage.ring:
-        text.append(f"ring of {storage.ring} rows, {_bytes(storage.ring * size)}")
+        text.append(f"ring of {storage.ring} rows, {show_bytes(storage.ring * size)}")
     return "; ".join(text)
 
 
 def _memory(made: Compilation) -> Iterator[str]:
     """Buffers that a call allocates; lengths known at run time are those of the call that was traced."""
-    hints = {d.name: d.hint for g in (made.traced, made.graph) for n in g.nodes() for d in n.type.shape
-             if isinstance(d, Dim)}
+    hints = hints_of(made)
     buffers = made.lowered.allocated
-    whole = _histories(made.traced)
+    whole = histories(made.traced)
     if whole is not None:
-        stored = sum(_estimate(b, hints) or 0 for b in buffers)
-        yield f"memory: {_bytes(whole)} with every state and output kept, as written; {_bytes(stored)} as compiled"
+        stored = sum(estimate(b, hints) or 0 for b in buffers)
+        grown = " and rows that the loop adds" if made.lowered.kernel.returned else ""
+        yield (f"memory: {show_bytes(whole)} with every state and output kept, as written; "
+               f"{show_bytes(stored)}{grown} as compiled")
     if not buffers:
         return
     yield "memory of a call"
     for b in buffers:
         shape = ", ".join(show_expr(s) for s in b.shape)
-        known = _estimate(b, hints)
-        yield f"  {b.name:<14} {b.dtype}[{shape}]" + ("" if known is None else f"  {_bytes(known)}")
+        known = estimate(b, hints)
+        yield f"  {b.name:<14} {b.dtype}[{shape}]" + ("" if known is None else f"  {show_bytes(known)}")
     yield ""
-
-
-def _histories(traced: Graph) -> int | None:
-    """Bytes of all rows of all results of the scans of a program as written; None where a length is not known."""
-    total = 0
-    for node in traced.nodes():
-        if node.op != "scan":
-            continue
-        steps = node.args[0]
-        rows: Any = None
-        if steps.op == "const":
-            rows = int(steps.attrs["value"])
-        elif steps.op == "dim":
-            d = steps.args[0].type.shape[steps.attrs["axis"]]
-            rows = d.hint if isinstance(d, Dim) else d
-        if rows is None:
-            return None
-        spec = spec_of(node)
-        names = (*(c.name for c in spec.carries), *spec.outputs)
-        total += sum(rows * _row_bytes(spec.body.results[n].type) for n in names)
-    return total
-
-
-def _estimate(b: Buffer, hints: dict[str, int | None]) -> int | None:
-    def value(e: Expr) -> int | None:
-        match e:
-            case Const(v, _):
-                return int(v)
-            case Var(name, _):
-                return hints.get(name)
-            case Op(name, args, _):
-                parts = [value(a) for a in args]
-                if any(p is None for p in parts) or name == "cast":
-                    return parts[0] if name == "cast" else None
-                return int(getattr(np, name)(*parts))
-            case _:
-                return None
-
-    total = b.dtype.itemsize
-    for s in b.shape:
-        n = value(s)
-        if n is None:
-            return None
-        total *= n
-    return total
-
-
-def _bytes(n: int) -> str:
-    size = float(n)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    raise AssertionError

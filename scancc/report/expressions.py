@@ -6,13 +6,12 @@ as are constants and non-sequences, so that a picture of a step has a box for ea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from scancc.ir.graph import Graph, Node, users
 from scancc.ir.printer import show_dtype
-from scancc.ir.types import Dim
 
 INFIX = {
     "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "floor_divide": "//", "remainder": "%", "power": "**",
@@ -28,7 +27,7 @@ MOVES = frozenset({"index", "slice", "transpose", "reshape", "broadcast_to", "ex
 LEAVES = frozenset({"const", "read", "step", "dim", "input"})
 LONGEST = 26  # characters of an expression that is written inside of another
 VIEWS = {"trace": "", "history": " with its first rows", "final": " at the end", "state": " at the end",
-         "every": " every so many steps", "length": ": steps made", "branch": ""}  # fmt: skip
+         "every": " every so many steps", "length": " made"}  # fmt: skip
 
 
 def tap_text(name: str, offset: int) -> str:
@@ -39,47 +38,43 @@ class Expressions:
     """The text of every node of one block. `numbers` are those of the printed IR; `drawn` are nodes with a box."""
 
     def __init__(self, graph: Graph, numbers: Mapping[Node, int]) -> None:
-        self._numbers = numbers
         self._texts: dict[Node, str] = {}
         readers = users(graph)
         results = set(graph.results.values())
-        self.drawn: set[Node] = set()
+        self.drawn: list[Node] = []
         for node in graph.nodes():
-            text = self._write(node)
-            inner = node.op in LEAVES or (node.op == "get") or (node.op in MOVES and len(text) <= LONGEST)
-            cheap = node.op in PREFIXED and len(readers.get(node, ())) == 1 and node not in results
-            if node.op == "tap" or (inner and node.op != "input") or (cheap and len(text) <= LONGEST):
-                self._texts[node] = text
-            elif node.op == "input":
+            self._texts[node] = f"%{numbers[node]}"  # also where it is read by the view of a `cond`
+            text = self.whole(node)
+            alone = len(readers.get(node, ())) == 1 and node not in results
+            short = len(text) <= LONGEST and (node.op in MOVES or (node.op in PREFIXED and alone))
+            if node.op in LEAVES or node.op in ("tap", "get") or short:
                 self._texts[node] = text
             else:
-                self._texts[node] = f"%{numbers[node]}"
-                self.drawn.add(node)
+                self.drawn.append(node)
 
     def of(self, node: Node) -> str:
         """How a node is written where it is read."""
         return self._texts[node]
 
-    def whole(self, node: Node) -> str:
-        """What a node computes."""
-        return self._write(node)
+    def sources(self, roots: Iterable[Node]) -> list[Node]:
+        """What values come from, through what is written inside of their readers: nodes with a box, and leaves.
 
-    def sources(self, node: Node) -> list[Node]:
-        """Nodes with a box, taps, inputs and scans that a node reads, through what is written inside of it."""
+        A `get` is its own source: it says which result of a scan is meant.
+        """
+        boxes = set(self.drawn)
         found: dict[Node, None] = {}
-        stack = list(reversed(node.args))
+        stack = list(roots)[::-1]
         while stack:
             n = stack.pop()
-            if n in self.drawn or n.op in ("tap", "input"):
+            if n in boxes or n.op in LEAVES or n.op in ("tap", "get"):
                 found[n] = None
-            elif n.op == "get":
-                found[n] = None
-            elif n.op != "dim":
+            else:
                 stack += reversed(n.args)
         return list(found)
 
-    def _write(self, node: Node) -> str:
-        args = [self._texts[a] for a in node.args if a in self._texts]
+    def whole(self, node: Node) -> str:
+        """What a node computes."""
+        args = [self._texts[a] for a in node.args]
         match node.op:
             case "const":
                 return _constant(np.asarray(node.attrs["value"]))
@@ -90,9 +85,9 @@ class Expressions:
             case "step":
                 return "t"
             case "dim":
-                return f"len({args[0]})" if args else "length"
+                return f"len({args[0]})"
             case "get":
-                return _view(node)
+                return _view(node, args[0])
             case "index":
                 return _subscript(args[0], _at(node.attrs["axis"], str(node.attrs["position"])))
             case "slice":
@@ -150,13 +145,10 @@ def _subscript(text: str, index: str) -> str:
     return f"{text}[{index}]"
 
 
-def _view(node: Node) -> str:
+def _view(node: Node, source: str) -> str:
     view, name = node.attrs["view"], node.attrs["name"]
-    if view.startswith(("last", "tail")):
-        count = node.attrs.get("count", view.split()[-1])
-        return f"{name}[-{count}:]"
+    if view == "branch":
+        return f"{source}.{name}"
+    if view.startswith(("last ", "tail ")):
+        return f"{name}[-{view[5:]}:]"
     return f"{name or 'steps'}{VIEWS.get(view, ' ' + view)}"
-
-
-def show_shape(shape: tuple[int | Dim, ...]) -> str:
-    return " x ".join(d.name if isinstance(d, Dim) else str(d) for d in shape)

@@ -1,9 +1,9 @@
 """What the time of a step cannot fall below on this machine, and which of the limits is the one that holds.
 
-    latency      the longest chain of dependent operations from one step to the next, by the machine code of the hot loop
+    latency      the longest chain of dependent operations from step to step, by the machine code of the hot loop
     throughput   what the ports of a core need for the instructions of a step
     arithmetic   the multiply-adds of the matrix products of a step, at the rate of the throughput kernel
-    bandwidth    the rows that a step reads and writes, where they outgrow the caches, at the rate of the bandwidth kernel
+    bandwidth    the rows that a step reads and writes, where they outgrow the caches, at the bandwidth kernel's rate
 
 Cycles become nanoseconds by the calibration kernels, which run in the same process.
 """
@@ -113,7 +113,7 @@ def _outer(made: Compilation) -> list[Node]:
 
 
 def _products(body: Graph) -> float:
-    """Multiply-adds of the matrix products of one step, counted in float64; those of inner loops are made every step."""
+    """Multiply-adds of the matrix products of one step, in float64; inner loops make theirs at every step."""
     total = 0.0
     for node in body.nodes():
         if node.op == "matmul":

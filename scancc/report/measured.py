@@ -1,4 +1,4 @@
-"""How long a call takes, beside the calibration kernels: in the same process, in turns, so that both see the same clock."""
+"""How long a call takes, beside the calibration kernels: in one process, in turns, so that both see the same clock."""
 
 from __future__ import annotations
 

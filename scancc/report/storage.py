@@ -79,8 +79,8 @@ class Kept:
 
 def kept(made: Compilation) -> list[Kept]:
     """Every result of every scan that is left, those of inner scans after those of the scan around them."""
-    found: list[Kept] = []
-    for node in scans(made.stored):
+    found = [k for stage in made.stages for k in kept(stage)]
+    for node in scans(made.stored) if not made.stages else ():
         spec, steps = spec_of(node), steps_of(node)
         for name in (*(c.name for c in spec.carries), *spec.outputs):
             row, storage = spec.body.results[name].type, made.plan[node, name]

@@ -37,7 +37,9 @@ RULES: tuple[tuple[str, str], ...] = (
     ("h3", "font-size:15px;margin:22px 0 6px;font-weight:650;color:var(--text)"),
     ("p", "margin:0 0 12px;max-width:72ch;color:inherit"),
     (".lead, .small", "color:var(--muted)"),
-    (".small", "font-size:13px"),
+    (".small", "font-size:13px;max-width:88ch"),
+    (".wide + .small", "margin-top:10px"),
+    ("ul.small", "padding-left:18px"),
     ("code, pre, .mono", f"font-family:{MONO};font-size:12.5px;background:none;color:inherit"),
     ("a", "color:var(--accent);text-underline-offset:2px"),
     ("a:focus-visible, summary:focus-visible, [tabindex]:focus-visible",
@@ -76,11 +78,11 @@ RULES: tuple[tuple[str, str], ...] = (
     (".beside > div > *", "border-bottom:1px solid var(--line)"),
     (".beside > div:last-child > *", "border-bottom:0"),
     (".beside .line", "display:grid;grid-template-columns:44px minmax(0,1fr);background:var(--panel)"),
-    (".beside .line > span", "color:var(--muted);text-align:right;padding:3px 0;user-select:none"),
+    (".beside .line > span", "color:var(--muted);text-align:right;padding:3px 0;user-select:none;font-size:12px"),
     (".beside .ir", "padding:3px 0;min-height:1px"),
     (".beside .ir pre", "padding:0 14px;padding-left:calc(14px + 2ch);text-indent:-2ch"),
     (".beside pre:target, .beside pre:target *", "background:var(--wait-ground)"),
-    (".beside a", "color:inherit;text-decoration:none"),
+    (".scope", "color:var(--muted);font-size:11.5px;padding:1px 14px 0;font-weight:600"),
     # bars of limits
     (".bars", "display:grid;grid-template-columns:max-content minmax(80px,1fr) max-content;gap:8px 14px;"
               "align-items:center;padding:16px;font-size:13.5px"),
@@ -96,7 +98,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (".c", "color:var(--comment)"),
     (".f", "color:var(--accent)"),
     # the picture
-    (".picture", "display:block;margin:0 auto;max-width:none"),
+    (".picture", "display:block;margin:0 auto;height:auto;max-width:100%"),
     (".picture text", f"font-family:{MONO};fill:var(--text);stroke:none"),
     (".picture .text", "font-size:12px;text-anchor:middle"),
     (".picture .note", "font-size:10.5px;fill:var(--muted)"),

@@ -11,6 +11,7 @@ from scancc.report.layout import curve
 Point = tuple[float, float]
 Anchor = Callable[[str], str]
 EDGE = 10.0  # around the whole picture
+SMALLEST = 0.7  # how far a picture shrinks before it scrolls
 ROUND = 8.0  # radius of the corners of arrows
 
 
@@ -19,7 +20,8 @@ def svg(drawing: Drawing, label: str, anchor: Anchor | None = None) -> str:
     width, height = drawing.width + 2 * EDGE, drawing.height + 2 * EDGE
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="picture" role="img" aria-label="{escape(label)}" '
-        f'viewBox="0 0 {_n(width)} {_n(height)}" width="{_n(width)}" height="{_n(height)}">',
+        f'viewBox="0 0 {_n(width)} {_n(height)}" width="{_n(width)}" height="{_n(height)}" '
+        f'style="min-width:{_n(SMALLEST * width)}px">',
         *_drawing(drawing, EDGE, EDGE, anchor),
         "</svg>",
     ]

@@ -21,7 +21,7 @@ def explain(made: Compilation) -> str:
     if made.stages:
         parts = [f"stage {i + 1} of {len(made.stages)}\n{explain(stage)}" for i, stage in enumerate(made.stages)]
         return "\n\n".join([f"strategy: {len(parts)} launches, values stay on the device between them", *parts])
-    lines: list[str] = [*_strategy(made)]
+    lines: list[str] = [*strategy_lines(made)]
     for node in scans(made.stored):
         lines += [*_scan(made, node), ""]
     kept = {part for n in scans(made.stored) for part in spec_of(n).name.split(JOINED)}
@@ -35,7 +35,7 @@ def explain(made: Compilation) -> str:
     return "\n".join(lines)
 
 
-def _strategy(made: Compilation) -> Iterator[str]:
+def strategy_lines(made: Compilation) -> Iterator[str]:
     """How a device runs the program, and why."""
     if made.options.target != "cuda":
         return

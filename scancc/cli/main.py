@@ -18,6 +18,8 @@ from rich.text import Text
 
 from scancc.cli import data
 from scancc.cli.check import check
+from scancc.cli.doctor import doctor
+from scancc.cli.explain import explain
 from scancc.cli.loading import UsageError, load
 from scancc.errors import ScanError
 
@@ -134,6 +136,8 @@ def whole_numbers(option: str, text: str) -> tuple[int, ...]:
 
 
 app.command()(check)
+app.command()(explain)
+app.command()(doctor)
 
 
 @cache_app.command("info")

@@ -26,7 +26,11 @@ PAGE_BYTES = 1 << 12  # rows further apart than this are slow to read
 WIDE = 32  # elements of a row from which on vectors and batches pay
 IDLE = 2.0  # times that a chain takes longer than the work on it
 SHORT_CALL_S = 20e-6  # the Python around a call takes a good part of it
-LIBRARY = ("gemm", "gemv", "vecmat", "matvec", "blas", "product")  # calls that a loop is better off with
+LIBM = frozenset(
+    f"{name}{suffix}" for suffix in ("", "f") for name in
+    "acos acosh asin asinh atan atan2 atanh cbrt cos cosh erf erfc exp exp2 expm1 fmod hypot lgamma log log10 log1p log2 "
+    "pow remainder sin sinh sincos tan tanh tgamma".split()
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +92,8 @@ def _last_of_history(e: Evidence) -> str | None:
 
 # -- arithmetic --------------------------------------------------------------------------------------------------
 def _libm(e: Evidence) -> str | None:
-    calls = [c for c in e.hot.calls if not any(name in c for name in LIBRARY)] if e.hot else []
-    return f"The hot loop calls {', '.join(calls)}, which is not vectorised." if calls else None
+    calls = [c for c in e.hot.calls if c in LIBM] if e.hot else []
+    return f"The hot loop calls {', '.join(calls)} of the C library, element by element." if calls else None
 
 
 def _wide_floats(e: Evidence) -> str | None:

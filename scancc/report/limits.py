@@ -65,14 +65,14 @@ def _by_machine_code(figures: Figures, machine: Machine) -> list[Limit]:
     hot, steps = figures.hot, figures.steps_per_iteration
     if hot is None or not steps:
         return []
-    an = "an iteration of the hot loop" + (f", which makes {steps} steps" if steps > 1 else "")
+    an = "an iteration of the hot loop" + (f" ({steps} steps)" if steps > 1 else "")
     found = []
     for name, cycles, what in (
         ("latency", hot.critical_path_cycles, f"the chain of dependent operations through {an}"),
-        ("throughput", hot.throughput_cycles, f"the ports' work on the {hot.instructions} instructions of {an}"),
+        ("throughput", hot.throughput_cycles, f"the ports' work on {an}, of {hot.instructions} instructions,"),
     ):
         if cycles > 0:
-            found.append(Limit(name, cycles / steps * machine.cycle_ns, cycles / steps, f"{cycles:g} cycles: {what}"))
+            found.append(Limit(name, cycles / steps * machine.cycle_ns, cycles / steps, f"{what} takes {cycles:g} cycles"))
     return found
 
 
@@ -140,7 +140,7 @@ def verdict(limits: list[Limit], measured: Measured | None) -> str:
     if not limits:
         return "No limit can be told: the machine code has no loop whose iterations are steps."
     first = limits[0]
-    text = f"The limit is {first.name}: {first.ns:.3g} ns a step ({first.cycles:.3g} cycles), {first.why}."
+    text = f"The limit is {first.name}, {first.ns:.3g} ns a step ({first.cycles:.3g} cycles): {first.why}."
     if measured is None or measured.ns is None:
         return text
     ratio = measured.ns / first.ns

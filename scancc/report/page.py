@@ -10,6 +10,7 @@ from scancc.report import highlight
 from scancc.report.beside import Line, Passage
 from scancc.report.explanation import Explanation
 from scancc.report.graph import picture
+from scancc.report.headline import headline
 from scancc.report.limits import verdict
 from scancc.report.storage import show_bytes
 from scancc.report.styles import PAGE, SCOPE, stylesheet
@@ -95,34 +96,8 @@ def _header(e: Explanation) -> str:
     return f'<header><h1>{escape(e.title)}</h1><p class="lead">{escape(lead)}</p>{strategy}</header>'
 
 
-def cards(e: Explanation) -> list[tuple[str, str]]:
-    """The figures at the top: a number, and what it is."""
-    found: list[tuple[str, str]] = []
-    if e.measured is not None:
-        m = e.measured
-        found.append((f"{m.ns:.3g} ns", "a step, measured") if m.ns is not None
-                     else (f"{1e6 * m.call_s:.3g} µs", "a call, measured"))  # fmt: skip
-    if e.limits:
-        first = e.limits[0]
-        found.append((f"{first.ns:.3g} ns", f"the limit: {first.name}, {first.cycles:.3g} cycles a step"))
-    if e.times is not None:
-        found.append((f"{e.times:.2f} x", "the limit, as measured"))
-    if e.figures is not None and e.figures.hot is not None:
-        hot = e.figures.hot
-        wide = {0: "no floating-point arithmetic", 64: "one number at a time"}.get(
-            hot.vector_bits, f"vectors of {hot.vector_bits} bits")  # fmt: skip
-        found.append((f"{hot.instructions}", f"instructions in the hot loop, {wide}"))
-    if e.stored is not None:
-        less = f"; {show_bytes(e.as_written)} as written" if e.as_written is not None else ""
-        found.append((show_bytes(e.stored), f"allocated by a call{less}"))
-    if e.changes:
-        before, after = e.ops
-        found.append((f"{before} to {after}" if before != after else f"{after}", "ops, before and after the passes"))
-    return found
-
-
 def _cards(e: Explanation) -> str:
-    items = "".join(f"<li><b>{escape(number)}</b><span>{escape(what)}</span></li>" for number, what in cards(e))
+    items = "".join(f"<li><b>{escape(number)}</b><span>{escape(what)}</span></li>" for number, what in headline(e))
     return f'<ul class="cards">{items}</ul>' if items else ""
 
 
@@ -188,8 +163,9 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence
     top = "".join(cell("th", k, escape(h), ' scope="col"') for k, h in enumerate(head))
     body = ""
     for first, *rest in rows:
+        named = cell("th", 0, first, ' scope="row"')
         others = "".join(cell("td", k, text) for k, text in enumerate(rest, 1))
-        body += f"<tr>{cell("th", 0, first, " scope='row'")}{others}</tr>"
+        body += f"<tr>{named}{others}</tr>"
     return (f'<div class="wide" tabindex="0" role="group" aria-label="Table"><table><thead><tr>{top}</tr></thead>'
             f"<tbody>{body}</tbody></table></div>")  # fmt: skip
 
@@ -216,8 +192,8 @@ def _storage(e: Explanation) -> Iterator[str]:
     if rows:
         yield _table(("Result", "Scan", "Row", "Kept", "A step", "Memory"), rows, (4, 5))
     if e.as_written is not None and e.stored is not None:
-        yield (f'<p class="small">With every state and output kept, as written: {show_bytes(e.as_written)}. All buffers '
-               f"of a call, as compiled: {show_bytes(e.stored)}.</p>")  # fmt: skip
+        yield (f'<p class="small">With every state and output kept, as written: {show_bytes(e.as_written)}. '
+               f"All buffers of a call, as compiled: {show_bytes(e.stored)}.</p>")  # fmt: skip
 
 
 def _limits(e: Explanation) -> Iterator[str]:

@@ -1,0 +1,95 @@
+"""`scancc explain`: what a program was compiled to and why, on the terminal or as a page."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from scancc.api import ScanFunction
+from scancc.arrays import on_host
+from scancc.cli.loading import Target, UsageError, load
+from scancc.cli.tables import wide_console
+from scancc.errors import DeviceError
+from scancc.frontend.scan_arguments import normalise
+from scancc.inspection import Inspection
+from scancc.ir.graph import spec_of
+from scancc.report.explanation import Example, explained
+from scancc.report.page import page
+from scancc.report.storage import steps_of
+from scancc.report.terminal import show
+
+
+def explain(
+    subject: Annotated[str, typer.Argument(metavar="FILE:NAME", help="a compiled function with example inputs")],
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="write a page that holds all it needs")] = None,
+    measure: Annotated[bool, typer.Option(help="run the example inputs, and compare with the limits")] = True,
+    arg: Annotated[
+        list[str] | None, typer.Option("--arg", metavar="TYPE", help="types instead of example inputs; nothing is run")
+    ] = None,
+) -> None:
+    """Show what became of a step: its IR beside its source, what each pass did, what is stored, what limits it.
+
+    Example inputs are those that the file declares: a dict SCANCC_EXAMPLE_INPUTS, or a function scancc_example_inputs
+    that returns one, with the arguments of each function by its name.
+    """
+    if html is not None and not html.parent.is_dir():
+        raise UsageError(f"--html {html}: there is no folder {html.parent}")
+    target = load(subject)
+    status = Console(stderr=True)
+    with status.status(f"{target.label}: compiling"):
+        program = target.program(arg)
+        example = example_of(target, program) if measure and not arg else None
+    with status.status(f"{target.label}: measuring" if example else f"{target.label}: looking at it"):
+        found = explained(program, target.label, example, jitted=not isinstance(target.function, ScanFunction))
+    if html is None:
+        show(found, wide_console())
+    else:
+        html.write_text(page(found), encoding="utf-8")
+        typer.echo(f"{html}: {html.stat().st_size / 1e3:.0f} kB")
+
+
+def example_of(target: Target, program: Inspection) -> Example | None:
+    """The declared call, and how many steps it makes; None for a device that is not there."""
+    given, function = target.examples(), target.function
+    args, kwargs = ((), given) if isinstance(given, dict) else (given, {})
+
+    def call() -> Any:
+        return function(*args, **kwargs)
+
+    try:
+        result = call()
+    except DeviceError as e:
+        typer.echo(f"not measured: {str(e).splitlines()[0]}", err=True)
+        return None
+    return Example(call, _arrays(target, args, kwargs), _steps(program, result, isinstance(function, ScanFunction)))
+
+
+def _arrays(target: Target, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arrays of the call by the names that its author knows."""
+    fn = target.function.fn
+    if not isinstance(target.function, ScanFunction):
+        found = inspect.signature(fn).bind(*args, **kwargs).arguments
+    else:
+        roles = ("sequences", "outputs_info", "non_sequences", "n_steps")
+        call = dict(zip(roles, args, strict=False)) | kwargs
+        parts = normalise(fn, *(call.get(r) for r in roles))
+        found = {s.name: s.value for s in parts.sequences}
+        found |= {f"the initial value of {o.name}": o.initial for o in parts.outputs or ()}
+        found |= dict(parts.non_sequences)
+    return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
+
+
+def _steps(program: Inspection, result: Any, alone: bool) -> int | None:
+    """Steps of the longest loop. One that may stop early tells by its result, if that is its own."""
+    scans = [n for n in program.compilation.traced.nodes() if n.op == "scan"]
+    counts = [steps_of(n) for n in scans]
+    if any(spec_of(n).has_until for n in scans):
+        first = result[0] if isinstance(result, tuple) else result
+        return len(on_host(first)) if alone and len(scans) == 1 and not isinstance(result, dict) else None
+    known = [c for c in counts if c is not None]
+    return max(known) if len(known) == len(counts) and known else None

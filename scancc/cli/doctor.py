@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -104,8 +104,8 @@ def _processor() -> Iterator[Entry]:
     features = binding.get_host_cpu_features()
     vectors = [f for f in ("avx512f", "avx2", "fma", "neon", "sve") if features.get(f)]
     slow = {"x86_64", "AMD64"} & {os.uname().machine if hasattr(os, "uname") else ""} and "avx2" not in vectors
-    yield Entry("processor", "note" if slow else "fine",
-                f"{binding.get_host_cpu_name()}, {os.cpu_count()} cores, vectors: {', '.join(vectors) or 'none known'}")  # fmt: skip
+    name, known = binding.get_host_cpu_name(), ", ".join(vectors) or "none known"
+    yield Entry("processor", "note" if slow else "fine", f"{name}, {os.cpu_count()} cores, vectors: {known}")
     told = [f"{n}={os.environ[n]}" for n in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "OMP_NUM_THREADS",
             "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "SCANCC_TARGET") if n in os.environ]  # fmt: skip
     if told:
@@ -177,7 +177,8 @@ def _compiled_scan() -> Iterator[Entry]:
 
     x = np.random.default_rng(0).normal(size=200)
     f = ScanFunction(lambda x, y2, y1, a, b: x + a * y1 + b * y2, options_of(target="cpu"), "ar2")
-    given = dict(sequences=x, outputs_info=[dict(initial=np.zeros(2), taps=[-2, -1])], non_sequences=[1.3, -0.5])
+    given: dict[str, Any] = dict(sequences=x, outputs_info=[dict(initial=np.zeros(2), taps=[-2, -1])],
+                                 non_sequences=[1.3, -0.5])  # fmt: skip
     have, want = f(**given), f(**given, mode="interpret")
     right = np.allclose(have, want, rtol=1e-12)
     yield Entry("a compiled scan", "fine" if right else "broken",

@@ -72,7 +72,8 @@ def _by_machine_code(figures: Figures, machine: Machine) -> list[Limit]:
         ("throughput", hot.throughput_cycles, f"the ports' work on {an}, of {hot.instructions} instructions,"),
     ):
         if cycles > 0:
-            found.append(Limit(name, cycles / steps * machine.cycle_ns, cycles / steps, f"{what} takes {cycles:g} cycles"))
+            why = f"{what} takes {cycles:g} cycles"
+            found.append(Limit(name, cycles / steps * machine.cycle_ns, cycles / steps, why))
     return found
 
 

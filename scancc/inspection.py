@@ -71,3 +71,10 @@ class Inspection:
     def explain(self) -> str:
         """What was hoisted and fused, where every result is stored and in how many bytes, and what each pass took."""
         return explain(self.compilation)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the picture of the step, storage, passes and the kernel. Nothing is run."""
+        from scancc.report.explanation import explained
+        from scancc.report.page import fragment
+
+        return fragment(explained(self, self.compilation.name, code=False))

@@ -1,4 +1,4 @@
-"""The command line: `scancc compile | run | bench | cache`."""
+"""The command line: `scancc compile | run | bench | check | explain | doctor | cache`."""
 
 from scancc.cli.main import main
 

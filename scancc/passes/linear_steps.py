@@ -1,12 +1,19 @@
-"""Finds linear recurrences with constant coefficients in the statements of a loop.
+"""Finds linear recurrences in the statements of a loop.
 
     let new = add(u, add(multiply(a, y1), multiply(b, y2)));  set y2 = y1;  set y1 = new
 
-is the recurrence of u with the coefficients (a, b) and the taps (y1, y2).
+is the recurrence of u with the coefficients (a, b) and the taps (y1, y2). The states may be multiples of the value that
+recurs, as those of derivatives are: an adjoint for every tap,
+
+    let w = add(u, add(d1, d22));  set d22 = d21;  set d21 = multiply(w, b);  set d1 = multiply(w, a)
+
+is the same recurrence of w, if the states begin with zero. A coefficient that changes from step to step is a value
+of each step like u; then only one tap is dealt with: y = c y1 + u, one multiply-add.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from scancc.ir.graph import Loc
@@ -14,54 +21,131 @@ from scancc.ir.loop import Assign, Const, Expr, For, Let, Load, Op, Var
 from scancc.ir.walk import statements, subexpressions
 from scancc.passes.block_recurrences import MAX_TAPS
 
+WORTHWHILE = 3  # operations of a step that wait for one another, where one multiply-add would do
+
 
 @dataclass
 class LinearSteps:
-    """new = rest + sum of coefficients[k] * taps[k]; the newest tap first. `lets` are what `rest` is made of."""
+    """new = rest + sum of coefficients[k - 1] * (new of k steps before).
+
+    states   of the loop: how many steps they lie back, and the factor that they are multiplied by; None is 1
+    initial  values of `new` before the first step, the newest first
+    lets     what `rest` and the coefficients are made of
+    varying  whether the only coefficient is one of each step
+    """
 
     new: Var
-    taps: tuple[Var, ...]
     coefficients: tuple[Expr, ...]
+    states: Mapping[Var, tuple[int, Expr | None]]
+    initial: tuple[Expr, ...]
     rest: Expr
     lets: list[Let]
     loc: Loc | None
+    varying: bool
+
+    @property
+    def depth(self) -> int:
+        return len(self.coefficients)
 
 
-Part = tuple[Expr | None, dict[Var, Expr | None]]  # rest, and coefficients by tap; a coefficient None is 1
+States = dict[Var, tuple[int, Expr | None]]
+Part = tuple[Expr | None, dict[Var, Expr | None]]  # rest, and coefficients by state; a coefficient None is 1
 
 
-def linear_steps(state: list[Assign], defined: dict[Var, Let], loop: For) -> LinearSteps | None:
-    """The recurrence of all of `state`, whose definitions are `defined`; None where it is not of this kind."""
-    taps = _taps(state, defined)
-    if not taps or len(taps) > MAX_TAPS or taps[0].dtype.name not in ("float32", "float64"):
-        return None
-    new = next(s.expr for s in state if s.var == taps[0])
-    assert isinstance(new, Var)
-    found = _linear(new, taps, defined)
-    if found is None or found[0] is None or set(found[1]) != set(taps):
-        return None
+def linear_steps(
+    state: list[Assign], defined: dict[Var, Let], loop: For, initial: Mapping[Var, Expr]
+) -> LinearSteps | None:
+    """The recurrence of all of `state`, whose definitions are `defined`; None where it is not of this kind.
+
+    `initial` has the states that begin with a constant.
+    """
     changing = {loop.var, *(s.var for s in statements(loop.body) if isinstance(s, (Let, Assign)))}
-    one = Const(taps[0].dtype.type(1), taps[0].dtype)
-    coefficients = tuple(one if (c := found[1][t]) is None else c for t in taps)
-    if any(isinstance(x, Load) or x in changing for c in coefficients for x in subexpressions(c)):
-        return None
-    lets = [s for s in loop.body if isinstance(s, Let) and s.var in _below(found[0], defined)]
-    return LinearSteps(new, taps, coefficients, found[0], lets, defined[new].loc)
+
+    def same(e: Expr) -> bool:
+        return not any(isinstance(x, Load) or x in changing for x in subexpressions(e))
+
+    for new, states in _candidates(state, defined, same):
+        depth = max((k for k, _ in states.values()), default=0)
+        if not 0 < depth <= MAX_TAPS or new.dtype.name not in ("float32", "float64"):
+            continue
+        if any(f is not None and not _zero(initial.get(v)) for v, (_, f) in states.items()):
+            continue
+        found = _linear(new, frozenset(states), defined)
+        if found is None or found[0] is None:
+            continue
+        coefficients = _coefficients(found[1], states, depth, new)
+        if coefficients is None:
+            continue
+        varying = not all(map(same, coefficients))
+        if varying and (depth > 1 or states[next(iter(states))][1] is not None
+                        or _waiting(new, frozenset(states), defined) < WORTHWHILE):  # fmt: skip
+            continue
+        by_depth = {k: v for v, (k, f) in states.items() if f is None}
+        zero = Const(new.dtype.type(0), new.dtype)
+        below = {v for e in (found[0], *coefficients) for v in _below(e, defined)}
+        lets = [s for s in loop.body if isinstance(s, Let) and s.var in below]
+        return LinearSteps(new, coefficients, states, tuple(by_depth.get(k, zero) for k in range(1, depth + 1)),
+                           found[0], lets, defined[new].loc, varying)  # fmt: skip
+    return None
 
 
-def _taps(state: list[Assign], defined: dict[Var, Let]) -> tuple[Var, ...]:
-    """The state as the values before, newest first; empty where it is not one value with its taps."""
+def _candidates(
+    state: list[Assign], defined: dict[Var, Let], same: Callable[[Expr], bool]
+) -> Iterator[tuple[Var, States]]:
+    """Values that may be the one that recurs, with the states as multiples of it, steps back."""
     by_source = {s.expr: s.var for s in state}
-    newest = [s.var for s in state if isinstance(s.expr, Var) and s.expr in defined]
-    if len(newest) != 1:
-        return ()
-    taps = newest
-    while taps[-1] in by_source:
-        taps.append(by_source[taps[-1]])
-    return tuple(taps) if len(taps) == len(state) else ()
+    carried = {s.var for s in state}
+    roots = [s for s in state if s.expr not in carried]
+    options = [_multiples(s.expr, defined, same) for s in roots]
+    if not roots:
+        return
+    for new in options[0]:
+        states: States = {}
+        for root, option in zip(roots, options, strict=True):
+            if new not in option:
+                break
+            var, back = root.var, 1
+            states[var] = back, option[new]
+            while var in by_source and by_source[var] not in states:
+                var, back = by_source[var], back + 1
+                states[var] = back, option[new]
+        else:
+            if set(states) == carried:
+                yield new, states
 
 
-def _linear(e: Expr, taps: tuple[Var, ...], defined: dict[Var, Let]) -> Part | None:
+def _multiples(e: Expr, defined: dict[Var, Let], same: Callable[[Expr], bool]) -> dict[Var, Expr | None]:
+    """Definitions that `e` is, or is a constant multiple of, with the factor."""
+    if not (isinstance(e, Var) and e in defined):
+        return {}
+    found: dict[Var, Expr | None] = {e: None}
+    made = defined[e].expr
+    if isinstance(made, Op) and made.name == "multiply":
+        for x, factor in (made.args, made.args[::-1]):
+            if isinstance(x, Var) and x in defined and same(factor):
+                found[x] = factor
+    return found
+
+
+def _zero(e: Expr | None) -> bool:
+    return isinstance(e, Const) and e.value == 0
+
+
+def _coefficients(
+    found: dict[Var, Expr | None], states: Mapping[Var, tuple[int, Expr | None]], depth: int, new: Var
+) -> tuple[Expr, ...] | None:
+    """By steps back; None where one is missing: a zero in its place would make NaNs of infinities."""
+    made: dict[int, Expr] = {}
+    one = Const(new.dtype.type(1), new.dtype)
+    for var, c in found.items():
+        back, factor = states[var]
+        value = factor if c is None else c if factor is None else Op("multiply", (c, factor), new.dtype)
+        value = one if value is None else value
+        made[back] = Op("add", (made[back], value), new.dtype) if back in made else value
+    return tuple(made[k] for k in range(1, depth + 1)) if set(made) == set(range(1, depth + 1)) else None
+
+
+def _linear(e: Expr, taps: frozenset[Var], defined: dict[Var, Let]) -> Part | None:
     """`e` in parts; None where it is not linear in the taps."""
     if isinstance(e, Var) and e in taps:
         return None, {e: None}
@@ -78,37 +162,49 @@ def _linear(e: Expr, taps: tuple[Var, ...], defined: dict[Var, Let]) -> Part | N
 
 
 def _combined(e: Op, parts: list[Part]) -> Part | None:
-    dtype = e.dtype
-    if e.name == "negative":
-        rest, taps = parts[0]
-        minus = {t: Const(dtype.type(-1), dtype) if c is None else Op("negative", (c,), dtype) for t, c in taps.items()}
-        return (None if rest is None else Op("negative", (rest,), dtype)), dict(minus)
-    if e.name in ("add", "subtract"):
-        (rest, taps), (more, others) = parts
-        if set(taps) & set(others):
+    match e.name:
+        case "negative":
+            return _negative(parts[0], e)
+        case "add":
+            return _sum(parts[0], parts[1], e)
+        case "subtract":
+            return _sum(parts[0], _negative(parts[1], e), e)
+        case "multiply":
+            return _product(parts[0], parts[1], e)
+        case _:
             return None
-        if e.name == "subtract":
-            others = {t: Const(dtype.type(-1), dtype) if c is None else Op("negative", (c,), dtype)
-                      for t, c in others.items()}  # fmt: skip
-            if rest is None and more is not None:
-                more = Op("negative", (more,), dtype)
-        if rest is None or more is None:
-            return (more if rest is None else rest), {**taps, **others}
-        return Op(e.name, (rest, more), dtype), {**taps, **others}
-    if e.name == "multiply":
-        (rest, taps), (more, others) = parts
-        if taps and others:
-            return None
-        factor, (rest, taps) = (more, (rest, taps)) if taps else (rest, (more, others))
-        if factor is None:
-            return None
-        scaled: dict[Var, Expr | None] = {t: factor if c is None else Op("multiply", (c, factor), dtype)
-                                          for t, c in taps.items()}  # fmt: skip
-        return (None if rest is None else Op("multiply", (rest, factor), dtype)), scaled
-    return None
 
 
-def _below(e: Expr, defined: dict[Var, Let], wanted: tuple[Var, ...] | None = None) -> set[Var]:
+def _negative(part: Part, e: Op) -> Part:
+    rest, taps = part
+    minus = {t: Const(e.dtype.type(-1), e.dtype) if c is None else Op("negative", (c,), e.dtype)
+             for t, c in taps.items()}  # fmt: skip
+    return (None if rest is None else Op("negative", (rest,), e.dtype)), dict(minus)
+
+
+def _sum(a: Part, b: Part, e: Op) -> Part:
+    one = Const(e.dtype.type(1), e.dtype)
+    taps = dict(a[1])
+    for t, c in b[1].items():
+        taps[t] = Op("add", (taps[t] or one, c or one), e.dtype) if t in taps else c
+    if a[0] is None or b[0] is None:
+        return (b[0] if a[0] is None else a[0]), taps
+    return Op("add", (a[0], b[0]), e.dtype), taps
+
+
+def _product(a: Part, b: Part, e: Op) -> Part | None:
+    if a[1] and b[1]:
+        return None
+    (factor, _), (rest, taps) = (b, a) if a[1] else (a, b)
+    if factor is None:
+        return None
+    scaled: dict[Var, Expr | None] = {
+        t: factor if c is None else Op("multiply", (c, factor), e.dtype) for t, c in taps.items()
+    }
+    return (None if rest is None else Op("multiply", (rest, factor), e.dtype)), scaled
+
+
+def _below(e: Expr, defined: dict[Var, Let], wanted: frozenset[Var] | None = None) -> set[Var]:
     """Variables that `e` is made of through definitions: those of the step, or the ones `wanted`."""
     found: set[Var] = set()
     seen: set[Var] = set()
@@ -123,3 +219,16 @@ def _below(e: Expr, defined: dict[Var, Let], wanted: tuple[Var, ...] | None = No
             if x in (defined if wanted is None else wanted):
                 found.add(x)
     return found
+
+
+def _waiting(new: Var, taps: frozenset[Var], defined: dict[Var, Let]) -> int:
+    """Operations on the longest way from a tap to the new value."""
+
+    def longest(e: Expr) -> int:
+        if isinstance(e, Var):
+            return 0 if e in taps or e not in defined else longest(defined[e].expr)
+        if not isinstance(e, Op):
+            return 0
+        return max((1 + longest(a) for a in e.args if _below(a, defined, taps)), default=0)
+
+    return longest(new)

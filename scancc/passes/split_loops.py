@@ -19,6 +19,7 @@ of the loop bit for bit).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from scancc.ir.loop import (
@@ -27,6 +28,7 @@ from scancc.ir.loop import (
     Buffer,
     Call,
     Const,
+    Declare,
     Expr,
     For,
     Let,
@@ -43,7 +45,7 @@ from scancc.ir.loop import (
     sub,
 )
 from scancc.ir.rewrite import Rewriter
-from scancc.ir.walk import expressions, subexpressions
+from scancc.ir.walk import expressions, statements, subexpressions
 from scancc.passes.fresh import Fresh
 from scancc.passes.linear_steps import LinearSteps, linear_steps
 from scancc.passes.lower import Lowered
@@ -62,7 +64,7 @@ CYCLES = {
 }  # fmt: skip
 # Element-wise ops that LLVM turns into vector instructions.
 VECTORISED = frozenset(CYCLES) | frozenset(
-    "add subtract multiply negative absolute minimum maximum fmin fmax where cast less less_equal greater "
+    "add subtract multiply negative absolute sign minimum maximum fmin fmax where cast less less_equal greater "
     "greater_equal equal not_equal logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_xor "
     "left_shift right_shift invert".split()
 )
@@ -73,8 +75,15 @@ def split_loops(lowered: Lowered, reorder: bool) -> Lowered:
     fresh = Fresh(lowered.kernel)
     body: list[Stmt] = []
     made: list[Buffer] = []
+    initial: dict[Var, Expr] = {}
     for s in lowered.kernel.body:
-        parts = _parts(s, reorder) if isinstance(s, For) and s.note.startswith("steps of") else None
+        known = dict(initial)
+        if isinstance(s, Declare) and isinstance(s.expr, Const):
+            initial[s.var] = s.expr
+        for inner in statements([s]):
+            if isinstance(inner, Assign):
+                initial.pop(inner.var, None)
+        parts = _parts(s, reorder, known) if isinstance(s, For) and s.note.startswith("steps of") else None
         if parts is None:
             body.append(s)
             continue
@@ -122,7 +131,7 @@ def cycles(e: Expr) -> float:
     return float(sum(CYCLES.get(x.name, 1) for x in subexpressions(e) if isinstance(x, Op)))
 
 
-def _parts(loop: For, reorder: bool) -> Parts | None:
+def _parts(loop: For, reorder: bool, initial: Mapping[Var, Expr]) -> Parts | None:
     """How a loop is taken apart; None where it cannot be, or is not worth it."""
     steps = sub(loop.stop, loop.start)
     if isinstance(steps, Const) and steps.value < LEAST_STEPS:
@@ -143,11 +152,10 @@ def _parts(loop: For, reorder: bool) -> Parts | None:
         return None  # nothing waits
     serial = _needed({v for s in state for v in reads(s)}, defined)
     carried = {s.var for s in state}
-    rest, crossing = _rest(_wanted(stores, sums), defined, serial, carried)
-    linear = linear_steps(state, {v: defined[v] for v in serial}, loop) if reorder else None
+    linear = linear_steps(state, {v: defined[v] for v in serial}, loop, initial) if reorder else None
+    rest, crossing = _rest(_wanted(stores, sums), defined, serial if linear is None else {linear.new}, carried)
     early: list[Store] = []
-    if linear is None or not set(crossing) <= {linear.new, *linear.taps}:
-        linear = None
+    if linear is None:
         # States are stored where they are made.
         early = [s for s in stores if s.expr in crossing and not reads(s) & rest]
         stores = [s for s in stores if s not in early]
@@ -155,11 +163,12 @@ def _parts(loop: For, reorder: bool) -> Parts | None:
     kept = [s for s in lets if s.var in rest]
     outside = [*(s.expr for s in kept), *sums.values(), *(s.expr for s in stores)]
     own = [s.expr for s in kept if s.var not in serial] + [*sums.values(), *(s.expr for s in stores)]
-    if not all(_vectorised(e) for e in outside):
+    free = () if linear is None else (linear.rest, *linear.coefficients, *(s.expr for s in linear.lets))
+    if not all(_vectorised(e) for e in (*outside, *free)):
         return None
     gain = SHARE * sum(map(cycles, own)) - CROSSING * len(crossing)
     if reorder and (linear is not None or not state):
-        gain += 2 * LATENCY  # nothing is left that a step waits for
+        gain += 2 * LATENCY  # little or nothing is left that a step waits for
     if gain < LEAST_GAIN:
         return None
     first: list[Stmt] = [s for s in loop.body if (isinstance(s, Let) and s.var in serial) or s in early]
@@ -264,7 +273,7 @@ class _Split:
         before: list[Stmt] = []
         after: list[Stmt] = []
         if self.parts.linear is not None:
-            place = self._solved(self.parts.linear, before, body, after)
+            place = self._solved(self.parts.linear, before, body, after, name)
         else:
             place = self._in_steps(body, name)
         body += self._after(place)
@@ -300,34 +309,50 @@ class _Split:
         return place
 
     def _solved(
-        self, linear: LinearSteps, before: list[Stmt], body: list[Stmt], after: list[Stmt]
+        self, linear: LinearSteps, before: list[Stmt], body: list[Stmt], after: list[Stmt], name: str
     ) -> dict[Var, Expr]:
-        """All steps of a chunk at once; `chunk[depth + j]` is the state after step j."""
-        depth = len(linear.coefficients)
-        new = linear.new
-        chunk = self._room(f"{new.name}_chunk", new, depth + CHUNK)
-        self.chunk = chunk
-        coefficients = self._room(f"{new.name}_coefficients", new, depth)
-        state = self._room(f"{new.name}_state", new, depth)
-        for k, (tap, c) in enumerate(zip(linear.taps, linear.coefficients, strict=True)):
-            before += [Store(coefficients, (const_int(k),), c), Store(state, (const_int(k),), tap),
-                       Store(chunk, (const_int(depth - 1 - k),), tap)]  # fmt: skip
-            after.append(Assign(tap, Load(state, (const_int(k),))))
+        """All steps of a chunk at once; `chunk[depth + j]` is the value after step j."""
+        depth, new = linear.depth, linear.new
+        chunk = self.chunk = self._room(f"{new.name}_chunk", new, depth + CHUNK)
+        before += [Store(chunk, (const_int(depth - 1 - k),), v) for k, v in enumerate(linear.initial)]
         row = add(STEP, depth)
         free: list[Stmt] = [*linear.lets, Store(chunk, (row,), linear.rest, linear.loc)]
-        body.append(self._loop(free, "what is free of the state"))
-        start, zero = Place(chunk, (const_int(depth),)), (const_int(0),)
-        given = (start, self.size, Place(coefficients, zero), Place(state, zero), start)
-        body.append(Call(f"recurrences.solve{depth}", given, loc=linear.loc))
+        if linear.varying:
+            coefficient = self._room(f"{new.name}_coefficient", new)
+            free.append(Store(coefficient, (STEP,), linear.coefficients[0]))
+            body.append(self._loop(free, "what is free of the state"))
+            body.append(self._loop(self._multiply_add(linear, chunk, coefficient), f"steps of {name}, its recurrence"))
+        else:
+            body.append(self._loop(free, "what is free of the state"))
+            body.append(self._in_blocks(linear, before, chunk))
         place: dict[Var, Expr] = {new: Load(chunk, (row,))}
-        for k, tap in enumerate(linear.taps, 1):
-            place[tap] = Load(chunk, (sub(row, k),))
+        for var, (back, factor) in linear.states.items():
+            place[var] = _times(factor, Load(chunk, (sub(row, back),)))
+            after.append(Assign(var, _times(factor, Load(chunk, (const_int(depth - back),)))))
         return place
 
+    def _multiply_add(self, linear: LinearSteps, chunk: Buffer, coefficient: Buffer) -> list[Stmt]:
+        """One step with a coefficient of its own; the state is in a register."""
+        ((state, _),) = linear.states.items()
+        row = (add(STEP, linear.depth),)
+        scaled = Op("multiply", (Load(coefficient, (STEP,)), state), state.dtype)
+        value = Op("add", (Load(chunk, row), scaled), state.dtype)
+        return [Let(linear.new, value, linear.loc), Store(chunk, row, linear.new), Assign(state, linear.new)]
+
+    def _in_blocks(self, linear: LinearSteps, before: list[Stmt], chunk: Buffer) -> Stmt:
+        depth, new, zero = linear.depth, linear.new, (const_int(0),)
+        coefficients = self._room(f"{new.name}_coefficients", new, depth)
+        state = self._room(f"{new.name}_state", new, depth)
+        for k, (c, v) in enumerate(zip(linear.coefficients, linear.initial, strict=True)):
+            before += [Store(coefficients, (const_int(k),), c), Store(state, (const_int(k),), v)]
+        start = Place(chunk, (const_int(depth),))
+        given = (start, self.size, Place(coefficients, zero), Place(state, zero), start)
+        return Call(f"recurrences.solve{depth}", given, loc=linear.loc)
+
     def _carry_over(self, linear: LinearSteps) -> list[Stmt]:
-        """The last states of a chunk are the taps of the first steps of the next one."""
+        """The last values of a chunk are those before the first steps of the next one."""
         return [Store(self.chunk, (const_int(k),), Load(self.chunk, (add(self.size, k),)))
-                for k in range(len(linear.taps))]  # fmt: skip
+                for k in range(linear.depth)]  # fmt: skip
 
     # -- the rest ------------------------------------------------------------------------------------------------------
 
@@ -348,6 +373,10 @@ class _Split:
                 added.append(Assign(var, Op("add", (var, Load(terms, (STEP,))), var.dtype)))
         made: list[Stmt] = [self._loop(body, "the rest of each step")]
         return [*made, *sums, *([self._loop(added, "sums over the steps")] if added else [])]
+
+
+def _times(factor: Expr | None, e: Expr) -> Expr:
+    return e if factor is None else Op("multiply", (e, factor), e.dtype)
 
 
 class _Replaced(Rewriter):

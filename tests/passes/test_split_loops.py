@@ -53,7 +53,28 @@ def lyapunov(u, r, x0, unused):
     return sc.scan(step, u, [x0, None], [r], go_backwards=True)[1]
 
 
-PROGRAMS = {garch: (0.1, 0.1, 0.8), three_taps: (0.5, -0.3, 0.2), local_level: (0.1, 0.2, 0.3),
+def ar2_gradient(x, a, b, unused):
+    """The adjoints of two taps are multiples of one value, which recurs."""
+
+    def loss(a, b):
+        y = sc.scan(lambda x, y2, y1, a, b: x + a * y1 + b * y2, x, [dict(initial=np.zeros(2, x.dtype), taps=[-2, -1])],
+                    [a, b])  # fmt: skip
+        return (y * y).sum()
+
+    return sc.grad(loss, (0, 1))(a, b)
+
+
+def logistic_gradient(u, r, x0, unused):
+    """Coefficients of an adjoint change from step to step."""
+
+    def loss(r, x0):
+        return sc.scan(lambda u, x, r: r * x * (1 - x) + 0 * u, u[:9], x0, [r]).sum() + sc.scan(
+            lambda u, x, r: 0.5 * np.tanh(r * x) + u, u, x0, [r]).sum()  # fmt: skip
+
+    return sc.grad(loss, (0, 1))(r, x0)
+
+
+PROGRAMS = {ar2_gradient: (0.5, -0.3, 0.0), logistic_gradient: (1.9, 0.4, 0.0), garch: (0.1, 0.1, 0.8), three_taps: (0.5, -0.3, 0.2), local_level: (0.1, 0.2, 0.3),
             lyapunov: (3.9, 0.4, 0.0)}  # fmt: skip
 
 

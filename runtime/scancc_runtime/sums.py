@@ -1,10 +1,20 @@
-"""Sums of what lies in memory one after the other, by partial sums side by side, as NumPy adds."""
+"""Sums by partial sums side by side, as NumPy adds: loops over them are turned into vectors."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
+from numba import types
 
 from scancc_runtime.flat import load, pointer
+from scancc_runtime.scalar import ScalarEmitter, scalar_function
+
+
+@scalar_function(types.Float)
+def partial(e: ScalarEmitter, total: Any, x: Any) -> Any:
+    """total + x, an addition that may be done in any order with others of its kind."""
+    return e.b.fadd(total, x, flags=("reassoc",))
 
 
 @numba.njit(nogil=True, error_model="numpy", fastmath={"reassoc"})

@@ -70,6 +70,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("arcsin arccos arctan arcsinh arccosh arctanh", "c", "complexes.{op}({0})"),
     ("erf erfc", "c", "special.{op}({0})"),
     ("digamma trigamma", "f", "polygamma.{op}({0})"),
+    ("partial_add", "f", "sums.partial({0}, {1})"),
     ("split_steps", "i", "revolve.split({0}, {1})"),
     ("philox4x32 philox4x64 threefry4x32", "u", "counters.{op}({0}, {1}, {2})"),
     ("log_gamma_variate poisson_variate", "f", "samplers.{op}({0}, {1})"),

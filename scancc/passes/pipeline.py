@@ -28,6 +28,7 @@ from scancc.passes.merge_duplicates import merge_duplicates
 from scancc.passes.narrow_storage import narrow_storage
 from scancc.passes.narrow_views import narrow_views
 from scancc.passes.order_sums import order_sums
+from scancc.passes.partial_sums import partial_sums
 from scancc.passes.plan_taps import Plan, plan_taps
 from scancc.passes.shorten import shorten
 from scancc.passes.simplify import simplify
@@ -156,6 +157,8 @@ def analyse(graph: Graph, name: str, options: Options) -> Compilation:
     if options.optimize:
         lowered = replace(lowered, kernel=tile_lanes(lowered.kernel))
         lowered = split_loops(lowered, reorder=not options.strict_fp)
+        if not options.strict_fp:
+            lowered = replace(lowered, kernel=partial_sums(lowered.kernel))
     verify_kernel(lowered.kernel)
     return Compilation(name, options, graph, applied, final, plan, lowered)
 

@@ -74,8 +74,14 @@ def logistic_gradient(u, r, x0, unused):
     return sc.grad(loss, (0, 1))(r, x0)
 
 
-PROGRAMS = {ar2_gradient: (0.5, -0.3, 0.0), logistic_gradient: (1.9, 0.4, 0.0), garch: (0.1, 0.1, 0.8), three_taps: (0.5, -0.3, 0.2), local_level: (0.1, 0.2, 0.3),
-            lyapunov: (3.9, 0.4, 0.0)}  # fmt: skip
+PROGRAMS = {
+    garch: (0.1, 0.1, 0.8),
+    three_taps: (0.5, -0.3, 0.2),
+    local_level: (0.1, 0.2, 0.3),
+    lyapunov: (3.9, 0.4, 0.0),
+    ar2_gradient: (0.5, -0.3, 0.0),
+    logistic_gradient: (1.9, 0.4, 0.0),
+}
 
 
 def compiled(program, monkeypatch, split=True, **options):

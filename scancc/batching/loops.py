@@ -230,10 +230,7 @@ def _reached(body: Graph, names: set[str]) -> set[Node]:
 def _leaving(
     b: Batch, node: Node, spec: ScanSpec, given: dict[str, Node], results: dict[str, Node], inner: Batch
 ) -> Node | None:
-    """Rows that end at different steps: a carry counts the steps of each, and what has ended stays as it is."""
-    if any(c.taps != (-1,) for c in spec.carries):
-        raise UnsupportedError("a scan with taps beyond -1, whose rows end at different steps, is batched", node.loc,
-                               fix="carry the older values as states of their own")
+    """Rows that end at different steps: a carry counts the steps of each, and what has ended repeats its last value."""
     taken = {*spec.operand_names(), *results}
     count, running = fresh_name("made", taken), fresh_name("running", taken)
     steps = b.operand(node.args[0])
@@ -278,8 +275,9 @@ def _leaving(
     if of_rows:
         alive = build.make("less", start, steps)
     outputs = (*spec.outputs, *traces.values())
+    carries = tuple(replace(c, taps=tuple(sorted({*c.taps, -1}))) for c in spec.carries)
     new = replace(
-        spec, carries=(*spec.carries, Carry(count, (-1,)), Carry(running, (-1,))),
+        spec, carries=(*carries, Carry(count, (-1,)), Carry(running, (-1,))),
         nonseqs=(*nonseqs, *extra), outputs=outputs, body=Graph((), kept),
     )  # fmt: skip
     values = {**given, count: start, running: alive, **extra}

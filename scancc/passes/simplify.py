@@ -76,7 +76,7 @@ def _fold(node: Node) -> Node | None:
 
 
 def _identity(node: Node) -> Node | None:
-    """x * 1, x / 1, x - 0, integer x + 0, x ** 1: the operand, where it has the type of the result."""
+    """x * 1, x / 1, x - 0, integer x + 0, x ** 1, c and true: the operand, where it has the type of the result."""
     if node.op not in IDENTITIES:
         return None
     a, b = node.args
@@ -99,6 +99,8 @@ IDENTITIES: dict[str, tuple[int, bool, bool]] = {
     "power": (1, False, True),
     "bitwise_or": (0, True, True),
     "bitwise_xor": (0, True, True),
+    "logical_and": (1, True, True),
+    "logical_or": (0, True, True),
     "left_shift": (0, False, True),
     "right_shift": (0, False, True),
 }

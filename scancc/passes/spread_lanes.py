@@ -52,6 +52,7 @@ def spread_lanes(lowered: Lowered, lanes: Lanes, first: bool = False) -> Lowered
         lowered, kernel=new, lengths=lengths,
         allocated=[spread.buffer(b) for b in lowered.allocated],
         results={label: (spread.buffer(b), lead) for label, (b, lead) in lowered.results.items()},
+        executed={label: spread.buffer(b) for label, b in lowered.executed.items()},
         constants=dict(lowered.constants),
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ Values go from stage to stage on the device, as results of one graph that are in
 
 from __future__ import annotations
 
+from scancc.batching.ended_lanes import running_lanes, steps_of_each
 from scancc.batching.lanes import lanes_of
 from scancc.ir import build
 from scancc.ir.graph import EFFECT, PREFIX, Graph, Node, dependencies, spec_of, substitute
@@ -25,16 +26,38 @@ def stages_of(graph: Graph, number: int = 0) -> list[Graph]:
     marked = next((n for n in graph.nodes() if n.op == "scan" and _by_itself(n)), None)
     if marked is None:
         return _without_sums(graph, number)
-    heavy = [a for a in dict.fromkeys(marked.args) if not _cheap(a)]
+    heavy = [a for a in dict.fromkeys(_needed_before(graph, marked)) if not _cheap(a)]
     if heavy:
-        first, rest = _cut(graph, heavy, number)
+        first, rest = _cut(graph, heavy, {}, number)
         return [*stages_of(first, number + 100), *stages_of(rest, number + 1)]
     graph = _whole(graph, marked)
     gets = [n for n in graph.nodes() if n.op == "get" and n.args[0] is marked]
     if all(r in gets or r.op == "transpose" and r.args[0] in gets for r in graph.results.values()):
         return [graph]
-    first, rest = _cut(graph, gets, number)
+    first, rest = _cut(graph, *_without_length(graph, marked, gets), number)
     return [first, *stages_of(rest, number + 1)]
+
+
+def _needed_before(graph: Graph, scan: Node) -> tuple[Node, ...]:
+    """Operands of a loop. Lanes that count their own steps, and keep no rows, need not know the steps of the longest."""
+    running = running_lanes(spec_of(scan))
+    if running is None or steps_of_each(scan, running) is None:
+        return scan.args
+    rows = any(n.op == "get" and n.args[0] is scan and n.attrs["view"] != "final" for n in graph.nodes())
+    return scan.args if rows or lanes_of(graph) is None else scan.args[1:]
+
+
+def _without_length(graph: Graph, scan: Node, gets: list[Node]) -> tuple[list[Node], dict[Node, Node]]:
+    """Lanes that end apart do not know the length of the longest: what follows has it of the rows that were made."""
+    lengths = [n for n in gets if n.attrs["view"] == "length" and n not in graph.results.values()]
+    rows = next((n for n in gets if n.attrs["view"] in ("trace", "history")), None)
+    if rows is None or not lengths or running_lanes(spec_of(scan)) is None:
+        return gets, {}
+    count = build.make("dim", rows, axis=0)
+    carry = spec_of(scan).carry(rows.attrs["name"])
+    if rows.attrs["view"] == "history" and carry is not None:
+        count = build.make("subtract", count, build.integer(carry.depth))
+    return [n for n in gets if n not in lengths], dict.fromkeys(lengths, count)
 
 
 def _whole(graph: Graph, scan: Node) -> Graph:
@@ -81,17 +104,18 @@ def _without_sums(graph: Graph, number: int) -> list[Graph]:
     cut += [r for r in results if r not in above and r.op not in ("input", "const")]
     if not above or any(n.op == "scan" for n in above):
         return [graph]
-    first, rest = _cut(graph, list(dict.fromkeys(cut)), number)
+    first, rest = _cut(graph, list(dict.fromkeys(cut)), {}, number)
     return [first, rest] if lanes_of(first) is not None else [graph]
 
 
-def _cut(graph: Graph, values: list[Node], number: int) -> tuple[Graph, Graph]:
-    """The graph of some values, and the rest, which has them as inputs."""
+def _cut(graph: Graph, values: list[Node], derived: dict[Node, Node], number: int) -> tuple[Graph, Graph]:
+    """The graph of some values, and the rest, which has them as inputs. `derived`: what the rest makes of them anew."""
     names = {v: f"stage{number}_{i}" for i, v in enumerate(values)}
     first = _reached(Graph(graph.inputs, {name: v for v, name in names.items()}))
     given = {v: Node("input", (), _plain(v.type), {"name": name}, v.loc) for v, name in names.items()}  # type: ignore[arg-type]
+    given |= {n: substitute([made], given)[made] for n, made in derived.items()}
     changed = substitute(graph.results.values(), given)
-    rest = Graph((*graph.inputs, *given.values()), {k: changed[r] for k, r in graph.results.items()})
+    rest = Graph((*graph.inputs, *(given[v] for v in names)), {k: changed[r] for k, r in graph.results.items()})
     return first, _reached(rest)
 
 

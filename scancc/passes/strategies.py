@@ -5,6 +5,8 @@
     grid      all blocks together, which wait for one another between steps: rows wider than a block
     prefix    many runs of one loop's steps at once, put together by their effect on the state; of each lane, if few
     thread    one thread: programs without lanes and without wide rows
+
+Lanes that a condition ends leave their loop by themselves, each at its own step.
 """
 
 from __future__ import annotations
@@ -15,12 +17,15 @@ from scancc.batching.lanes import Lanes, lanes_of
 from scancc.errors import ScanValueError, UnsupportedError
 from scancc.ir.graph import PREFIX, Graph, spec_of, topological
 from scancc.ir.loop import Buffer, Kernel
+from scancc.passes.cse import cse
+from scancc.passes.dce import dce
 from scancc.passes.dead_stores import drop_dead_stores
 from scancc.passes.hold_weights import hold_weights, size_in_bytes
 from scancc.passes.lower import Lowered, lower
 from scancc.passes.mark_prefixes import prefix_of
 from scancc.passes.plan_taps import Plan, plan_taps
 from scancc.passes.share_loops import share_loops, shares
+from scancc.passes.simplify import simplify
 from scancc.passes.spread_lanes import spread_lanes
 
 LANES_FIRST = ("block", "prefix")  # strategies by which a kernel's own arrays have the lanes first
@@ -42,6 +47,8 @@ def place(
     """
     marked = next((n for n in graph.nodes() if n.op == "scan" and spec_of(n).strategy == PREFIX), None)
     lanes = lanes_of(graph)
+    if lanes is not None and lanes.apart:  # what held ended lanes back is not needed in one of them
+        lanes = replace(lanes, graph=dce(cse(simplify(lanes.graph))))
     if lanes is not None and marked is not None and strategy in ("auto", "prefix"):
         found = _prefix_of_lanes(_with_lanes(lanes, lie, first=True), name)
         if found is not None:

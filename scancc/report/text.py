@@ -51,6 +51,9 @@ def strategy_lines(made: Compilation) -> Iterator[str]:
         where = "first" if made.strategy == "prefix" else "last"
         for name in made.lanes.moved:
             yield f"  {name} is transposed first, by a launch of its own, if its lanes do not come {where} in memory"
+        if made.lanes.apart:
+            rest = "; rows after the ends of those that are shorter are filled in by a launch of its own"
+            yield f"  lanes leave the loop each at its own step{rest if made.lanes.ragged else ''}"
     else:
         together = {
             "thread": "one thread runs all steps",

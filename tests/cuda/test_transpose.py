@@ -17,8 +17,8 @@ R = np.random.default_rng(0)
 DTYPES = ["bool", "int8", "float16", "uint16", "float32", "int64", "complex64", "complex128"]
 
 
-@settings(deadline=None, max_examples=40)
-@given(st.lists(st.integers(1, 11), min_size=2, max_size=4), st.data(), st.sampled_from(DTYPES))
+@settings(deadline=None, max_examples=25, derandomize=True)
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=4), st.data(), st.sampled_from(DTYPES))
 def test_any_axis_of_any_shape(shape, data, dtype):
     axis = data.draw(st.integers(0, len(shape) - 1))
     a = R.normal(size=shape).astype(dtype)

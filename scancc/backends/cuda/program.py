@@ -12,6 +12,7 @@ from scancc.arrays import as_kernel_array
 from scancc.backends.cuda import offline
 from scancc.backends.cuda.arrays import DeviceArray, Look, device_put, empty, handed_over, zeros
 from scancc.backends.cuda.prefix import ITEMS
+from scancc.backends.cuda.ragged import fill
 from scancc.backends.cuda.source import HALVES, LANE_BITS, CudaPrinter
 from scancc.backends.cuda.toolkit import TRAFFIC, cuda, kernel_function, on_stream, simulated, stream
 from scancc.backends.cuda.transpose import moved
@@ -74,11 +75,18 @@ class CudaProgram(Program):
         scalars = [_scalar(there[k]) if not there[k].shape else there[k].contiguous() for k in self.inputs]
         found = self.call(*scalars)
         counts = dict(zip(self.lowered.executed, found[len(self.lowered.results) :], strict=True))
-        executed = {k: int(DeviceArray(c).copy_to_host().flat[0]) for k, c in counts.items()}
-        return {
-            k: DeviceArray(memory, self._look(k, executed.get(k)))
-            for k, memory in zip(self.lowered.results, found, strict=False)
-        }
+        made = dict(zip(self.lowered.results, found, strict=False))
+        executed = {k: self._executed(k, made[k], count) for k, count in counts.items()}
+        return {k: DeviceArray(memory, self._look(k, executed.get(k))) for k, memory in made.items()}
+
+    def _executed(self, label: str, memory: Any, counts: Any) -> int:
+        """How many rows of a trace there are, with those that are added to lanes that ended before the longest."""
+        numbers = DeviceArray(counts).copy_to_host()
+        lanes = self.compilation.lanes
+        if lanes is not None and label in lanes.ragged and numbers.size:
+            first = self.compilation.strategy in LANES_FIRST
+            fill(memory, counts, numbers, self.lowered.results[label][1], first, lanes.ragged[label])
+        return int(numbers.max(initial=0))
 
     keep = staticmethod(device_put)
 
@@ -113,17 +121,18 @@ class CudaProgram(Program):
     def _part(self, label: str, executed: int | None) -> Look | None:
         buffer, lead = self.lowered.results[label]
         lanes, rank = self.compilation.lanes, self.graph.results[label].type.ndim
+        end = None if executed is None else lead + executed
         if lanes is not None:
             first = self.compilation.strategy in LANES_FIRST
             axis, cell = lanes.results[label], len(buffer.shape) > max(1, rank)
 
             def view(a: np.ndarray) -> np.ndarray:
                 a = np.moveaxis(a, 0, -1) if first else a
-                return np.moveaxis(a[0] if cell else a[lead:], -1, axis)
+                return np.moveaxis(a[0] if cell else a[lead:end], -1, axis)
 
             return view
         if executed is not None:
-            return lambda a: a[lead : lead + executed]
+            return lambda a: a[lead:end]
         if rank == 0:
             return lambda a: a.reshape(())
         return (lambda a: a[lead:]) if lead else None

@@ -30,10 +30,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from scancc.check.finding import Finding
-from scancc.check.processes import sample_in_process
-from scancc.check.sampling import Plan
-from scancc.check.timed import Baseline, judge, processor, record
+from scancc.checking.finding import Finding
+from scancc.checking.processes import sample_in_process
+from scancc.checking.sampling import Plan
+from scancc.checking.timed import Baseline, judge, processor, record
 from scancc.cli.loading import Target, load
 from scancc.measure import environment
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from scancc.check.baseline import Baseline
-    from scancc.check.finding import Finding
+    from scancc.checking.baseline import Baseline
+    from scancc.checking.finding import Finding
 
 FILE = "scancc-baseline.json"
 
@@ -58,7 +58,7 @@ class ScanccPerf:
         Fails the test where something got worse or the baseline does not know the function, skips it where figures
         cannot be compared (another processor or architecture) and nothing else got worse.
         """
-        from scancc.check.reports import markdown
+        from scancc.checking.reports import markdown
 
         key = f"{self.test}::{name or function.name}"
         findings = self._findings(key, function, args, kwargs)
@@ -74,9 +74,9 @@ class ScanccPerf:
         return findings
 
     def _findings(self, key: str, function: Any, args: tuple, kwargs: dict[str, Any]) -> list[Finding]:
-        from scancc.check import baseline as files
-        from scancc.check.compare import compare
-        from scancc.check.figures_process import Answer
+        from scancc.checking import baseline as files
+        from scancc.checking.compare import compare
+        from scancc.checking.figures_process import Answer
         from scancc.static.figures import figures_of
         from scancc.static.processors import current, is_x86, machine
 
@@ -97,8 +97,8 @@ class ScanccPerf:
     def _timed(
         self, key: str, function: Any, args: tuple, kwargs: dict[str, Any], before: Baseline
     ) -> list[Finding]:
-        from scancc.check.sampling import Plan, Times, sample
-        from scancc.check.timed import judge_entries, processor, record_entries, signature
+        from scancc.checking.sampling import Plan, Times, sample
+        from scancc.checking.timed import judge_entries, processor, record_entries, signature
 
         def sampler(labels: Any, plan: Plan) -> Times:  # in this process: what a test builds has no file to be run from
             return sample(lambda: {key: lambda: function(*args, **kwargs)}, plan)

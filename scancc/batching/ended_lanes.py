@@ -25,9 +25,11 @@ def running_lanes(spec: ScanSpec) -> str | None:
     if not spec.has_until:
         return None
     ends = spec.body.results[UNTIL]
-    if ends.op not in ("logical_not", "invert") or ends.args[0].op != "reduce_any" or ends.args[0].args[0].type.ndim != 1:
+    if ends.op not in ("logical_not", "invert") or ends.args[0].op != "reduce_any":
         return None
     goes_on = ends.args[0].args[0]
+    if goes_on.type.ndim != 1:
+        return None
     name = next((c.name for c in spec.carries if c.taps == (-1,) and spec.body.results[c.name] is goes_on), None)
     if name is None:
         return None

@@ -8,9 +8,9 @@ every lane a thread of its own compiles this, and puts the axis back where array
 results down: each value is wanted without one of its axes, or whole when all lanes share it. There are no lanes where a
 value is wanted in two ways, or where an op brings elements of several lanes together.
 
-A loop that goes on until its last lane has ended is the loop of a lane, which leaves when that lane ends. Rows after its
-end are then left to whoever runs the lanes, so nothing but results may show them. A loop over the lanes themselves, as
-batching makes of what has no rule, is its body.
+A loop that goes on until its last lane has ended is the loop of a lane, which leaves when that lane ends. Rows after
+its end are then left to whoever runs the lanes, so nothing but results may show them. A loop over the lanes themselves,
+as batching makes of what has no rule, is its body.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ VIEWS = ("trace", "history", "state", "final", "length")
 class Lanes:
     """The graph of one lane, how many there are, and where their axis is in inputs and results (None: in no place).
 
-    `moved`: inputs whose axis of lanes is elsewhere in the caller's arrays, and has to be moved first. `ragged`: results
-    whose rows end with their lane, and whether those after it repeat the last one; otherwise they are zeros.
+    `moved`: inputs whose axis of lanes is elsewhere in the caller's arrays, and has to be moved first. `ragged`:
+    results whose rows end with their lane, and whether those after it repeat the last one; otherwise they are zeros.
     """
 
     graph: Graph

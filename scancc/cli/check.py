@@ -37,10 +37,10 @@ def check(
 
     Exit status: 0 nothing got worse, 1 something did, 2 the command is wrong, 3 something could not be told.
     """
-    from scancc.check.compare import status
-    from scancc.check.reports import FORMATS
-    from scancc.check.run import Request
-    from scancc.check.run import check as checked
+    from scancc.checking.compare import status
+    from scancc.checking.reports import FORMATS
+    from scancc.checking.run import Request
+    from scancc.checking.run import check as checked
 
     if static_only and timed_only:
         raise UsageError("--static-only and --timed-only leave nothing to check")

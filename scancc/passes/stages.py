@@ -39,7 +39,7 @@ def stages_of(graph: Graph, number: int = 0) -> list[Graph]:
 
 
 def _needed_before(graph: Graph, scan: Node) -> tuple[Node, ...]:
-    """Operands of a loop. Lanes that count their own steps, and keep no rows, need not know the steps of the longest."""
+    """Operands of a loop. Lanes that count their own steps, and keep no rows, need not know those of the longest."""
     running = running_lanes(spec_of(scan))
     if running is None or steps_of_each(scan, running) is None:
         return scan.args

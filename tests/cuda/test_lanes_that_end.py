@@ -1,4 +1,4 @@
-"""Lanes that a condition ends, each at its own step: they leave their loop by themselves, and results are those of rows."""
+"""Lanes that a condition ends, each at its own step: they leave their loop by themselves; results are those of rows."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ PROGRAMS = {
     "rows and lengths": lambda x, h: (until(x, h), until(x, h).shape[0]),
     "sum": lambda x, h: until(x, h).sum(),
     "last": lambda x, h: until(x, h)[-1],
-    "all that is read": lambda x, h: (until(x, h).mean(), np.exp(until(x, h)).sum(), until(x, h).max(), until(x, h)[-1]),
+    "all that is read": lambda x, h: (
+        until(x, h).mean(), np.exp(until(x, h)).sum(), until(x, h).max(), until(x, h)[-1],
+    ),
     "two taps": lambda x, h: (two_taps(x, h), two_taps(x, h)[-1]),
     "an old tap": old_tap,
     "pairs": lambda x, h: sc.scan(lambda x, p: (np.flip(p) + x, sc.until(p[0] > 2)), x, np.stack([h, h])),
@@ -112,7 +114,8 @@ def test_a_lane_leaves_at_its_own_step(axis):
     lanes = lanes_of(program.compilation.graph)
     assert lanes.apart
     assert "lanes leave the loop each at its own step; rows after" in program.explain()
-    assert all(n.op != "reduce_any" for s in lanes.graph.nodes() if s.op == "scan" for n in s.attrs["spec"].body.nodes())
+    bodies = [s.attrs["spec"].body for s in lanes.graph.nodes() if s.op == "scan"]
+    assert all(n.op != "reduce_any" for body in bodies for n in body.nodes())
     counts = f(x, H)[1]
     assert (min(counts), max(counts)) == (1, STEPS)
     for lane in range(LANES):
@@ -201,3 +204,25 @@ def test_rows_after_the_ends(first, dtype):
             want[lead + n : lead + 5, :, k] = a[lead + n - 1, :, k] if repeats else 0
         have = np.moveaxis(memory.copy_to_host(), 0, -1) if first else memory.copy_to_host()
         assert np.array_equal(have, want)
+
+
+def doubled(y0):
+    return sc.scan(lambda y: (2 * y, sc.until((2 * y).min() > 2)), outputs_info=y0, n_steps=10)
+
+
+@pytest.mark.parametrize("starts", [[0.3], [0.3, 0.3], [0.3, 0.01, 1.9], [9.0, 9.0]])
+@pytest.mark.parametrize(
+    "read",
+    [lambda y: y, lambda y: y.T, np.exp, lambda y: np.exp(y.T), lambda y: (y.T, y.sum(0), y.shape[0])],
+    ids=["rows", "columns", "function", "function of columns", "several"],
+)
+@pytest.mark.parametrize("batched", [False, True])
+def test_results_have_the_rows_that_were_made(starts, read, batched):
+    """Their memory has room for all that there might have been."""
+    y0 = np.array(starts)
+    one = sc.vmap(lambda y0: doubled(y0[None])[:, 0]) if batched else doubled
+    f = sc.jit(lambda y0: read(one(y0)), target="cuda")
+    have, want = f(y0), f(y0, mode="interpret")
+    for h, w in zip(*((x if isinstance(x, tuple) else (x,)) for x in (have, want)), strict=True):
+        assert np.shape(h) == np.shape(w)
+        np.testing.assert_allclose(h, w, rtol=1e-12)

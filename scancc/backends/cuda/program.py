@@ -132,7 +132,8 @@ class CudaProgram(Program):
 
             return view
         if executed is not None:
-            return lambda a: a[lead:end]
+            before = (slice(None),) * self.lowered.cut.get(label, 0)
+            return lambda a: a[(*before, slice(lead, end))]
         if rank == 0:
             return lambda a: a.reshape(())
         return (lambda a: a[lead:]) if lead else None

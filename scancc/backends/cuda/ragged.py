@@ -42,7 +42,7 @@ FIRST = {
 
 
 def fill(memory: Any, counts: Any, numbers: np.ndarray, lead: int, first: bool, repeats: bool) -> None:
-    """Writes the rows of `memory`, numba's array [rows, ..., lanes], or [lanes, rows, ...] where the lanes come `first`.
+    """Writes rows of `memory`, numba's array [rows, ..., lanes], or [lanes, rows, ...] where the lanes come `first`.
 
     `counts`: numba's array of how many rows of each lane are there, after `lead` rows in front; `numbers`: the same on
     the host. `repeats`: whether the last row stays; otherwise there are zeros.

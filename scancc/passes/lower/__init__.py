@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from scancc.errors import UnsupportedError
 from scancc.ir.graph import EFFECT, Graph, Node, spec_of
 from scancc.ir.loop import INT64, Buffer, Expr, Kernel, Var, add
 from scancc.ir.types import Dim
@@ -27,6 +28,7 @@ class Lowered:
     results: dict[str, tuple[Buffer, int]]  # buffer and rows in front
     executed: dict[str, Buffer]  # of scans that may stop early: results cut to the executed number of steps
     constants: dict[Buffer, np.ndarray]  # buffers with their contents
+    cut: dict[str, int] = field(default_factory=dict)  # the axis that `executed` cuts, where it is not the first
 
 
 def lower(graph: Graph, plan: Plan, name: str, library: bool = True, prefix: bool = False) -> Lowered:
@@ -59,6 +61,7 @@ def lower(graph: Graph, plan: Plan, name: str, library: bool = True, prefix: boo
     low.graph(graph)
     results: dict[str, tuple[Buffer, int]] = {}
     executed: dict[str, Buffer] = {}
+    cut: dict[str, int] = {}
     for label, node in graph.results.items():
         if label.startswith(EFFECT):
             continue
@@ -70,8 +73,22 @@ def lower(graph: Graph, plan: Plan, name: str, library: bool = True, prefix: boo
             cell = low.scratch(f"{label}_count", INT64, (1,))
             low.fill_scalar(cell, count)
             executed[label] = cell
+        elif not library:
+            _cut(low, label, node, executed, cut)
     low.kernel.params += [*low.constants, *low.buffers]
-    return Lowered(low.kernel, lengths, low.definitions, low.buffers, results, executed, low.constants)
+    return Lowered(low.kernel, lengths, low.definitions, low.buffers, results, executed, low.constants, cut)
+
+
+def _cut(low: Lowering, label: str, node: Node, executed: dict[str, Buffer], cut: dict[str, int]) -> None:
+    """On devices memory has room by a bound: what a loop decides the length of is cut to it when it is there."""
+    open_axes = [a for a, d in enumerate(node.type.shape) if not low.known_before(low.length(d))]
+    if len(open_axes) > 1:
+        what = f"result {label!r} has {len(open_axes)} lengths that loops decide, on a device"
+        raise UnsupportedError(what, node.loc, fix="return results with one of them, or use target='cpu'")
+    for axis in open_axes:
+        cell = low.scratch(f"{label}_count", INT64, (1,))
+        low.fill_scalar(cell, low.length(node.type.shape[axis]))
+        executed[label], cut[label] = cell, axis
 
 
 def _result(low: Lowering, label: str, node: Node) -> tuple[Buffer, int]:

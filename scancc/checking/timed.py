@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from llvmlite import binding
 
-from scancc.check.finding import Finding, Verdict
-from scancc.check.processes import sample_in_process
-from scancc.check.ratios import Change, change, middle, ratios_of, weights_of
-from scancc.check.sampling import Plan, Times
+from scancc.checking.finding import Finding, Verdict
+from scancc.checking.processes import sample_in_process
+from scancc.checking.ratios import Change, change, middle, ratios_of, weights_of
+from scancc.checking.sampling import Plan, Times
 from scancc.cli.loading import Target
 
 ALARM, MISS = 0.01, 0.05  # probabilities for one subject and one check

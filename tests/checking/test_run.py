@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from scancc.check import baseline as files
-from scancc.check.baseline import Baseline
-from scancc.check.compare import SLACK, compare, judge_value, status
-from scancc.check.figures_process import Answer, figures_for
-from scancc.check.run import Request, check
+from scancc.checking import baseline as files
+from scancc.checking.baseline import Baseline
+from scancc.checking.compare import SLACK, compare, judge_value, status
+from scancc.checking.figures_process import Answer, figures_for
+from scancc.checking.run import Request, check
 from scancc.cli.loading import UsageError
 from scancc.static import processors
 

@@ -7,8 +7,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from scancc.check.finding import Finding
-from scancc.check.reports import FORMATS, github, json_report, junit, markdown, rich_report, summary
+from scancc.checking.finding import Finding
+from scancc.checking.reports import FORMATS, github, json_report, junit, markdown, rich_report, summary
 
 HOSTILE = "a|b: <x> & \"q\" 100%\n::error::x\x07"
 FINDINGS = [

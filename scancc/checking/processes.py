@@ -1,4 +1,4 @@
-"""Sampling in a process of its own: `python -m scancc.check.processes`, a JSON object on standard input and output.
+"""Sampling in a process of its own: `python -m scancc.checking.processes`, a JSON object on standard input and output.
 
     in   {"subjects": ["path/model.py:ar2", ...], "plan": {fields of Plan}}
     out  {"kernels": {name: [seconds, ...]}, "subjects": {...}, "stressed": {...} or null}
@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from scancc.check.placement import placed, shaken
-from scancc.check.sampling import Calls, Plan, Times, sample
+from scancc.checking.placement import placed, shaken
+from scancc.checking.sampling import Calls, Plan, Times, sample
 from scancc.cli.loading import Target, load
 from scancc.errors import ScanError
 

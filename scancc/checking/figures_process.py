@@ -1,7 +1,7 @@
 """Static figures of all subjects, from a process of its own that compiles for a fixed processor.
 
 numba takes the processor from the environment when it is imported, so the process that runs the check cannot compile
-for another one. `python -m scancc.check.figures_process REQUEST ANSWER` is that process; both are JSON files.
+for another one. `python -m scancc.checking.figures_process REQUEST ANSWER` is that process; both are JSON files.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scancc.check.baseline import record, tools
-from scancc.check.subjects import arguments_of, targets_of
+from scancc.checking.baseline import record, tools
+from scancc.checking.subjects import arguments_of, targets_of
 from scancc.cli.loading import Target, UsageError
 from scancc.static import processors
 from scancc.static.figures import figures_of

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from scancc.check.baseline import Baseline
-from scancc.check.figures_process import Answer
-from scancc.check.finding import Finding, Verdict
+from scancc.checking.baseline import Baseline
+from scancc.checking.figures_process import Answer
+from scancc.checking.finding import Finding, Verdict
 
 Value = float | int | str | None
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from scancc.check import baseline as files
-from scancc.check.baseline import Baseline
-from scancc.check.compare import compare
-from scancc.check.figures_process import Answer, figures_for
-from scancc.check.finding import Finding
-from scancc.check.subjects import targets_of
+from scancc.checking import baseline as files
+from scancc.checking.baseline import Baseline
+from scancc.checking.compare import compare
+from scancc.checking.figures_process import Answer, figures_for
+from scancc.checking.finding import Finding
+from scancc.checking.subjects import targets_of
 from scancc.cli.loading import Target, UsageError
 from scancc.static.processors import DEFAULT, LEVELS, NATIVE
 
@@ -106,7 +106,7 @@ def _timed_subjects(baseline: Baseline) -> set[str]:
 def _timed(
     request: Request, targets: list[Target], before: Baseline, after: Baseline, progress: Progress
 ) -> list[Finding]:
-    from scancc.check.timed import TimedOptions, judge, record
+    from scancc.checking.timed import TimedOptions, judge, record
 
     if request.update:
         after.timed = record(targets, before.timed, progress)

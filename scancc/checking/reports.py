@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scancc.check.compare import status
-from scancc.check.finding import Finding, Verdict
+from scancc.checking.compare import status
+from scancc.checking.finding import Finding, Verdict
 
 ORDER: tuple[Verdict, ...] = ("regression", "undecided", "not compared", "gone", "better", "new", "ok")
 STYLES: Mapping[Verdict, str] = {"regression": "bold red", "undecided": "yellow", "not compared": "yellow",

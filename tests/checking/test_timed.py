@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scancc.check.ratios import change, ratios_of, weights_of
-from scancc.check.sampling import Plan, Times
-from scancc.check.timed import (
+from scancc.checking.ratios import change, ratios_of, weights_of
+from scancc.checking.sampling import Plan, Times
+from scancc.checking.timed import (
     FEWEST_FOR_ALARM,
     TimedOptions,
     judge_entries,

@@ -12,10 +12,10 @@ import pytest
 import scancc as sc
 from scancc import driver
 from scancc.backends.cpu import SourcePrinter
-from scancc.check.baseline import Baseline, record
-from scancc.check.compare import compare, status
-from scancc.check.figures_process import Answer
-from scancc.check.finding import Finding
+from scancc.checking.baseline import Baseline, record
+from scancc.checking.compare import compare, status
+from scancc.checking.figures_process import Answer
+from scancc.checking.finding import Finding
 from scancc.inspection import Inspection
 from scancc.passes import pipeline
 from scancc.static import processors

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 from scipy.optimize import lsq_linear
 
-from scancc.check.sampling import Times
+from scancc.checking.sampling import Times
 
 FACTORS = ("throughput", "bandwidth")  # the kernels with weights of their own; the chain has the rest
 RIDGE = 0.05  # change of a kernel's time (as a logarithm) below which it says nothing about weights

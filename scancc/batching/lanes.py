@@ -318,7 +318,6 @@ class _Loop:
         new: ScanSpec = replace(spec, body=Graph((), results))
         return build.scan(new, tuple(args), self.node.loc)
 
-
     def own_steps(self, running: str) -> Node | None:
         """Steps of each lane. Rows that are kept need memory for those of the longest, before anything runs."""
         kept = any(get.args[0] is self.node and get.attrs["view"] != "final" for get in self.walk.shown)

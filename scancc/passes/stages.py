@@ -30,6 +30,8 @@ def stages_of(graph: Graph, number: int = 0) -> list[Graph]:
     if heavy:
         first, rest = _cut(graph, heavy, {}, number)
         return [*stages_of(first, number + 100), *stages_of(rest, number + 1)]
+    if spec_of(marked).has_until and (lanes := lanes_of(graph)) is not None and lanes.apart and not lanes.ragged:
+        return [graph]  # each lane goes on after its own end: nothing needs to know the last one
     graph = _whole(graph, marked)
     gets = [n for n in graph.nodes() if n.op == "get" and n.args[0] is marked]
     if all(r in gets or r.op == "transpose" and r.args[0] in gets for r in graph.results.values()):

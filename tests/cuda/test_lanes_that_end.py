@@ -48,7 +48,7 @@ def inner(x, h):
     """Steps of an outer loop in which lanes leave an inner one at different steps."""
 
     def step(x, h):
-        return sc.lax.while_loop(lambda g: g < 3, lambda g: 1.5 * g + 0.2, h * 0.1 + x)
+        return sc.lax.while_loop(lambda g: g < 3, lambda g: 0.5 * g + 2, h * 0.1 + x)
 
     return sc.scan(step, x, h)
 
@@ -142,7 +142,8 @@ def test_gradients(name):
 
     f = sc.grad(loss, (0, 1))
     g = sc.jit(f, target="cuda")
-    assert strategies(g.lower(X, H)).count("lane") >= 2  # there and back
+    there_and_back = 1 if name == "last" else 2  # the gradient of a row of each lane is put among those of all lanes
+    assert strategies(g.lower(X, H)).count("lane") >= there_and_back
     for h in (H, SAME - 100):
         have, want = g(X, h), sc.jit(f, target="cpu")(X, h)
         for a, b in zip(have, want, strict=True):
@@ -210,19 +211,20 @@ def doubled(y0):
     return sc.scan(lambda y: (2 * y, sc.until((2 * y).min() > 2)), outputs_info=y0, n_steps=10)
 
 
-@pytest.mark.parametrize("starts", [[0.3], [0.3, 0.3], [0.3, 0.01, 1.9], [9.0, 9.0]])
-@pytest.mark.parametrize(
-    "read",
-    [lambda y: y, lambda y: y.T, np.exp, lambda y: np.exp(y.T), lambda y: (y.T, y.sum(0), y.shape[0])],
-    ids=["rows", "columns", "function", "function of columns", "several"],
-)
-@pytest.mark.parametrize("batched", [False, True])
-def test_results_have_the_rows_that_were_made(starts, read, batched):
+def doubled_apart(y0):
+    return sc.vmap(doubled)(y0)
+
+
+@pytest.mark.parametrize("starts", [[0.3], [0.3, 0.01, 1.9], [9.0, 9.0]])
+@pytest.mark.parametrize("one", [doubled, doubled_apart])
+def test_results_have_the_rows_that_were_made(starts, one):
     """Their memory has room for all that there might have been."""
+
+    def reads(y):
+        return y, y.T, np.exp(y.T), y.sum(0), y.shape[0]
+
+    f = sc.jit(lambda y0: reads(one(y0)), target="cuda")
     y0 = np.array(starts)
-    one = sc.vmap(lambda y0: doubled(y0[None])[:, 0]) if batched else doubled
-    f = sc.jit(lambda y0: read(one(y0)), target="cuda")
-    have, want = f(y0), f(y0, mode="interpret")
-    for h, w in zip(*((x if isinstance(x, tuple) else (x,)) for x in (have, want)), strict=True):
+    for h, w in zip(f(y0), f(y0, mode="interpret"), strict=True):
         assert np.shape(h) == np.shape(w)
         np.testing.assert_allclose(h, w, rtol=1e-12)

@@ -86,6 +86,17 @@ def subexpressions(e: Expr) -> Iterator[Expr]:
             stack += e.index
 
 
+def always_loaded(e: Expr) -> Iterator[Load]:
+    """Loads that `e` makes whatever the numbers are: of a choice only the condition is sure to be computed."""
+    if isinstance(e, Load):
+        yield e
+        for i in e.index:
+            yield from always_loaded(i)
+    elif isinstance(e, Op):
+        for a in e.args[:1] if e.name in ("where", "logical_and", "logical_or") else e.args:
+            yield from always_loaded(a)
+
+
 def statement_loads(s: Stmt) -> Iterator[Load]:
     for inner in statements([s]):
         for e in expressions(inner):

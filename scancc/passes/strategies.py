@@ -21,6 +21,7 @@ from scancc.passes.cse import cse
 from scancc.passes.dce import dce
 from scancc.passes.dead_stores import drop_dead_stores
 from scancc.passes.hold_weights import hold_weights, size_in_bytes
+from scancc.passes.load_ahead import load_ahead
 from scancc.passes.lower import Lowered, lower
 from scancc.passes.mark_prefixes import prefix_of
 from scancc.passes.plan_taps import Plan, plan_taps
@@ -59,10 +60,12 @@ def place(
             own = drop_dead_stores(lower(lanes.graph, plan, name, library=False))
             wide, _ = shares(own.kernel)
             if strategy == "block" or strategy == "auto" and wide >= WIDE:
-                return "block", plan, spread_lanes(_team(own, "block", gather), lanes, first=True), lanes, (
+                own = spread_lanes(_team(own, "block", gather), lanes, first=True)
+                return "block", plan, _ahead(own), lanes, (
                     f"the rows of a lane have up to {wide} elements" if wide > 1 else "asked for")  # fmt: skip
             lanes = _with_lanes(lanes, lie, first=False)
-            return "lane", plan, spread_lanes(own, lanes), lanes, "lanes do not depend on one another"
+            own = spread_lanes(own, lanes)
+            return "lane", plan, _ahead(own), lanes, "lanes do not depend on one another"
         except UnsupportedError:
             pass
     if strategy == "lane":
@@ -84,7 +87,11 @@ def place(
            "no rows are wide enough for more")  # fmt: skip
     if strategy != "thread":
         lowered = _team(lowered, strategy, gather)
-    return strategy, plan, lowered, None, why
+    return strategy, plan, _ahead(lowered), None, why
+
+
+def _ahead(lowered: Lowered) -> Lowered:
+    return replace(lowered, kernel=load_ahead(lowered.kernel))
 
 
 def _prefix(graph: Graph, plan: Plan, name: str) -> Lowered:

@@ -59,13 +59,13 @@ def launches_of(made: Compilation) -> int:
 def transfers_of(made: Compilation) -> int:
     """Copies between host and device of a call whose arguments and results are NumPy arrays; 0 on the CPU.
 
-    Of every launch these are its status, and the answer of one that may fail.
+    Of every launch that may fail this is its answer, too.
     """
     if made.options.target == "cpu":
         return 0
     parts = made.stages or (made,)
     arrays = sum(node.type.ndim > 0 for node in made.graph.inputs) + len(made.graph.results)
-    return arrays + len(parts) + sum(bool(part.lowered.kernel.failures) for part in parts)
+    return arrays + sum(bool(part.lowered.kernel.failures) for part in parts)
 
 
 def statements_of(source: str) -> int:

@@ -72,7 +72,7 @@ def test_a_recurrent_network_on_a_batch() -> None:
     def f(x, h0, W):
         return (sc.scan(lambda x, h, W: np.tanh(x + h @ W), x, h0, [W])[-1] ** 2).sum()
 
-    check_derivatives(f, RNG.normal(size=(4, 5, 20)), RNG.normal(size=(5, 20)), RNG.normal(size=(20, 20)) * 0.2)
+    check_derivatives(f, RNG.normal(size=(3, 2, 20)), RNG.normal(size=(2, 20)), RNG.normal(size=(20, 20)) * 0.2)
 
 
 def test_several_states_and_a_dead_one() -> None:

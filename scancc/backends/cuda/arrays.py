@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from scancc.backends.cuda import memory as pool
 from scancc.backends.cuda.toolkit import TRAFFIC, cuda, simulated, stream
 from scancc.errors import DeviceError, ScanTypeError
 from scancc.ir.types import in_memory
@@ -104,7 +105,8 @@ def device_put(array: np.ndarray) -> DeviceArray:
     TRAFFIC["to device"] += 1
     try:
         host = np.array(array, order="C", copy=None, dtype=array.dtype.newbyteorder("="))
-        memory = cuda().to_device(host.view(in_memory(host.dtype, ("float16",))), stream())
+        plain = host.view(in_memory(host.dtype, ("float16",)))
+        memory = cuda().to_device(plain, stream(), to=None if simulated() else pool.array(plain.shape, plain.dtype))
     except Exception as e:
         raise no_room(e, array.nbytes) from e
     return DeviceArray(memory, None if memory.dtype == host.dtype else lambda a: a.view(host.dtype))
@@ -112,7 +114,7 @@ def device_put(array: np.ndarray) -> DeviceArray:
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> Any:
     try:
-        return cuda().device_array(shape, dtype)
+        return cuda().device_array(shape, dtype) if simulated() else pool.array(shape, dtype)
     except Exception as e:
         raise no_room(e, int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize) from e
 
@@ -123,7 +125,7 @@ def zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
     if simulated():
         memory._ary[...] = 0
     elif memory.size:
-        cuda().cudadrv.driver.device_memset(memory, 0, memory.size * memory.dtype.itemsize, stream())
+        pool.clear(memory)
     return memory
 
 

@@ -30,7 +30,7 @@ RUNTIME = {
 def on_device(cuda: Any, used: frozenset[str]) -> dict[str, Any]:
     """Functions of numba's module `cuda` for a kernel that calls those named in `used`, as "module.function"."""
     made: dict[Any, Any] = {}
-    names: dict[str, Any] = {"np": np, "at": np.uint64, "math": math, "cuda": cuda}
+    names: dict[str, Any] = {"np": np, "at": np.uint64, "math": math, "cuda": cuda, "poll": cuda.ldcv}
     for name, module in {**DEVICE, **SHARED}.items():
         found = types.SimpleNamespace()
         for function in RUNTIME[name]:
@@ -78,7 +78,8 @@ def simulated(cuda: Any) -> dict[str, Any]:
     functions |= {n: getattr(np, n) for n in "isnan isinf isfinite".split()}
     functions |= {f"a{n}": getattr(np, f"arc{n}") for n in "sin cos tan sinh cosh tanh".split()}
     functions |= {n: getattr(scipy.special, n) for n in "erf erfc expit".split()}
-    names: dict[str, Any] = {"np": np, "at": int, "cuda": cuda, "math": types.SimpleNamespace(**functions)}
+    names: dict[str, Any] = {"np": np, "at": int, "cuda": cuda, "math": types.SimpleNamespace(**functions),
+                             "poll": lambda a, i: a[i]}  # fmt: skip
     names |= {**DEVICE, **SHARED, "transcendental": names["math"]}
     found = {n: getattr(np, n) for n in RUNTIME["reals"] if hasattr(np, n)} | {"gammaln": scipy.special.gammaln}
     halves = {"from_bfloat16": _from_bfloat16, "to_bfloat16": _to_bfloat16}

@@ -11,16 +11,17 @@ import numpy as np
 from scancc.arrays import as_kernel_array
 from scancc.backends.cuda import offline
 from scancc.backends.cuda.arrays import DeviceArray, Look, device_put, empty, handed_over, zeros
-from scancc.backends.cuda.prefix import ITEMS
 from scancc.backends.cuda.ragged import fill
 from scancc.backends.cuda.source import HALVES, LANE_BITS, CudaPrinter
+from scancc.backends.cuda.tiles import items_of, threads_of
 from scancc.backends.cuda.toolkit import TRAFFIC, cuda, kernel_function, on_stream, simulated, stream
 from scancc.backends.cuda.transpose import moved
 from scancc.backends.host import host_function
 from scancc.backends.program import Program
 from scancc.errors import DeviceError
-from scancc.ir.loop import const_int
+from scancc.ir.loop import Prefix, const_int
 from scancc.ir.types import in_memory
+from scancc.ir.walk import statements
 from scancc.passes.lower.prefix import TILE, TILES
 from scancc.passes.pipeline import Compilation
 from scancc.passes.spread_lanes import LANES
@@ -28,7 +29,6 @@ from scancc.passes.strategies import LANES_FIRST
 
 THREADS = 128  # of a block whose threads have lanes of their own
 MOST_THREADS = 512  # of a block that works together: 128 registers are left to each of them
-PREFIX_THREADS = 256
 WARP = 32
 SIMULATED_THREADS, SIMULATED_ITEMS = 4, 2
 
@@ -41,8 +41,9 @@ class CudaProgram(Program):
     def __init__(self, compilation: Compilation) -> None:
         super().__init__(compilation)
         kernel = self.lowered.kernel
-        self.threads = _threads(kernel.team, kernel.width)
-        items = ITEMS if not simulated() else SIMULATED_ITEMS
+        prefix = next((s for s in statements(kernel.body) if isinstance(s, Prefix)), None)
+        self.threads = _threads(kernel.team, kernel.width, prefix)
+        items = 1 if prefix is None else SIMULATED_ITEMS if simulated() else items_of(prefix, self.threads, HALVES)
         self.source = CudaPrinter(kernel, self.threads, items).print()
         self.lowered.definitions[TILE.name] = const_int(self.threads * items)
         self._tiles = next((i for i, p in enumerate(kernel.params) if p is TILES), None)
@@ -145,16 +146,16 @@ class CudaProgram(Program):
         team = self.lowered.kernel.team
         if not lanes or not tiles:
             return 0
-        status = device_put(np.zeros(1, np.int64))
+        status = zeros((1,), np.dtype(np.int64))
         try:
             if team == "grid":
-                blocks = 1 if simulated() else self._cooperative(kernel, (*args, status.memory))
+                blocks = 1 if simulated() else self._cooperative(kernel, (*args, status))
             elif team == "prefix":
                 blocks = tiles * lanes
             else:
                 blocks = lanes if team else (lanes + threads - 1) // threads
             with np.errstate(all="ignore"):  # of the simulator, where numbers are NumPy's
-                kernel[blocks, threads, stream()](*args, status.memory)
+                kernel[blocks, threads, stream()](*args, status)
         except Exception as e:
             if type(e).__module__.startswith("numba.cuda") or "Cuda" in type(e).__name__:
                 raise DeviceError(self._about(f"the launch failed: {e}", lanes)) from e
@@ -162,7 +163,7 @@ class CudaProgram(Program):
         TRAFFIC["launch"] += 1
         if not self.lowered.kernel.failures:
             return 0  # and nobody waits for the device
-        code: int = int(status.copy_to_host()[0])
+        code: int = int(DeviceArray(status).copy_to_host()[0])
         return code
 
     def _cooperative(self, kernel: Any, args: tuple) -> int:
@@ -194,13 +195,13 @@ class CudaProgram(Program):
         super()._fail(code & ((1 << LANE_BITS) - 1), found)
 
 
-def _threads(team: str, width: int) -> int:
+def _threads(team: str, width: int, prefix: Prefix | None) -> int:
     if simulated():
         return SIMULATED_THREADS
     if not team:
         return THREADS
-    if team == "prefix":
-        return PREFIX_THREADS
+    if prefix is not None:
+        return threads_of(prefix)
     return min(MOST_THREADS, max(WARP, 1 << (max(1, width) - 1).bit_length()))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from scancc.backends.cuda import prefix
 from scancc.backends.cuda.library import RUNTIME
+from scancc.backends.cuda.tiles import Tiles
 from scancc.backends.functions import EXPRESSIONS
 from scancc.backends.source import SourcePrinter
 from scancc.errors import UnsupportedError
@@ -44,7 +45,7 @@ class CudaPrinter(SourcePrinter):
         lines: list[str] = []
         for s in statements(self.kernel.body):
             if isinstance(s, Prefix):
-                lines += prefix.declarations(s, self.block_threads, lambda v: self.element(v.dtype))
+                lines += prefix.declarations(s, self.tiles(s), lambda v: self.element(v.dtype))
         if self.kernel.team in TEAMS:
             thread, threads = TEAMS[self.kernel.team]
             lines += [f"thread = {thread}", f"threads = {threads}"]
@@ -114,12 +115,14 @@ class CudaPrinter(SourcePrinter):
                 self.lines += [f"{pad}if cuda.syncthreads_or(failed):", f"{pad}    if failed:",
                                f"{pad}        {self.report('failed')}", f"{pad}    return"]  # fmt: skip
             case Prefix():
-                text = prefix.source(s, self.expr(s.stop), self.block_threads, self.items, self.part)
-                self.lines += text.split("\n")
+                self.lines += prefix.source(s, self.tiles(s), self.part, self.expr).split("\n")
             case Gather(var, op):
                 self.gather(pad, var.name, op, var.dtype)
             case _:
                 raise AssertionError(f"{s} in a kernel for a device")
+
+    def tiles(self, s: Prefix) -> Tiles:
+        return Tiles(s, self.block_threads, self.items, self.halves)
 
     def part(self, block: list[Stmt], depth: int) -> list[str]:
         """Statements as lines of their own."""

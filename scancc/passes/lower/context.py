@@ -52,8 +52,9 @@ INLINE_WEIGHT = 6  # operations in one statement
 RESERVED = frozenset(keyword.kwlist) | {
     "abs", "at", "cells", "cmath", "complex", "complexes", "counters", "cuda", "failed", "float", "grid", "growth",
     "halves", "int", "integers", "lane", "lanes", "linear_algebra", "math", "messages", "np", "numba", "polygamma",
-    "products", "range", "reals", "recurrences", "seen", "revolve", "samplers", "scalar", "special", "status", "thread",
-    "threads", "transcendental",
+    "busy", "first", "flag", "found", "last", "looking", "more", "nearest", "now", "place", "poll", "products", "q",
+    "range", "reach", "reals", "recurrences", "revolve", "samplers", "scalar", "seen", "side", "special", "status",
+    "thread", "threads", "tile", "tile_base", "tiles", "transcendental",
 }  # fmt: skip
 
 

@@ -1,0 +1,136 @@
+"""Several iterations of a loop at once, whose reads of memory all come first: for devices.
+
+    before   for t in 0..n: let v = x[t, lane]; set y = f(y, v); store y_rows[t, lane] = y
+    after    for c in 0..n / 8
+               let v1 = x[8 c, lane]; ... let v8 = x[8 c + 7, lane]
+               set y = f(y, v1); store y_rows[8 c, lane] = y; ... set y = f(y, v8); store y_rows[8 c + 7, lane] = y
+             for t in 8 (n / 8)..n: as before
+
+A thread of a GPU waits at the first use of a value that is not there yet, for some 600 cycles if it comes from memory,
+and takes its instructions in order. A compiler that sees addresses only may not move a read over a store; buffers of
+the loop IR lie apart, so here it may. Values that a loop does not change are read once an iteration of the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from scancc.ir.loop import (
+    INT64,
+    Assign,
+    Buffer,
+    Const,
+    Declare,
+    Expr,
+    For,
+    Kernel,
+    Let,
+    Load,
+    Note,
+    Op,
+    Stmt,
+    Store,
+    Var,
+    add,
+    const_int,
+    mul,
+    sub,
+)
+from scancc.ir.rewrite import Rewriter
+from scancc.ir.walk import always_loaded, blocks, expressions, subexpressions
+from scancc.passes.fresh import Fresh
+
+AHEAD = 8  # iterations
+MOST_LOADS = 32  # that are under way in a thread; each needs a register
+MOST_STATEMENTS = 256  # of the new loop
+
+
+def load_ahead(kernel: Kernel) -> Kernel:
+    """The same kernel, for a device. Results are equal bit for bit."""
+    return replace(kernel, body=_block(kernel.body, Fresh(kernel)))
+
+
+def _block(block: list[Stmt], fresh: Fresh) -> list[Stmt]:
+    out: list[Stmt] = []
+    for s in block:
+        for inner in blocks(s):
+            inner[:] = _block(inner, fresh)
+        out += _loop(s, fresh) if isinstance(s, For) and not (s.threads or s.share) else [s]
+    return out
+
+
+def _loop(loop: For, fresh: Fresh) -> list[Stmt]:
+    if not all(isinstance(s, (Let, Declare, Assign, Store, Note)) for s in loop.body):
+        return [loop]
+    early = _early_loads(loop)
+    moving = [x for x in early if any(loop.var in subexpressions(i) for i in x.index)]
+    size = AHEAD
+    while size > 1 and (size * len(moving) > MOST_LOADS or size * len(loop.body) > MOST_STATEMENTS):
+        size //= 2
+    trips = sub(loop.stop, loop.start)
+    if not moving or size == 1 or isinstance(trips, Const) and trips.value < size:
+        return [loop]
+    first, count = fresh.var("first"), fresh.var("c")
+    fixed = [x for x in early if x not in moving]
+    values: dict[Load, Expr] = {}
+    reads: list[Stmt] = list(_read(fixed, values, {}, fresh))
+    body: list[Stmt] = []
+    for k in range(size):
+        now: dict[Var, Expr] = {loop.var: add(first, k)}
+        own = dict(values)
+        reads += _read(moving, own, now, fresh)
+        for s in loop.body:
+            if isinstance(s, Let) and isinstance(s.expr, Load) and s.expr in own:
+                now[s.var] = own[s.expr]
+            elif isinstance(s, (Let, Declare)):
+                new = _Replaced(now, own).statement(s)
+                now[s.var] = fresh.var(s.var.name, s.var)
+                body.append(replace(new, var=now[s.var]))  # type: ignore[arg-type]
+            elif isinstance(s, Assign):
+                target = now.get(s.var, s.var)
+                body.append(replace(_Replaced(now, own).statement(s), var=target))  # type: ignore[arg-type]
+            elif not isinstance(s, Note):
+                body.append(_Replaced(now, own).statement(s))
+    whole: Expr = Op("floor_divide", (trips, const_int(size)), INT64)
+    head = [Let(first, add(loop.start, mul(count, size)))]
+    note = f"{size} {loop.note}".removesuffix(" ") + " at once" if loop.note else ""
+    chunks = For(count, const_int(0), whole, [*head, *reads, *body], note)
+    if isinstance(trips, Const) and trips.value % size == 0:
+        return [chunks]
+    done = add(loop.start, mul(Op("floor_divide", (trips, const_int(size)), INT64), size))
+    return [chunks, replace(loop, start=done, note="those that are left" if loop.note else "")]
+
+
+def _early_loads(loop: For) -> list[Load]:
+    """What every iteration reads, of memory that the loop does not write, at places that are known before it begins."""
+    stored: set[Buffer] = {s.buffer for s in loop.body if isinstance(s, Store)}
+    set_here = {s.var for s in loop.body if isinstance(s, (Let, Declare, Assign))}
+    found: dict[Load, None] = {}
+    for s in loop.body:
+        for e in expressions(s):
+            for x in always_loaded(e):
+                parts = [p for i in x.index for p in subexpressions(i)]
+                if x.buffer not in stored and not any(isinstance(p, Load) or p in set_here for p in parts):
+                    found[x] = None
+    return list(found)
+
+
+def _read(loads: list[Load], values: dict[Load, Expr], now: dict[Var, Expr], fresh: Fresh) -> Iterator[Stmt]:
+    for x in loads:
+        var = values[x] = fresh.var("v", x)
+        yield Let(var, _Replaced(now, {}).expr(x))
+
+
+class _Replaced(Rewriter):
+    """Variables and loads of an iteration are those of one of several."""
+
+    def __init__(self, variables: dict[Var, Expr], loads: dict[Load, Expr]) -> None:
+        self.variables, self.loads = variables, loads
+
+    def var(self, var: Var) -> Expr:
+        return self.variables.get(var, var)
+
+    def expr(self, e: Expr) -> Expr:
+        known = self.loads.get(e) if isinstance(e, Load) else None
+        return super().expr(e) if known is None else known

@@ -168,6 +168,8 @@ def rnn(width: int, batch: int, steps: int) -> Case:
     def torch(inputs: Inputs) -> Callable[[], Any]:
         import torch
 
+        if not torch.cuda.is_available():
+            raise ImportError("torch sees no device")
         module = torch.nn.RNN(width, width, bias=False).cuda()
         with torch.no_grad():
             module.weight_ih_l0.copy_(torch.as_tensor(inputs["u"]).T)

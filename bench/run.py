@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="workload", help="default: all")
     parser.add_argument("--quick", action="store_true", help="fewer, shorter repeats and the small sizes only")
     parser.add_argument("--against", default="", metavar="PEERS", help="only these, such as jax,c")
+    parser.add_argument("--limit", type=float, metavar="SECONDS", help="for the repeats of a workload")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the environment and every result")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="a picture of the speed-ups: .png, .svg or .html")
     given = parser.parse_args()
@@ -38,6 +39,7 @@ def main() -> int:
         quick=given.quick,
         against=tuple(p for p in given.against.split(",") if p),
         gradient=True,
+        limit=given.limit,
         save=given.save,
         plot=given.plot,
     )

@@ -30,7 +30,7 @@ from scancc.checking.sampling import Plan, Times
 from scancc.cli.loading import Target
 
 ALARM, MISS = 0.01, 0.05  # probabilities for one subject and one check
-LOOKS = 8
+LOOKS = 12
 FEWEST_FOR_ALARM = 3  # processes
 RECORDED = 8  # processes of a baseline
 FIGURE = "time"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +26,8 @@ class Request:
     subjects  FILE:NAME of compiled functions with example inputs; FILE, FILE:WORKLOAD or a folder of files that declare
               workloads; the built-in suite where it is empty
     lengths   also cut scans to so many steps; with a plot, to powers of ten
+    limit     seconds after which no further repeat of a workload begins
+    save      a file that has all results so far after each of them
     """
 
     subjects: tuple[str, ...] = ()
@@ -35,6 +37,7 @@ class Request:
     gradient: bool = False
     lengths: tuple[int, ...] = ()
     json: bool = False
+    limit: float | None = None
     save: Path | None = None
     plot: Path | None = None
 
@@ -50,13 +53,15 @@ def race(request: Request) -> bool:
 
         check_path(request.plot)
     record = environment()
-    results = list(_measured(request))
+    results: list[Result] = []
+    for result in _measured(request):
+        results.append(result)
+        if request.save is not None:
+            write_report(request.save, record, results)
     if request.json:
         sys.stdout.write(json.dumps(report(record, results), indent=1) + "\n")
     elif len(results) > 1:
         tables.show_means(results)
-    if request.save is not None:
-        write_report(request.save, record, results)
     if request.plot is not None:
         from scancc.cli.plots import write_plot
 
@@ -66,6 +71,9 @@ def race(request: Request) -> bool:
 
 def _measured(request: Request) -> Iterator[Result]:
     chosen = list(_workloads(request))
+    options = QUICK if request.quick else Options()
+    if request.limit is not None:
+        options = replace(options, limit_s=request.limit)
     _check_peers(request.against, [w for w in chosen if isinstance(w, Workload)])
     console = Console(stderr=True)
     columns = (TextColumn("{task.fields[name]}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -75,7 +83,6 @@ def _measured(request: Request) -> Iterator[Result]:
         for one in chosen:
             if isinstance(one, Workload):
                 bar.update(task, name=one.name, doing="inputs")
-                options = QUICK if request.quick else Options()
                 results = [measure(one.against(request.against), options, partial(_tell, bar, task))]
             else:
                 bar.update(task, name="other processes", doing="")

@@ -113,6 +113,7 @@ def bench(
     gradient: Annotated[bool, typer.Option("--grad", help="also the derivatives")] = False,
     lengths: Annotated[str, typer.Option(metavar="STEPS", help="scans cut to so many steps: 100,10000")] = "",
     json: Annotated[bool, typer.Option("--json", help="JSON on standard output instead of tables")] = False,
+    limit: Annotated[float | None, typer.Option(metavar="SECONDS", min=0.0, help="for a workload's repeats")] = None,
     save: Annotated[Path | None, typer.Option(metavar="FILE", help="write the environment and all results")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="a picture: .png, .svg or .html")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="fewer and shorter repeats")] = False,
@@ -123,7 +124,7 @@ def bench(
 
     peers = tuple(p.strip() for p in against.split(",") if p.strip())
     request = Request(tuple(subjects or ()), quick, target, peers, gradient, whole_numbers("--lengths", lengths), json,
-                      save, plot)  # fmt: skip
+                      limit, save, plot)  # fmt: skip
     if not race(request):
         raise typer.Exit(1)
 

@@ -34,6 +34,12 @@ def test_a_report_is_written_and_read_again(model, tmp_path, capsys):  # noqa: F
     assert "ratio to scancc" in shown and "geometric mean" in shown
 
 
+def test_a_limit_leaves_the_fewest_repeats(model, tmp_path):  # noqa: F811
+    out = tmp_path / "r.json"
+    assert bench(f"{model}:ar2", "--limit", 0, "--save", out, "--against", "numba") == 0
+    assert [t.repeats for t in read_report(out)[1][0].timings] == [3, 3]
+
+
 def test_json_is_all_that_is_printed(model, capsys):  # noqa: F811
     assert bench(f"{model}:ar2", "--json", "--against", "numba", "--lengths", "10,20") == 0
     results = json.loads(capsys.readouterr().out)["results"]

@@ -7,7 +7,9 @@ import pytest
 from schedules import Barriers, permuted
 
 import scancc as sc
+from scancc.backends.cuda.toolkit import simulated
 
+our_schedule = pytest.mark.skipif(not simulated(), reason="a device has its own schedules")
 R = np.random.default_rng(0)
 H, STEPS = 40, 4
 W, U = R.normal(size=(H, H)) / 7, R.normal(size=(3, H))
@@ -140,6 +142,7 @@ def test_weights_of_a_lane_are_held_by_its_block():
             same(sc.jit(f, target="cuda")(*args), sc.jit(f)(*args))
 
 
+@our_schedule
 def test_barriers_a_step():
     """One barrier a step of a recurrent network: the new row is read by all in the next step."""
     g = sc.jit(rnn, target="cuda")
@@ -152,6 +155,7 @@ def test_barriers_a_step():
     assert counts[1] - counts[0] == 20
 
 
+@our_schedule
 def test_a_missing_barrier_is_seen():
     """The schedules find what they are there for: a kernel without its barriers gives other numbers, or none."""
     g = sc.jit(rnn, target="cuda")

@@ -31,8 +31,8 @@ class DeviceArray:
         """`memory`: an array of numba's; `look`: which part of it, and which axis comes first, as a view in NumPy;
         `kind`: the library that results of programs with this argument are for."""
         self.memory, self._look, self.kind = memory, look, kind
-        view = self.view_of(self._outline())
-        self.dtype, self.shape, self.strides = view.dtype, view.shape, view.strides
+        view = memory if look is None else self.view_of(self._outline())
+        self.dtype, self.shape, self.strides = view.dtype, tuple(view.shape), tuple(view.strides)
 
     def _outline(self) -> np.ndarray:
         """An array of the memory's shape and strides, whose elements nobody may touch."""
@@ -86,6 +86,8 @@ class DeviceArray:
 
     def contiguous(self) -> Any:
         """numba's array of the elements in row-major order: the memory itself where it has that."""
+        if self._look is None and self.strides == row_major(self.shape, self.dtype.itemsize):
+            return self.memory
         whole = self._outline()
         view = self.view_of(whole)
         view = view.view(whole.dtype)
@@ -98,6 +100,15 @@ class DeviceArray:
         if self.size:
             _copy(target, wrapped(part))
         return target
+
+
+def row_major(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """The strides of an array whose elements lie in row-major order."""
+    strides = []
+    for n in reversed(shape):
+        strides.append(itemsize)
+        itemsize *= n
+    return tuple(reversed(strides))
 
 
 def device_put(array: np.ndarray) -> DeviceArray:

@@ -16,6 +16,8 @@ import numpy as np
 from scancc_runtime import complexes, polygamma, revolve, samplers, special
 from scancc_runtime.device import counters, halves, integers, reals, scalar, transcendental
 
+from scancc.backends.cuda import poll
+
 DEVICE = {m.__name__.rpartition(".")[2]: m for m in (counters, halves, integers, reals, scalar, transcendental)}
 SHARED = {m.__name__.rpartition(".")[2]: m for m in (complexes, polygamma, revolve, samplers, special)}
 RUNTIME = {
@@ -30,7 +32,7 @@ RUNTIME = {
 def on_device(cuda: Any, used: frozenset[str]) -> dict[str, Any]:
     """Functions of numba's module `cuda` for a kernel that calls those named in `used`, as "module.function"."""
     made: dict[Any, Any] = {}
-    names: dict[str, Any] = {"np": np, "at": np.uint64, "math": math, "cuda": cuda, "poll": cuda.ldcv}
+    names: dict[str, Any] = {"np": np, "at": np.uint64, "math": math, "cuda": cuda, "poll": poll.on_device()}
     for name, module in {**DEVICE, **SHARED}.items():
         found = types.SimpleNamespace()
         for function in RUNTIME[name]:

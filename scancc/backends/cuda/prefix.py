@@ -14,7 +14,6 @@ from collections.abc import Callable
 from scancc.backends.cuda.tiles import BASE, Part, Tiles
 from scancc.ir.loop import Expr, Load, Prefix, Stmt, Var, add
 
-WINDOW = 32  # tiles that a block looks at together
 PART, WHOLE = 1, 2  # flags: the numbers of a tile are there, or those of all tiles up to it
 
 Block = Callable[[list[Stmt], int], list[str]]  # statements at a depth, as lines
@@ -23,10 +22,10 @@ Block = Callable[[list[Stmt], int], list[str]]  # statements at a depth, as line
 def declarations(s: Prefix, tiles: Tiles, element: Callable[[Var], str]) -> list[str]:
     """Shared memory of a block."""
     lines = ["thread = cuda.threadIdx.x", "cells = cuda.shared.array((1,), np.int64)  # the tile",
-             f"seen = cuda.shared.array((2, {WINDOW}), np.int64)"]  # fmt: skip
+             f"seen = cuda.shared.array((2, {tiles.threads}), np.int32)"]  # fmt: skip
     for i, v in enumerate(s.run):
         lines += [f"runs{i} = cuda.shared.array((2, {tiles.threads}), {element(v)})",
-                  f"window{i} = cuda.shared.array((2, {WINDOW}), {element(v)})"]  # fmt: skip
+                  f"window{i} = cuda.shared.array((2, {tiles.threads}), {element(v)})"]  # fmt: skip
     for p, copy in tiles.parts.items():
         lines.append(f"{copy.name} = cuda.shared.array(({tiles.slots(p)},), {element(Var('', copy.dtype))})")
     return lines
@@ -43,7 +42,6 @@ class _Source:
         self.print = block
         self.lines: list[str] = []
         self.mine = "".join(f"{v.name}, " for v in s.lane)
-        self.window = min(WINDOW, tiles.threads)
         self.begin()
         self.copies(written=False)
         self.own_steps()
@@ -143,26 +141,25 @@ class _Source:
 
     def look_back(self) -> None:
         """The numbers of all tiles before this one, `before`; every thread knows them."""
-        s, window, last = self.s, self.window, self.tiles.threads - 1
+        s, window, last = self.s, self.tiles.threads, self.tiles.threads - 1
         poll = f"flag = poll({s.flags.name}, ({self.mine}q))"
         self.put(1, "if tile > 0:")
         self.move(2, "before{i}", f"runs{{i}}[now, {last}]  # not of use yet")
         self.put(2, "nearest = tile - 1", "looking = True", "found = False", "while looking:",
-                 f"    if thread < {window}:", "        q = nearest - thread", f"        flag = {WHOLE}",
-                 "        if q >= 0:", f"            {poll}", "            while flag == 0:", f"                {poll}",
-                 "            cuda.threadfence()", f"            if flag == {WHOLE}:")  # fmt: skip
-        self.move(6, "window{i}[0, thread]", "{whole}q]")
-        self.put(5, "else:")
-        self.move(6, "window{i}[0, thread]", "{part}q]")
-        self.put(3, "    seen[0, thread] = flag", "cuda.syncthreads()", "side = 0", "reach = 1",
+                 "    q = nearest - thread", f"    flag = {WHOLE}", "    if q >= 0:  # each thread at another tile",
+                 f"        {poll}", "        while flag == 0:", f"            {poll}",
+                 f"        if flag == {WHOLE}:")  # fmt: skip
+        self.move(5, "window{i}[0, thread]", "{whole}q]")
+        self.put(4, "else:")
+        self.move(5, "window{i}[0, thread]", "{part}q]")
+        self.put(3, "seen[0, thread] = flag", "cuda.syncthreads()", "side = 0", "reach = 1",
                  f"while reach < {window}:  # back to the nearest tile that knows of all before it",
-                 f"    if thread < {window}:",
-                 f"        if seen[side, thread] != {WHOLE} and thread + reach < {window}:")  # fmt: skip
-        self.join(6, "window{i}[side, thread + reach]", "window{i}[side, thread]", "window{i}[1 - side, thread]")
-        self.put(6, "seen[1 - side, thread] = seen[side, thread + reach]")
-        self.put(5, "else:")
-        self.move(6, "window{i}[1 - side, thread]", "window{i}[side, thread]")
-        self.put(6, "seen[1 - side, thread] = seen[side, thread]")
+                 f"    if seen[side, thread] != {WHOLE} and thread + reach < {window}:")  # fmt: skip
+        self.join(5, "window{i}[side, thread + reach]", "window{i}[side, thread]", "window{i}[1 - side, thread]")
+        self.put(5, "seen[1 - side, thread] = seen[side, thread + reach]")
+        self.put(4, "else:")
+        self.move(5, "window{i}[1 - side, thread]", "window{i}[side, thread]")
+        self.put(5, "seen[1 - side, thread] = seen[side, thread]")
         self.put(4, "cuda.syncthreads()", "side = 1 - side", "reach *= 2")
         self.put(3, "if found:")
         self.join(4, "window{i}[side, 0]", "before{i}", "before{i}")

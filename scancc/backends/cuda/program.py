@@ -29,6 +29,7 @@ from scancc.passes.strategies import LANES_FIRST
 
 THREADS = 128  # of a block whose threads have lanes of their own
 MOST_THREADS = 512  # of a block that works together: 128 registers are left to each of them
+REGISTERS = 65_536  # of a block, on every device from compute capability 6.0
 WARP = 32
 SIMULATED_THREADS, SIMULATED_ITEMS = 4, 2
 
@@ -59,7 +60,9 @@ class CudaProgram(Program):
     @cached_property
     def _kernel(self) -> Any:
         function = kernel_function(self.source, self.lowered.kernel, cuda())
-        return cuda().jit(fastmath=self.compilation.options.fastmath)(function)
+        # More threads than their registers allow would not start at all.
+        limits = {} if simulated() or self.threads <= THREADS else {"max_registers": REGISTERS // self.threads}
+        return cuda().jit(fastmath=self.compilation.options.fastmath, **limits)(function)
 
     def ptx(self, cc: tuple[int, int]) -> str:
         return offline.ptx(self.source, self.lowered.kernel, self.compilation.options.fastmath, cc)
@@ -146,7 +149,7 @@ class CudaProgram(Program):
         team = self.lowered.kernel.team
         if not lanes or not tiles:
             return 0
-        status = zeros((1,), np.dtype(np.int64))
+        status = zeros((1,), np.dtype(np.int64)) if self.lowered.kernel.failures else self._no_status
         try:
             if team == "grid":
                 blocks = 1 if simulated() else self._cooperative(kernel, (*args, status))
@@ -165,6 +168,11 @@ class CudaProgram(Program):
             return 0  # and nobody waits for the device
         code: int = int(DeviceArray(status).copy_to_host()[0])
         return code
+
+    @cached_property
+    def _no_status(self) -> Any:
+        """For kernels that cannot fail, so that all calls can have the same."""
+        return zeros((1,), np.dtype(np.int64))
 
     def _cooperative(self, kernel: Any, args: tuple) -> int:
         """As many blocks as are on the device at once, or fewer where loops have less to share."""

@@ -18,7 +18,7 @@ from scancc.ir.walk import accesses, always_loaded, expressions, statements
 ITEMS = (8, 4, 2)  # steps of a thread: the first for which the tile's arrays fit
 ROOM = 28_000  # bytes of a tile, so that a multiprocessor has as many blocks as its threads allow
 MOST_THREADS, FEWEST_THREADS = 256, 32
-RUNS = 25_000  # bytes of the numbers of all threads; with the tile within the 48 kB that every device has
+RUNS = 26_000  # bytes of what is put together; with the tile within the 48 kB that every device has
 ALL = 46_000
 LINE = 128  # bytes of shared memory that are read at the same time: after so many an element is left out
 BASE = Var("tile_base", INT64)
@@ -86,7 +86,8 @@ def items_of(prefix: Prefix, threads: int, halves: tuple[str, ...]) -> int:
 
 
 def _runs(prefix: Prefix, threads: int) -> int:
-    return 2 * threads * sum(v.dtype.itemsize for v in prefix.run)
+    """Bytes of the numbers of all threads, and of the tiles that they look at: twice each, and a flag."""
+    return 2 * threads * (2 * sum(v.dtype.itemsize for v in prefix.run) + 4)
 
 
 def parts_of(s: Prefix) -> list[Part]:

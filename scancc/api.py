@@ -316,7 +316,8 @@ def scan_compile(
     `@sc.scan_compile` or `@sc.scan_compile(strict_fp=True)`. Options:
 
     - `strict_fp`: no FMA contraction and no reordering: + - * / and sqrt are bit-equal to the interpreter.
-    - `fastmath`: sums may be reassociated, divisions by constants become products.
+    - `fastmath`: sums may be reassociated, divisions by constants become products; a GPU's own functions of float32,
+      which are less exact.
     - `optimize=False`: no passes, for comparison.
     - `control_flow=False`: Python's `if`, `while`, `for`, `and`, `or` and `not` on traced values are errors. Otherwise
       steps that need them are rewritten from their source, and run what Python would: see docs/control-flow.md.

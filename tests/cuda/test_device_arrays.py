@@ -159,3 +159,22 @@ def test_room(monkeypatch):
     monkeypatch.setattr(toolkit.cuda(), "device_array", full)
     with pytest.raises(RuntimeError, match=r"strategy lane.* no room for 240 bytes"):
         smooth(X)
+
+
+@pytest.mark.parametrize("module", ["numba.cuda.cudadrv.driver", "cuda.core._utils.cuda_utils"])
+def test_a_launch_that_fails(module):
+    """It is an error that names the program, the strategy and the lanes, whichever library says so."""
+
+    class CUDAError(Exception):
+        pass
+
+    CUDAError.__module__ = module
+
+    class Kernel:
+        def __getitem__(self, _):
+            raise CUDAError("CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES")
+
+    f = sc.jit(sc.vmap(lambda x: sc.scan(lambda x, y: y + x, x, 0.0), in_axes=1), target="cuda")
+    f.lower(X).compiled._kernel = Kernel()
+    with pytest.raises(RuntimeError, match=r"strategy lane with 5 lanes: the launch failed: CUDA_ERROR_LAUNCH"):
+        f(X)

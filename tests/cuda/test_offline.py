@@ -114,6 +114,23 @@ def test_resources():
         assert (r["barriers"] > 0) == (name in WAITING), (label, r)
 
 
+@pytest.mark.skipif(importlib.util.find_spec("numba_cuda") is None, reason="PTX needs the extra 'cuda'")
+def test_fast_functions_are_asked_for():
+    """The hardware's functions of float32, which are less exact, only under `fastmath`."""
+    program = (
+        "import numpy as np, scancc as sc\n"
+        "step = lambda x, y: np.sin(np.log(x) + y) + np.tanh(x) / y\n"
+        "f = sc.vmap(lambda x: sc.scan(step, x, np.float32(1)))\n"
+        "for fast in (False, True):\n"
+        "    text = sc.jit(f, target='cuda', fastmath=fast).lower(np.ones((3, 20), 'f')).ptx((9, 0))\n"
+        "    print(*(name in text for name in ('sin.approx', 'lg2.approx', 'tanh.approx', 'div.approx')))\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"}
+    environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+    assert run.stdout.split() == ["False"] * 4 + ["True"] * 4, run.stderr
+
+
 def test_without_a_device():
     """One clear error when a program runs, none before: it can be looked at anywhere."""
     program = (

@@ -29,15 +29,18 @@ RUNTIME = {
 }
 
 
-def on_device(cuda: Any, used: frozenset[str]) -> dict[str, Any]:
-    """Functions of numba's module `cuda` for a kernel that calls those named in `used`, as "module.function"."""
+def on_device(cuda: Any, used: frozenset[str], fastmath: bool = False) -> dict[str, Any]:
+    """Functions of numba's module `cuda` for a kernel that calls those named in `used`, as "module.function".
+
+    `fastmath`: of float32 those that the hardware has are used, which are less exact (`sin.approx` and so on).
+    """
     made: dict[Any, Any] = {}
     names: dict[str, Any] = {"np": np, "at": np.uint64, "math": math, "cuda": cuda, "poll": poll.on_device()}
     for name, module in {**DEVICE, **SHARED}.items():
         found = types.SimpleNamespace()
         for function in RUNTIME[name]:
             if f"{name}.{function}" in used:
-                setattr(found, function, _compiled(cuda, getattr(module, function), made))
+                setattr(found, function, _compiled(cuda, getattr(module, function), made, fastmath))
         names[name] = _module(name, vars(found))
     return names
 
@@ -49,12 +52,12 @@ def _module(name: str, functions: dict[str, Any]) -> types.ModuleType:
     return module
 
 
-def _compiled(cuda: Any, function: Any, made: dict[Any, Any]) -> Any:
+def _compiled(cuda: Any, function: Any, made: dict[Any, Any], fastmath: bool) -> Any:
     if function not in made:
         plain = getattr(function, "py_func", function)
-        scope = {k: _translated(cuda, plain.__globals__[k], made) for k in _globals_of(plain)}
+        scope = {k: _translated(cuda, plain.__globals__[k], made, fastmath) for k in _globals_of(plain)}
         copy = types.FunctionType(plain.__code__, {**plain.__globals__, **scope, "cuda": cuda}, plain.__name__)
-        made[function] = cuda.jit(device=True)(copy)
+        made[function] = cuda.jit(device=True, fastmath=fastmath)(copy)
     return made[function]
 
 
@@ -63,13 +66,13 @@ def _globals_of(function: Any) -> list[str]:
     return [n for n in named if n in function.__globals__]
 
 
-def _translated(cuda: Any, value: Any, made: dict[Any, Any]) -> Any:
+def _translated(cuda: Any, value: Any, made: dict[Any, Any], fastmath: bool) -> Any:
     """What stands for a global of a function of the CPU."""
     if hasattr(value, "py_func"):
-        return _compiled(cuda, value, made)
+        return _compiled(cuda, value, made, fastmath)
     home = str(getattr(value, "__module__", "")).rpartition(".")[2]
     own = getattr(DEVICE.get(home), str(getattr(value, "__name__", getattr(value, "_name", ""))), None)
-    return value if own is None else _compiled(cuda, own, made)
+    return value if own is None else _compiled(cuda, own, made, fastmath)
 
 
 def simulated(cuda: Any) -> dict[str, Any]:

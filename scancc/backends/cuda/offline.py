@@ -34,7 +34,7 @@ class Resources:
 
 def ptx(source: str, kernel: Kernel, fastmath: bool, cc: tuple[int, int]) -> str:
     """PTX for compute capability `cc`. Raises DeviceError without the extra 'cuda', and under the simulator."""
-    return ptx_of(lambda cuda: kernel_function(source, kernel, cuda), signature_of(kernel), fastmath, cc)
+    return ptx_of(lambda cuda: kernel_function(source, kernel, cuda, fastmath), signature_of(kernel), fastmath, cc)
 
 
 def ptx_of(function: Callable[[Any], Any], signature: tuple, fastmath: bool, cc: tuple[int, int]) -> str:

@@ -59,10 +59,11 @@ class CudaProgram(Program):
 
     @cached_property
     def _kernel(self) -> Any:
-        function = kernel_function(self.source, self.lowered.kernel, cuda())
+        fastmath = self.compilation.options.fastmath
+        function = kernel_function(self.source, self.lowered.kernel, cuda(), fastmath)
         # More threads than their registers allow would not start at all.
         limits = {} if simulated() or self.threads <= THREADS else {"max_registers": REGISTERS // self.threads}
-        return cuda().jit(fastmath=self.compilation.options.fastmath, **limits)(function)
+        return cuda().jit(fastmath=fastmath, **limits)(function)
 
     def ptx(self, cc: tuple[int, int]) -> str:
         return offline.ptx(self.source, self.lowered.kernel, self.compilation.options.fastmath, cc)
@@ -160,7 +161,7 @@ class CudaProgram(Program):
             with np.errstate(all="ignore"):  # of the simulator, where numbers are NumPy's
                 kernel[blocks, threads, stream()](*args, status)
         except Exception as e:
-            if type(e).__module__.startswith("numba.cuda") or "Cuda" in type(e).__name__:
+            if type(e).__module__.startswith(("numba.cuda", "cuda.")):  # numba's, and those of NVIDIA's bindings
                 raise DeviceError(self._about(f"the launch failed: {e}", lanes)) from e
             raise
         TRAFFIC["launch"] += 1

@@ -68,11 +68,11 @@ def cuda() -> Any:
     return found
 
 
-def kernel_function(source: str, kernel: Kernel, module: Any) -> Any:
+def kernel_function(source: str, kernel: Kernel, module: Any, fastmath: bool) -> Any:
     """The Python function of a kernel, for numba.cuda to compile."""
     filename = f"<scancc cuda kernel {kernel.name}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-    scope = library.simulated(module) if simulated() else library.on_device(module, _named(source))
+    scope = library.simulated(module) if simulated() else library.on_device(module, _named(source), fastmath)
     exec(compile(source, filename, "exec"), scope)
     return scope[kernel.name]
 

@@ -184,15 +184,17 @@ def jax_diagonals(jax, x, y):
 def by_pytensor(pytensor, x, y):
     from pytensor import tensor
 
+    inf = tensor.constant(np.inf, dtype=x.dtype)
+
     def row(x_i, above, y):
         def cell(y_j, corner, up, left, x_i):
             return abs(x_i - y_j) + tensor.minimum(tensor.minimum(corner, up), left)
 
-        cells = pytensor.scan(cell, sequences=[y, above[:-1], above[1:]], outputs_info=tensor.constant(np.inf),
-                              non_sequences=x_i, return_updates=False)  # fmt: skip
-        return tensor.concatenate([tensor.constant([np.inf]), cells])
+        cells = pytensor.scan(cell, sequences=[y, above[:-1], above[1:]], outputs_info=inf, non_sequences=x_i,
+                              return_updates=False)  # fmt: skip
+        return tensor.concatenate([inf[None], cells])
 
-    first = tensor.concatenate([tensor.zeros(1), tensor.alloc(np.inf, y.shape[0])])
+    first = tensor.concatenate([tensor.zeros(1, dtype=x.dtype), tensor.alloc(inf, y.shape[0])])
     return pytensor.scan(row, sequences=x, outputs_info=first, non_sequences=y, return_updates=False)[-1, -1]
 
 

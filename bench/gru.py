@@ -85,7 +85,7 @@ def by_pytensor(pytensor, x, h0, U, W, b, d):
     def step(projected, h, W, d):
         units = h.shape[-1]
         a = h @ W + d
-        (r_x, z_x, n_x), (r_h, z_h, n_h) = ((v[..., k * units : (k + 1) * units] for k in range(3))
+        (r_x, z_x, n_x), (r_h, z_h, n_h) = ([v[..., k * units : (k + 1) * units] for k in range(3)]
                                             for v in (projected, a))  # fmt: skip
         r, z = pt.sigmoid(r_x + r_h), pt.sigmoid(z_x + z_h)
         return (1 - z) * pt.tanh(n_x + r * n_h) + z * h

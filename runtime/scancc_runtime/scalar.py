@@ -10,10 +10,13 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+
+EXTREMES = binding.llvm_version_info >= (18,)  # earlier ones have no instructions for them on x86
 
 
 class ScalarEmitter:
@@ -43,16 +46,27 @@ class ScalarEmitter:
         """An intrinsic of LLVM."""
         return self._call(f"llvm.{name}.f{self.kind.bitwidth}", args)
 
+    def extreme(self, name: str, sign: str, x: Any, y: Any) -> Any:
+        """LLVM's "minimum" or "maximum" of floats; which of two zeros is left open, as in NumPy.
+
+        `y` is the operand to wait for: it passes one instruction, and a choice that is known before it.
+        """
+        if not self.real:
+            return self.choose(self.compare(sign, x, y), x, y)
+        if not EXTREMES:
+            return self.choose(self.b.or_(self.compare(sign, x, y), self.isnan(x)), x, y)
+        return self._call(f"llvm.{name}.f{self.kind.bitwidth}", (x, y), flags=("nsz",))
+
     def libm(self, name: str, *args: Any) -> Any:
         """A function of the C library that is there for both precisions; it has no effect but its value."""
         return self._call(name + ("f" if self.kind == types.float32 else ""), args, "readnone", "nounwind")
 
-    def _call(self, name: str, args: tuple, *attributes: str) -> Any:
+    def _call(self, name: str, args: tuple, *attributes: str, flags: tuple[str, ...] = ()) -> Any:
         kind = ir.FunctionType(self.type, [self.type] * len(args))
         function = cgutils.get_or_insert_function(self.b.module, kind, name)
         for a in attributes:
             function.attributes.add(a)
-        return self.b.call(function, args)
+        return self.b.call(function, args, fastmath=flags)
 
 
 def scalar_function(kinds: Any, result: Any = None) -> Callable[[Callable[..., Any]], Any]:
@@ -112,13 +126,13 @@ def like(typingctx, x, value):  # type: ignore[no-untyped-def]
 @scalar_function(REAL)
 def minimum(e: ScalarEmitter, x: Any, y: Any) -> Any:
     """The smaller; a NaN if there is one."""
-    return e.choose(e.b.or_(e.compare("<", x, y), e.isnan(x)), x, y)
+    return e.extreme("minimum", "<", x, y)
 
 
 @scalar_function(REAL)
 def maximum(e: ScalarEmitter, x: Any, y: Any) -> Any:
     """The larger; a NaN if there is one."""
-    return e.choose(e.b.or_(e.compare(">", x, y), e.isnan(x)), x, y)
+    return e.extreme("maximum", ">", x, y)
 
 
 @scalar_function(REAL)

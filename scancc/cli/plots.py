@@ -117,6 +117,7 @@ def _panel(ax: Axes, title: str, shown: Sequence[SpeedUp], rows: list[str]) -> N
     ax.set_axisbelow(True)
     ax.xaxis.grid(True, color="#eceef1")
     ax.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
+    ax.xaxis.set_minor_formatter("")  # labels between powers of ten would lie on one another
 
 
 # -- lines -------------------------------------------------------------------------------------------------------------

@@ -55,8 +55,8 @@ class Emitter:
 
     def polynomial(self, x: Value, coefficients: list[float]) -> Value:
         """The constant coefficient comes first. Long ones are four polynomials of x**4 side by side, by Horner's scheme:
-        two multiplications more, and half as long a chain, which is what a recurrence through a function waits for
-        (after Estrin; Knuth, TAOCP 2, 4.6.4)."""
+        two multiplications more, and half the chain, which is what a recurrence through a function waits for (after
+        Estrin; Knuth, TAOCP 2, 4.6.4)."""
         if len(coefficients) < 8:
             return self._horner(x, coefficients)
         square = x * x

@@ -15,7 +15,6 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-
 EXTREMES = binding.llvm_version_info >= (18,)  # earlier ones have no instructions for them on x86
 
 

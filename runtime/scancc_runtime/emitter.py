@@ -54,7 +54,7 @@ class Emitter:
         return self.select(x < low, low, x)
 
     def polynomial(self, x: Value, coefficients: list[float]) -> Value:
-        """The constant coefficient comes first. Long ones are four polynomials of x**4 side by side, by Horner's scheme:
+        """The constant coefficient comes first. Long ones are four polynomials of x**4 side by side, by Horner's rule:
         two multiplications more, and half the chain, which is what a recurrence through a function waits for (after
         Estrin; Knuth, TAOCP 2, 4.6.4)."""
         if len(coefficients) < 8:

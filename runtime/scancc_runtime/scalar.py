@@ -41,9 +41,9 @@ class ScalarEmitter:
     def isnan(self, x: Any) -> Any:
         return self.b.fcmp_unordered("uno", x, x) if self.real else ir.IntType(1)(0)
 
-    def llvm(self, name: str, *args: Any) -> Any:
+    def llvm(self, name: str, *args: Any, flags: tuple[str, ...] = ()) -> Any:
         """An intrinsic of LLVM."""
-        return self._call(f"llvm.{name}.f{self.kind.bitwidth}", args)
+        return self._call(f"llvm.{name}.f{self.kind.bitwidth}", args, flags=flags)
 
     def extreme(self, name: str, sign: str, x: Any, y: Any) -> Any:
         """LLVM's "minimum" or "maximum" of floats; which of two zeros is left open, as in NumPy.
@@ -54,7 +54,7 @@ class ScalarEmitter:
             return self.choose(self.compare(sign, x, y), x, y)
         if not EXTREMES:
             return self.choose(self.b.or_(self.compare(sign, x, y), self.isnan(x)), x, y)
-        return self._call(f"llvm.{name}.f{self.kind.bitwidth}", (x, y), flags=("nsz",))
+        return self.llvm(name, x, y, flags=("nsz",))
 
     def libm(self, name: str, *args: Any) -> Any:
         """A function of the C library that is there for both precisions; it has no effect but its value."""

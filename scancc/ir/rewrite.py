@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from scancc.ir.loop import (
@@ -87,3 +88,17 @@ class Rewriter:
     def whole(self, buffer: Buffer) -> Buffer:
         """The buffer that takes the place of one that is named without subscripts."""
         return buffer
+
+
+class Replaced(Rewriter):
+    """Variables, and loads as they are written, that are other values in the copy."""
+
+    def __init__(self, variables: Mapping[Var, Expr], loads: Mapping[Load, Expr] | None = None) -> None:
+        self.variables, self.loads = variables, loads or {}
+
+    def var(self, var: Var) -> Expr:
+        return self.variables.get(var, var)
+
+    def expr(self, e: Expr) -> Expr:
+        known = self.loads.get(e) if isinstance(e, Load) else None
+        return super().expr(e) if known is None else known

@@ -37,7 +37,7 @@ from scancc.ir.loop import (
     mul,
     sub,
 )
-from scancc.ir.rewrite import Rewriter
+from scancc.ir.rewrite import Replaced
 from scancc.ir.walk import always_loaded, blocks, expressions, subexpressions
 from scancc.passes.fresh import Fresh
 
@@ -81,24 +81,24 @@ def _loop(loop: For, fresh: Fresh) -> list[Stmt]:
         own = dict(values)
         reads += _read(moving, own, now, fresh)
         for s in loop.body:
+            if isinstance(s, Note):
+                continue
             if isinstance(s, Let) and isinstance(s.expr, Load) and s.expr in own:
                 now[s.var] = own[s.expr]
-            elif isinstance(s, (Let, Declare)):
-                new = _Replaced(now, own).statement(s)
+                continue
+            new = Replaced(now, own).statement(s)
+            if isinstance(s, (Let, Declare)):
                 now[s.var] = fresh.var(s.var.name, s.var)
-                body.append(replace(new, var=now[s.var]))  # type: ignore[arg-type]
-            elif isinstance(s, Assign):
-                target = now.get(s.var, s.var)
-                body.append(replace(_Replaced(now, own).statement(s), var=target))  # type: ignore[arg-type]
-            elif not isinstance(s, Note):
-                body.append(_Replaced(now, own).statement(s))
+            if isinstance(new, (Let, Declare, Assign)):
+                new = replace(new, var=now.get(new.var, new.var))  # type: ignore[arg-type]  # what is set is a variable
+            body.append(new)
     whole: Expr = Op("floor_divide", (trips, const_int(size)), INT64)
-    head = [Let(first, add(loop.start, mul(count, size)))]
-    note = f"{size} {loop.note}".removesuffix(" ") + " at once" if loop.note else ""
-    chunks = For(count, const_int(0), whole, [*head, *reads, *body], note)
+    head = Let(first, add(loop.start, mul(count, size)))
+    note = f"{size} {loop.note} at once" if loop.note else ""
+    chunks = For(count, const_int(0), whole, [head, *reads, *body], note)
     if isinstance(trips, Const) and trips.value % size == 0:
         return [chunks]
-    done = add(loop.start, mul(Op("floor_divide", (trips, const_int(size)), INT64), size))
+    done = add(loop.start, mul(whole, size))
     return [chunks, replace(loop, start=done, note="those that are left" if loop.note else "")]
 
 
@@ -119,18 +119,4 @@ def _early_loads(loop: For) -> list[Load]:
 def _read(loads: list[Load], values: dict[Load, Expr], now: dict[Var, Expr], fresh: Fresh) -> Iterator[Stmt]:
     for x in loads:
         var = values[x] = fresh.var("v", x)
-        yield Let(var, _Replaced(now, {}).expr(x))
-
-
-class _Replaced(Rewriter):
-    """Variables and loads of an iteration are those of one of several."""
-
-    def __init__(self, variables: dict[Var, Expr], loads: dict[Load, Expr]) -> None:
-        self.variables, self.loads = variables, loads
-
-    def var(self, var: Var) -> Expr:
-        return self.variables.get(var, var)
-
-    def expr(self, e: Expr) -> Expr:
-        known = self.loads.get(e) if isinstance(e, Load) else None
-        return super().expr(e) if known is None else known
+        yield Let(var, Replaced(now).expr(x))

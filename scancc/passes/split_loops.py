@@ -44,7 +44,7 @@ from scancc.ir.loop import (
     mul,
     sub,
 )
-from scancc.ir.rewrite import Rewriter
+from scancc.ir.rewrite import Replaced
 from scancc.ir.walk import expressions, statements, subexpressions
 from scancc.passes.fresh import Fresh
 from scancc.passes.linear_steps import LinearSteps, linear_steps
@@ -284,7 +284,7 @@ class _Split:
     def _loop(self, body: list[Stmt], note: str) -> For:
         j = self.fresh.var("j")
         t = self.parts.loop.var
-        named = _Replaced({STEP: j})
+        named = Replaced({STEP: j})
         return For(j, const_int(0), self.size, [Let(t, add(self.first, j)), *named.block(body)], note)
 
     def _room(self, base: str, like: Expr, rows: int = CHUNK) -> Buffer:
@@ -358,7 +358,7 @@ class _Split:
 
     def _after(self, place: dict[Var, Expr]) -> list[Stmt]:
         parts = self.parts
-        found = _Replaced(place)
+        found = Replaced(place)
         body: list[Stmt] = [*found.block(list(parts.rest)), *found.block(list(parts.stores))]
         sums: list[Stmt] = []
         added: list[Stmt] = []
@@ -377,14 +377,3 @@ class _Split:
 
 def _times(factor: Expr | None, e: Expr) -> Expr:
     return e if factor is None else Op("multiply", (e, factor), e.dtype)
-
-
-class _Replaced(Rewriter):
-    """Variables are read from somewhere else."""
-
-    def __init__(self, values: dict[Var, Expr]) -> None:
-        self.values = values
-
-    def var(self, var: Var) -> Expr:
-        return self.values.get(var, var)
-

@@ -98,11 +98,16 @@ MOST = {
 WAITING = ("rnn", "rnn_batch", "centred", "rnn_gradient", "ema_prefix", "ar2_prefix", "transpose")
 
 
+def without_simulator(program, **environment):
+    """The program in a process of its own; the simulator, which other tests run on, compiles nothing."""
+    known = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"}
+    known |= {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)} | environment
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=known, check=False)
+
+
 @pytest.mark.skipif(importlib.util.find_spec("numba_cuda") is None, reason="PTX needs the extra 'cuda'")
 def test_resources():
-    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"}
-    environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
-    run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, check=False)
+    run = without_simulator(PROGRAM)
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout.splitlines()[-1])
     assert len(found) == 2 * len(MOST)
@@ -125,9 +130,7 @@ def test_fast_functions_are_asked_for():
         "    text = sc.jit(f, target='cuda', fastmath=fast).lower(np.ones((3, 20), 'f')).ptx((9, 0))\n"
         "    print(*(name in text for name in ('sin.approx', 'lg2.approx', 'tanh.approx', 'div.approx')))\n"
     )
-    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"}
-    environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+    run = without_simulator(program)
     assert run.stdout.split() == ["False"] * 4 + ["True"] * 4, run.stderr
 
 
@@ -141,9 +144,7 @@ def test_without_a_device():
         "assert 'cuda.threadIdx' in f.lower(np.ones(3)).source()\n"
         "try:\n    f(np.ones(3))\nexcept RuntimeError as e:\n    print(type(e).__name__, e)\n"
     )
-    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"}
-    environment |= {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "CUDA_VISIBLE_DEVICES": ""}
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+    run = without_simulator(program, CUDA_VISIBLE_DEVICES="")
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("DeviceError target='cuda' has nothing to run on")
     assert "help: pip install 'scancc[cuda]'" in run.stdout

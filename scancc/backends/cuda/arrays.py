@@ -86,7 +86,7 @@ class DeviceArray:
 
     def contiguous(self) -> Any:
         """numba's array of the elements in row-major order: the memory itself where it has that."""
-        if self._look is None and self.strides == row_major(self.shape, self.dtype.itemsize):
+        if self._look is None and self.strides == pool.row_major(self.shape, self.dtype.itemsize):
             return self.memory
         whole = self._outline()
         view = self.view_of(whole)
@@ -100,15 +100,6 @@ class DeviceArray:
         if self.size:
             _copy(target, wrapped(part))
         return target
-
-
-def row_major(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """The strides of an array whose elements lie in row-major order."""
-    strides = []
-    for n in reversed(shape):
-        strides.append(itemsize)
-        itemsize *= n
-    return tuple(reversed(strides))
 
 
 def device_put(array: np.ndarray) -> DeviceArray:

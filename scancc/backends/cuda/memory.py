@@ -22,9 +22,14 @@ def array(shape: tuple[int, ...], dtype: np.dtype) -> Any:
     from numba.cuda.cudadrv.devicearray import DeviceNDArray
 
     dtype = np.dtype(dtype)
-    strides = tuple(dtype.itemsize * math.prod(shape[k + 1 :]) for k in range(len(shape)))
     size = dtype.itemsize * math.prod(shape)
+    strides = row_major(shape, dtype.itemsize)
     return DeviceNDArray(shape, strides, dtype, stream(), _memory(size) if size else None)
+
+
+def row_major(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """The strides of an array whose elements lie in row-major order."""
+    return tuple(itemsize * math.prod(shape[k + 1 :]) for k in range(len(shape)))
 
 
 def clear(memory: Any) -> None:

@@ -90,14 +90,12 @@ class _Source:
         if written:
             self.put(1, "cuda.syncthreads()")
         self.put(1, f"if {BASE.name} + {threads * items} <= {steps}:")
-        for n, (p, copy) in enumerate(parts):
-            for k in range(items):
-                there, here = self.moved(p, copy.name, Var("thread", BASE.dtype), k * threads)
-                self.put(2, f"moved{n}_{k} = {here if written else there}")
-        for n, (p, copy) in enumerate(parts):
-            for k in range(items):
-                there, here = self.moved(p, copy.name, Var("thread", BASE.dtype), k * threads)
-                self.put(2, f"{there if written else here} = moved{n}_{k}")
+        places = {
+            f"moved{n}_{k}": self.moved(p, copy.name, Var("thread", BASE.dtype), k * threads)
+            for n, (p, copy) in enumerate(parts) for k in range(items)
+        }  # fmt: skip
+        self.put(2, *(f"{value} = {here if written else there}" for value, (there, here) in places.items()))
+        self.put(2, *(f"{there if written else here} = {value}" for value, (there, here) in places.items()))
         end = f"min({threads * items}, {steps} - {BASE.name})"
         self.put(1, "else:", f"    for place in range(thread, {end}, {threads}):")
         for p, copy in parts:

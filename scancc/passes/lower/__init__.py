@@ -70,9 +70,7 @@ def lower(graph: Graph, plan: Plan, name: str, library: bool = True, prefix: boo
             count = low.scans[node.args[0]][1]
             if node.attrs["view"] == "history":
                 count = add(count, low.plan[node.args[0], node.attrs["name"]].lead)
-            cell = low.scratch(f"{label}_count", INT64, (1,))
-            low.fill_scalar(cell, count)
-            executed[label] = cell
+            executed[label] = _count(low, label, count)
         elif not library:
             _cut(low, label, node, executed, cut)
     low.kernel.params += [*low.constants, *low.buffers]
@@ -86,9 +84,14 @@ def _cut(low: Lowering, label: str, node: Node, executed: dict[str, Buffer], cut
         what = f"result {label!r} has {len(open_axes)} lengths that loops decide, on a device"
         raise UnsupportedError(what, node.loc, fix="return results with one of them, or use target='cpu'")
     for axis in open_axes:
-        cell = low.scratch(f"{label}_count", INT64, (1,))
-        low.fill_scalar(cell, low.length(node.type.shape[axis]))
-        executed[label], cut[label] = cell, axis
+        executed[label], cut[label] = _count(low, label, low.length(node.type.shape[axis])), axis
+
+
+def _count(low: Lowering, label: str, count: Expr) -> Buffer:
+    """A cell that tells the caller how much of a result is there."""
+    cell = low.scratch(f"{label}_count", INT64, (1,))
+    low.fill_scalar(cell, count)
+    return cell
 
 
 def _result(low: Lowering, label: str, node: Node) -> tuple[Buffer, int]:

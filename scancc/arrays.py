@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+DEVICES = ("__cuda_array_interface__", "__dlpack_device__", "copy_to_host")  # arrays on devices have one of them
+
 
 def as_argument(x: Any) -> Any:
     """An argument of a compiled function: a NumPy array, or an array on a device as it is."""
@@ -20,7 +22,8 @@ def on_device(x: Any) -> bool:
     """Whether `x` lies on a device. Nothing of CUDA is imported for arrays of libraries that have no devices."""
     if isinstance(x, (np.ndarray, np.generic, int, float, complex, list, tuple, dict)) or x is None:
         return False
-    if not any(hasattr(x, a) for a in ("__cuda_array_interface__", "__dlpack_device__", "copy_to_host")):
+    # Of the type first: an array may compute what it is asked for.
+    if not any(hasattr(o, a) for a in DEVICES for o in (type(x), x)):
         return False
     from scancc.backends.cuda import arrays
 

@@ -9,6 +9,7 @@ import scancc as sc
 from scancc.backends.cuda import arrays
 from scancc.backends.cuda.arrays import DeviceArray, dlpack_interface
 from scancc.backends.cuda.toolkit import TRAFFIC
+from scancc.errors import DeviceError
 
 R = np.random.default_rng(0)
 X = R.normal(size=(6, 5))
@@ -161,7 +162,7 @@ def test_room(monkeypatch):
         smooth(X)
 
 
-@pytest.mark.parametrize("module", ["numba.cuda.cudadrv.driver", "cuda.core._utils.cuda_utils"])
+@pytest.mark.parametrize("module", ["numba.cuda.cudadrv.driver", "cuda.core._utils.cuda_utils", "scancc.errors"])
 def test_a_launch_that_fails(module):
     """It is an error that names the program, the strategy and the lanes, whichever library says so."""
 
@@ -169,12 +170,12 @@ def test_a_launch_that_fails(module):
         pass
 
     CUDAError.__module__ = module
+    kind = DeviceError if module == "scancc.errors" else CUDAError
 
-    class Kernel:
-        def __getitem__(self, _):
-            raise CUDAError("CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES")
+    def launch(*args, **options):
+        raise kind("CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES")
 
     f = sc.jit(sc.vmap(lambda x: sc.scan(lambda x, y: y + x, x, 0.0), in_axes=1), target="cuda")
-    f.lower(X).compiled._kernel = Kernel()
+    f.lower(X).compiled._kernel = launch
     with pytest.raises(RuntimeError, match=r"strategy lane with 5 lanes: the launch failed: CUDA_ERROR_LAUNCH"):
         f(X)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,23 +27,42 @@ class DeviceArray:
     `sc.device_get(a)` copy it to the host; CuPy, PyTorch, JAX and numba take it as it is.
     """
 
-    __slots__ = ("__weakref__", "_look", "dtype", "kind", "memory", "shape", "strides")
-
     def __init__(self, memory: Any, look: Look | None = None, kind: str = "scancc") -> None:
         """`memory`: an array of numba's; `look`: which part of it, and which axis comes first, as a view in NumPy;
         `kind`: the library that results of programs with this argument are for."""
         self.memory, self._look, self.kind = memory, look, kind
-        view = memory if look is None else self.view_of(self._outline())
-        self.dtype, self.shape, self.strides = view.dtype, tuple(view.shape), tuple(view.strides)
 
     def _outline(self) -> np.ndarray:
         """An array of the memory's shape and strides, whose elements nobody may touch."""
         m = self.memory
         return np.lib.stride_tricks.as_strided(np.empty(1, m.dtype), tuple(m.shape), tuple(m.strides))
 
+    @cached_property
+    def _place(self) -> tuple[Any, int]:
+        """How the elements lie in the memory, as an array that nobody may touch (the memory itself, if all of it), and
+        after how many bytes. Looked at only when somebody asks: calls follow one another without."""
+        if self._look is None:
+            return self.memory, 0
+        whole = self._outline()
+        part = self._look(whole)
+        return part, part.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+
     def view_of(self, a: np.ndarray) -> np.ndarray:
         """What this array is of an array that lies like its memory."""
         return a if self._look is None else self._look(a)
+
+    @property
+    def dtype(self) -> np.dtype:
+        found: np.dtype = self._place[0].dtype
+        return found
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self._place[0].shape)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return tuple(self._place[0].strides)
 
     @property
     def ndim(self) -> int:
@@ -49,7 +70,7 @@ class DeviceArray:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
@@ -65,9 +86,7 @@ class DeviceArray:
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        whole = self._outline()
-        offset = self.view_of(whole).__array_interface__["data"][0] - whole.__array_interface__["data"][0]
-        address = address_of(self.memory) + (offset if self.size else 0)
+        address = address_of(self.memory) + (self._place[1] if self.size else 0)
         return {"shape": self.shape, "typestr": self.dtype.str, "data": (address, False), "strides": self.strides,
                 "version": 3}  # fmt: skip
 
@@ -146,9 +165,11 @@ def address_of(memory: Any) -> int:
 
 def on_device(x: Any) -> bool:
     """Whether `x` is an array that lies on a device."""
+    if isinstance(x, DeviceArray):
+        return True
     if isinstance(x, (np.ndarray, np.generic, int, float, complex, list, tuple, dict)) or x is None:
         return False
-    if isinstance(x, DeviceArray) or type(x).__name__ == "FakeCUDAArray" or hasattr(x, "__cuda_array_interface__"):
+    if type(x).__name__ == "FakeCUDAArray" or hasattr(x, "__cuda_array_interface__"):
         return True
     where = getattr(x, "__dlpack_device__", None)
     try:

@@ -29,36 +29,53 @@ def array(shape: tuple[int, ...], dtype: np.dtype) -> Any:
 
 def row_major(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     """The strides of an array whose elements lie in row-major order."""
-    return tuple(itemsize * math.prod(shape[k + 1 :]) for k in range(len(shape)))
+    found = []
+    for length in reversed(shape):
+        found.append(itemsize)
+        itemsize *= length
+    return tuple(reversed(found))
 
 
 def clear(memory: Any) -> None:
     """Sets all bytes to zero, in the order of the stream."""
     address = memory.__cuda_array_interface__["data"][0]
-    _driver().cuMemsetD8Async(address, 0, memory.size * memory.dtype.itemsize, _handle())
+    _driver().cuMemsetD8Async(address, 0, memory.size * memory.dtype.itemsize, handle())
 
 
-def _handle() -> int:
+def handle() -> int:
+    """The driver's name of the stream that launches and transfers go to."""
     return int(stream().handle) if stream() else 0
+
+
+def device() -> int:
+    """The number of the device that is current in this thread; numba's where there is none yet."""
+    code, found = _driver().cuCtxGetDevice()
+    return int(cuda().current_context().device.id if code else found)
 
 
 def _memory(size: int) -> Any:
     from numba.cuda.cudadrv.driver import MemoryPointer
 
-    context = cuda().current_context()
-    pool = _pool(context.device.id)
+    pool = _pool(device())
     if pool is None:
-        return context.memalloc(size)
-    on, driver = _handle(), _driver()
+        return cuda().current_context().memalloc(size)
+    on, driver = handle(), _driver()
     code, address = driver.cuMemAllocFromPoolAsync(size, pool, on)
     if code == driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY:  # what is kept may lie in the way
+        context = cuda().current_context()
         context.synchronize()
         driver.cuMemPoolTrimTo(pool, 0)
         context.deallocations.clear()
         code, address = driver.cuMemAllocFromPoolAsync(size, pool, on)
     if code:
         raise MemoryError(str(code.name))
-    return MemoryPointer(weakref.proxy(context), address, size, finalizer=lambda: _give_back(address, on))
+    return MemoryPointer(_context(device()), address, size, finalizer=lambda: _give_back(address, on))
+
+
+@cache
+def _context(number: int) -> Any:
+    """numba's context of a device."""
+    return weakref.proxy(cuda().current_context(number))
 
 
 def _give_back(address: Any, on: int) -> None:
@@ -68,6 +85,7 @@ def _give_back(address: Any, on: int) -> None:
         driver.cuMemFree(address)
 
 
+@cache
 def _driver() -> Any:
     from cuda.bindings import driver
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numba
-import numpy as np
 
 from scancc.backends.cuda.source import HALVES
 from scancc.backends.cuda.toolkit import kernel_function, simulated
@@ -59,7 +58,7 @@ def signature_of(kernel: Kernel) -> tuple:
     for p in kernel.params:
         dtype = numba.from_dtype(in_memory(p.dtype, HALVES))
         found.append(numba.types.Array(dtype, len(p.shape), "C") if isinstance(p, Buffer) else dtype)
-    return (*found, numba.types.Array(numba.from_dtype(np.dtype("int32")), 1, "C"))
+    return (*found, numba.types.Array(numba.types.int64, 1, "C"))
 
 
 @contextmanager

@@ -11,10 +11,11 @@ import numpy as np
 from scancc.arrays import as_kernel_array
 from scancc.backends.cuda import offline
 from scancc.backends.cuda.arrays import DeviceArray, Look, device_put, empty, handed_over, zeros
+from scancc.backends.cuda.launch import Launch
 from scancc.backends.cuda.ragged import fill
 from scancc.backends.cuda.source import HALVES, LANE_BITS, CudaPrinter
 from scancc.backends.cuda.tiles import items_of, threads_of
-from scancc.backends.cuda.toolkit import TRAFFIC, cuda, kernel_function, on_stream, simulated, stream
+from scancc.backends.cuda.toolkit import TRAFFIC, cuda, kernel_function, on_stream, simulated
 from scancc.backends.cuda.transpose import moved
 from scancc.backends.host import host_function
 from scancc.backends.program import Program
@@ -58,12 +59,11 @@ class CudaProgram(Program):
                              lambda a: device_put(a).memory, names, zeros, HALVES)  # fmt: skip
 
     @cached_property
-    def _kernel(self) -> Any:
-        fastmath = self.compilation.options.fastmath
-        function = kernel_function(self.source, self.lowered.kernel, cuda(), fastmath)
+    def _kernel(self) -> Launch:
+        fastmath, kernel = self.compilation.options.fastmath, self.lowered.kernel
         # More threads than their registers allow would not start at all.
-        limits = {} if simulated() or self.threads <= THREADS else {"max_registers": REGISTERS // self.threads}
-        return cuda().jit(fastmath=fastmath, **limits)(function)
+        most = None if self.threads <= THREADS else REGISTERS // self.threads
+        return Launch(lambda: kernel_function(self.source, kernel, cuda(), fastmath), kernel, fastmath, most)
 
     def ptx(self, cc: tuple[int, int]) -> str:
         return offline.ptx(self.source, self.lowered.kernel, self.compilation.options.fastmath, cc)
@@ -146,22 +146,21 @@ class CudaProgram(Program):
     def _launch(self, *args: Any) -> int:
         lanes = 1 if self._lanes is None else int(args[self._lanes])
         tiles = 1 if self._tiles is None else int(args[self._tiles])
-        kernel, threads = self._kernel, self.threads
-        team = self.lowered.kernel.team
+        threads, team = self.threads, self.lowered.kernel.team
         if not lanes or not tiles:
             return 0
         status = zeros((1,), np.dtype(np.int64)) if self.lowered.kernel.failures else self._no_status
         try:
             if team == "grid":
-                blocks = 1 if simulated() else self._cooperative(kernel, (*args, status))
+                blocks = 1 if simulated() else self._at_once()
             elif team == "prefix":
                 blocks = tiles * lanes
             else:
                 blocks = lanes if team else (lanes + threads - 1) // threads
-            with np.errstate(all="ignore"):  # of the simulator, where numbers are NumPy's
-                kernel[blocks, threads, stream()](*args, status)
+            self._kernel(blocks, threads, (*args, status), together=team == "grid")
         except Exception as e:
-            if type(e).__module__.startswith(("numba.cuda", "cuda.")):  # numba's, and those of NVIDIA's bindings
+            # What Launch says, numba, and NVIDIA's bindings.
+            if isinstance(e, DeviceError) or type(e).__module__.startswith(("numba.cuda", "cuda.")):
                 raise DeviceError(self._about(f"the launch failed: {e}", lanes)) from e
             raise
         TRAFFIC["launch"] += 1
@@ -175,12 +174,9 @@ class CudaProgram(Program):
         """For kernels that cannot fail, so that all calls can have the same."""
         return zeros((1,), np.dtype(np.int64))
 
-    def _cooperative(self, kernel: Any, args: tuple) -> int:
+    def _at_once(self) -> int:
         """As many blocks as are on the device at once, or fewer where loops have less to share."""
-        made = kernel.specialize(*args)
-        (overload,) = made.overloads.values()
-        most: int = overload.max_cooperative_grid_blocks(self.threads)
-        width = self.lowered.kernel.width
+        most, width = self._kernel.most_blocks(self.threads), self.lowered.kernel.width
         return max(1, min(most, (width + self.threads - 1) // self.threads if width > 1024 else most))
 
     def _about(self, message: str, lanes: int | None = None) -> str:

@@ -40,6 +40,7 @@ def on_stream(given: Any) -> Iterator[None]:
         _stream.reset(token)
 
 
+@cache
 def simulated() -> bool:
     """Whether numba runs kernels in Python, as NUMBA_ENABLE_CUDASIM=1 asks."""
     from numba.core import config

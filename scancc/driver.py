@@ -16,6 +16,7 @@ from scancc.errors import ScanValueError
 from scancc.frontend.shared import Shared, held, values_of
 from scancc.ir.graph import Graph
 from scancc.ir.printer import show
+from scancc.passes.device import ANY, Device
 from scancc.passes.pipeline import Compilation, Options, analyse
 from scancc.passes.strategies import STRATEGIES
 
@@ -48,8 +49,17 @@ def program_of(compilation: Compilation) -> Program:
 def compile_graph(graph: Graph, name: str, options: Options) -> Program:
     """The program of `graph`; equal graphs share one, so that a step function defined anew compiles only once."""
     key = (show(graph, name), options)
-    program: Program = COMPILED.get(key, lambda: program_of(analyse(graph, name, options)))
+    program: Program = COMPILED.get(key, lambda: program_of(analyse(graph, name, options, _device(options))))
     return program
+
+
+def _device(options: Options) -> Device:
+    """What a program will run on, as far as passes want to know."""
+    if options.target != "cuda":
+        return ANY
+    from scancc.backends.cuda.toolkit import limits
+
+    return limits()
 
 
 def execute(

@@ -35,7 +35,7 @@ BOOL = np.dtype("bool")
 @dataclass(eq=False, slots=True)
 class Buffer:
     """A C-contiguous array. `role`: input (never stored to), output, scratch, local (allocated by the kernel), or
-    shared (a block's own on a device)."""
+    a block's own on a device: shared, or held (the one whose size the launch sets, beyond what kernels may declare)."""
 
     name: str
     dtype: np.dtype
@@ -252,6 +252,10 @@ class Kernel:
     returned: list[Buffer] = field(default_factory=list)  # results that the kernel allocates itself
     team: str = ""  # on a device: the threads that run it together are those of a "block" or of the whole "grid"
     width: int = 1  # the largest number of iterations that a loop shares out, if it is known
+    threads: int = 0  # of a block of a team
+
+
+OWN = ("shared", "held")  # roles of a block's own memory
 
 
 def const_int(value: int) -> Const:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scancc.ir.loop import (
+    OWN,
     Alloc,
     Assign,
     Buffer,
@@ -117,5 +118,5 @@ def accesses(s: Stmt) -> Iterator[tuple[Buffer, tuple[Expr, ...], bool]]:
 
 def shared_buffers(kernel: Kernel) -> list[Buffer]:
     """Buffers of a block's own, in the order of their first use."""
-    found = (b for s in statements(kernel.body) for b, _, _ in accesses(s) if b.role == "shared")
+    found = (b for s in statements(kernel.body) for b, _, _ in accesses(s) if b.role in OWN)
     return list(dict.fromkeys(found))

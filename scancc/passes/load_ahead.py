@@ -8,7 +8,8 @@
 
 A thread of a GPU waits at the first use of a value that is not there yet, for some 600 cycles if it comes from memory,
 and takes its instructions in order. A compiler that sees addresses only may not move a read over a store; buffers of
-the loop IR lie apart, so here it may. Values that a loop does not change are read once an iteration of the new one.
+the loop IR lie apart, so here it may. Values that a loop does not change are read once an iteration of the new one. Iterations that threads share out read what they
+need beside an inner loop before they begin with it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from scancc.ir.loop import (
     sub,
 )
 from scancc.ir.rewrite import Replaced
-from scancc.ir.walk import always_loaded, blocks, expressions, subexpressions
+from scancc.ir.walk import accesses, always_loaded, blocks, expressions, statements, subexpressions
 from scancc.passes.fresh import Fresh
 
 AHEAD = 8  # iterations
@@ -56,8 +57,25 @@ def _block(block: list[Stmt], fresh: Fresh) -> list[Stmt]:
     for s in block:
         for inner in blocks(s):
             inner[:] = _block(inner, fresh)
-        out += _loop(s, fresh) if isinstance(s, For) and not (s.threads or s.share) else [s]
+        match s:
+            case For(share="", threads=False):
+                out += _loop(s, fresh)
+            case For(share=share) if share:
+                out.append(_first(s, fresh))
+            case _:
+                out.append(s)
     return out
+
+
+def _first(loop: For, fresh: Fresh) -> For:
+    """An iteration of a thread's own, which reads before it computes: what it adds to a product is there by then."""
+    if not any(isinstance(s, For) for s in loop.body):
+        return loop
+    values: dict[Load, Expr] = {}
+    stored = {b for s in statements(loop.body) for b, _, stores in accesses(s) if stores}
+    early = [x for x in _early_loads(loop) if x.buffer not in stored and loop.var in x.index][:AHEAD]
+    reads = list(_read(early, values, {}, fresh))
+    return replace(loop, body=[*reads, *Replaced({}, values).block(loop.body)])
 
 
 def _loop(loop: For, fresh: Fresh) -> list[Stmt]:

@@ -19,6 +19,7 @@ from scancc.passes.dce import dce
 from scancc.passes.dead_stores import drop_dead_stores
 from scancc.passes.defer_products import defer_products
 from scancc.passes.defer_sums import defer_sums
+from scancc.passes.device import ANY, Device
 from scancc.passes.forward_outputs import forward_outputs
 from scancc.passes.fuse import fuse
 from scancc.passes.hoist import hoist
@@ -145,13 +146,13 @@ def optimise(graph: Graph, options: Options) -> tuple[Applied, ...]:
     return tuple(applied)
 
 
-def analyse(graph: Graph, name: str, options: Options) -> Compilation:
-    """Passes, storage plan and loops: everything but the machine code."""
+def analyse(graph: Graph, name: str, options: Options, device: Device = ANY) -> Compilation:
+    """Passes, storage plan and loops: everything but the machine code. `device`: the one that it will run on."""
     verify(graph, "trace")
     applied = optimise(graph, options)
     final = applied[-1].graph if applied else graph
     if options.target == "cuda":
-        return _for_device(Compilation(name, options, graph, applied, final, {}, NOTHING))
+        return _for_device(Compilation(name, options, graph, applied, final, {}, NOTHING), device)
     plan = plan_taps(final)
     lowered = drop_dead_stores(lower(final, plan, name))
     if options.optimize:
@@ -166,19 +167,19 @@ def analyse(graph: Graph, name: str, options: Options) -> Compilation:
 NOTHING = Lowered(Kernel("", [], [], []), [], {}, [], {}, {}, {})
 
 
-def _for_device(made: Compilation, lie: frozenset[str] = frozenset()) -> Compilation:
+def _for_device(made: Compilation, device: Device, lie: frozenset[str] = frozenset()) -> Compilation:
     """The kernel, or those of several stages. `lie`: inputs that have the lanes first, from the stages before."""
     made = replace(made, graph=keep_prefixes(made.graph))
     parts = stages_of(made.graph) if made.options.strategy == "auto" else [made.graph]
     if len(parts) > 1:
         stages: list[Compilation] = []
         for i, part in enumerate(parts):
-            stages.append(_for_device(replace(made, name=f"{made.name}_{i}", graph=part), lie))
+            stages.append(_for_device(replace(made, name=f"{made.name}_{i}", graph=part), device, lie))
             if stages[-1].lanes is not None and stages[-1].strategy in LANES_FIRST:
                 lie |= stages[-1].graph.results.keys()
         first = stages[0]
         return replace(made, plan=first.plan, lowered=first.lowered, stages=tuple(stages), strategy="stages")
     gather = made.options.optimize and not made.options.strict_fp
-    strategy, plan, lowered, lanes, why = place(made.graph, made.name, made.options.strategy, gather, lie)
+    strategy, plan, lowered, lanes, why = place(made.graph, made.name, made.options.strategy, gather, device, lie)
     verify_kernel(lowered.kernel)
     return replace(made, plan=plan, lowered=lowered, lanes=lanes, strategy=strategy, why=why)

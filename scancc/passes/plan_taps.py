@@ -8,7 +8,9 @@ Taps are read from
     trace        the output array itself, when the whole history is wanted anyway (`lead` rows in front hold the
                  initial values, so that no read needs a branch)
     ring(n)      a ring buffer otherwise. n rows suffice for a depth of n only while every read of a step precedes
-                 its write; rows that are loops over memory get one more, so that reads and the write never meet
+                 its write; rows that are loops over memory get one more, so that reads and the write never meet.
+                 A block of threads on a device reads small rows from its own memory, so there a ring stands beside
+                 the trace that is wanted anyway
     table        one row that steps change in place, where they change some elements and read the rest no more
 Short taps beside long ones are in registers too: read back from a ring, the value of the step before would wait for
 its store. A trace that is only read reversed is stored reversed. A result keeps its `trace`, its last k rows (in a
@@ -65,7 +67,8 @@ def in_registers(type_: Type) -> bool:
     return size is not None and size <= REGISTER_ELEMENTS
 
 
-def plan_taps(graph: Graph) -> Plan:
+def plan_taps(graph: Graph, near: int = 0) -> Plan:
+    """`near`: rings of up to so many bytes are nearer than a trace."""
     plan: Plan = {}
     views: dict[tuple[Node, str], set[str]] = {}
     flipped: set[tuple[Node, str]] = set()
@@ -83,7 +86,7 @@ def plan_taps(graph: Graph) -> Plan:
                     views.setdefault((node, name), set())
     for (node, name), kinds in views.items():
         if name:
-            plan[node, name] = replace(_storage(node, name, kinds), every="every" in kinds)
+            plan[node, name] = replace(_storage(node, name, kinds, near), every="every" in kinds)
             if (node, name) in flipped:
                 plan[node, name] = replace(plan[node, name], backwards=True)
     return plan
@@ -106,7 +109,7 @@ def _only_flipped(graph: Graph) -> set[tuple[Node, str]]:
     return found - other
 
 
-def _storage(node: Node, name: str, kinds: set[str]) -> Storage:
+def _storage(node: Node, name: str, kinds: set[str], near: int) -> Storage:
     spec = spec_of(node)
     carry = spec.carry(name)
     row = spec.body.results[name].type
@@ -121,11 +124,14 @@ def _storage(node: Node, name: str, kinds: set[str]) -> Storage:
     if small and _held(depth, row):
         return Storage("registers", depth, depth, trace, depth if whole else 0, last if last > depth else 0, last)
     short = max((-k for k in carry.taps if small and _held(-k, row)), default=0)
+    ring = depth + (not small)
+    if trace and row.size is not None and ring * row.size * row.dtype.itemsize <= near:
+        return Storage("ring", depth, short, True, depth if whole else 0, ring, 0)
     if trace:
         return Storage("trace", depth, short, True, depth, 0, 0)
     if not small and last <= 1 and update_in_place(spec, carry) is not None:
         return Storage("table", depth, short, False, 0, 1, last)
-    return Storage("ring", depth, short, False, 0, max(depth + (not small), last), last)
+    return Storage("ring", depth, short, False, 0, max(ring, last), last)
 
 
 def _held(depth: int, row: Type) -> bool:

@@ -98,6 +98,12 @@ def shares(kernel: Kernel) -> tuple[int, bool]:
     return max((w for w in widths if w is not None), default=1), None in widths
 
 
+def shared_width(block: list[Stmt]) -> int:
+    """How many iterations the widest loop has that is shared out already; 1024 where only the data know."""
+    stops = [s.stop for s in statements(block) if isinstance(s, For) and s.share]
+    return max((int(n.value) if isinstance(n, Const) else 1024 for n in stops), default=1)
+
+
 def _sums(block: list[Stmt]) -> Iterator[int | None]:
     """How many elements are added up by loops that could be shared out."""
     for i, s in enumerate(block):

@@ -17,6 +17,7 @@ from scancc.batching.lanes import Lanes
 from scancc.errors import UnsupportedError
 from scancc.ir.loop import (
     INT64,
+    OWN,
     Alloc,
     Buffer,
     Call,
@@ -86,7 +87,7 @@ class _Spread(Rewriter):
 
     def buffer(self, b: Buffer) -> Buffer:
         if b not in self.made:
-            if b.role == "shared":
+            if b.role in OWN:
                 self.made[b] = b
             else:
                 self._put(b, 0 if self.first else len(b.shape))

@@ -16,16 +16,19 @@ from dataclasses import replace
 from scancc.batching.lanes import Lanes, lanes_of
 from scancc.errors import ScanValueError, UnsupportedError
 from scancc.ir.graph import PREFIX, Graph, spec_of, topological
-from scancc.ir.loop import Buffer, Kernel
+from scancc.ir.loop import Buffer
+from scancc.ir.walk import statements
 from scancc.passes.cse import cse
 from scancc.passes.dce import dce
 from scancc.passes.dead_stores import drop_dead_stores
-from scancc.passes.hold_weights import hold_weights, size_in_bytes
+from scancc.passes.device import SHARED, Device
+from scancc.passes.hold_arrays import hold_arrays, size_in_bytes
+from scancc.passes.hold_weights import hold_weights, is_time_loop
 from scancc.passes.load_ahead import load_ahead
 from scancc.passes.lower import Lowered, lower
 from scancc.passes.mark_prefixes import prefix_of
 from scancc.passes.plan_taps import Plan, plan_taps
-from scancc.passes.share_loops import share_loops, shares
+from scancc.passes.share_loops import share_loops, shared_width, shares
 from scancc.passes.simplify import simplify
 from scancc.passes.spread_lanes import spread_lanes
 
@@ -34,11 +37,12 @@ STRATEGIES = ("lane", "block", "grid", "prefix", "thread")
 WIDE = 32  # iterations that are worth a block
 WIDEST = 8192  # iterations of a loop that one block should run by itself
 MANY = 16  # elements of a lane that are worth a pass over all lanes
-SHARED_BYTES = 40_000  # of a block's own memory, of the 48 kB that every device has
+NEAR = 8192  # bytes of a ring that a block keeps in its own memory beside a trace
+ASIDE = 4096  # bytes of a block's memory that sums over its threads may need besides
 
 
 def place(
-    graph: Graph, name: str, strategy: str, gather: bool, lie: frozenset[str] = frozenset()
+    graph: Graph, name: str, strategy: str, gather: bool, device: Device, lie: frozenset[str] = frozenset()
 ) -> tuple[str, Plan, Lowered, Lanes | None, str]:
     """Strategy, storage plan, kernel and lanes of a program for a device, and the reason for the strategy.
 
@@ -60,7 +64,8 @@ def place(
             own = drop_dead_stores(lower(lanes.graph, plan, name, library=False))
             wide, _ = shares(own.kernel)
             if strategy == "block" or strategy == "auto" and wide >= WIDE:
-                own = spread_lanes(_team(own, "block", gather), lanes, first=True)
+                plan, own = _in_block(lanes.graph, name, gather, device)
+                own = spread_lanes(own, lanes, first=True)
                 return "block", plan, _ahead(own), lanes, (
                     f"the rows of a lane have up to {wide} elements" if wide > 1 else "asked for")  # fmt: skip
             lanes = _with_lanes(lanes, lie, first=False)
@@ -85,8 +90,10 @@ def place(
     why = (f"loops have up to {wide} independent iterations" if wide >= WIDE else
            "loops have independent iterations, whose number is known at run time" if more else
            "no rows are wide enough for more")  # fmt: skip
-    if strategy != "thread":
-        lowered = _team(lowered, strategy, gather)
+    if strategy == "block":
+        plan, lowered = _in_block(graph, name, gather, device)
+    elif strategy == "grid":
+        lowered = _team(lowered, strategy, gather, device)
     return strategy, plan, _ahead(lowered), None, why
 
 
@@ -128,18 +135,27 @@ def _with_lanes(lanes: Lanes, lie: frozenset[str], first: bool) -> Lanes:
     return replace(lanes, inputs=axes, moved=moved)
 
 
-def _team(lowered: Lowered, team: str, gather: bool) -> Lowered:
+def _team(lowered: Lowered, team: str, gather: bool, device: Device) -> Lowered:
     kernel = share_loops(lowered.kernel, team, gather)
-    lowered = replace(lowered, kernel=kernel)
-    return _in_shared_memory(lowered) if team == "block" else lowered
+    steps = [shared_width(s.body) for s in statements(kernel.body) if is_time_loop(s)]  # what runs often decides
+    return replace(lowered, kernel=replace(kernel, threads=device.threads(max(steps, default=kernel.width))))
 
 
-def _in_shared_memory(lowered: Lowered) -> Lowered:
-    """Small buffers that nobody outside of the kernel sees become the block's own, and weights that fit beside them."""
+def _in_block(graph: Graph, name: str, gather: bool, device: Device) -> tuple[Plan, Lowered]:
+    """The program of a block, which keeps what steps read again and again: rings, and weights as far as they fit."""
+    plan = plan_taps(graph, NEAR)
+    lowered = _team(drop_dead_stores(lower(graph, plan, name, library=False)), "block", gather, device)
+    lowered, room = _in_shared_memory(lowered)
+    kernel = hold_weights(lowered.kernel, device, device.shared - SHARED - ASIDE, gather)
+    return plan, replace(lowered, kernel=hold_arrays(kernel, room))
+
+
+def _in_shared_memory(lowered: Lowered) -> tuple[Lowered, int]:
+    """Small buffers that nobody outside of the kernel sees become the block's own; and the bytes that are left."""
     seen = {b for b, _ in lowered.results.values()} | set(lowered.executed.values())
     for f in lowered.kernel.failures:
         seen |= set(f.seen.values if f.seen else ()) | ({f.steps} if f.steps else set())
-    room = SHARED_BYTES
+    room = SHARED
     kept: list[Buffer] = []
     for b in lowered.allocated:
         size = size_in_bytes(b)
@@ -149,6 +165,4 @@ def _in_shared_memory(lowered: Lowered) -> Lowered:
         room -= size
         b.role = "shared"
     params = [p for p in lowered.kernel.params if not (isinstance(p, Buffer) and p.role == "shared")]
-    kernel: Kernel = replace(lowered.kernel, params=params)
-    return replace(lowered, kernel=hold_weights(kernel, room), allocated=kept)
-
+    return replace(lowered, kernel=replace(lowered.kernel, params=params), allocated=kept), room

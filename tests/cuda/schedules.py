@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
+from numba.np.numpy_support import as_dtype
 
 from scancc.backends.cuda import library
 from scancc.backends.cuda.program import CudaProgram
@@ -19,17 +20,20 @@ from scancc.backends.cuda.toolkit import simulated
 class _Cuda:
     """What a kernel sees of numba.cuda, for one thread."""
 
-    def __init__(self, block, thread, blocks, threads, shared):
+    def __init__(self, block, thread, blocks, threads, shared, held):
         self.threadIdx, self.blockIdx = SimpleNamespace(x=thread), SimpleNamespace(x=block)
         self.blockDim, self.gridDim = SimpleNamespace(x=threads), SimpleNamespace(x=blocks)
         self.cg = SimpleNamespace(this_grid=lambda: None)
         self.atomic = SimpleNamespace(max=lambda a, i, v: max(a[i], v), add=_add)
         self.threadfence = lambda: None
-        self._arrays, self._count = shared, 0
+        self._arrays, self._count, self._held = shared, 0, held
         self.shared = SimpleNamespace(array=self._array)
 
     def _array(self, shape, dtype):
         """The n-th array that a thread asks for is that of the other threads of its block."""
+        if shape == 0:
+            dtype = as_dtype(dtype)
+            shape = self._held // dtype.itemsize
         while len(self._arrays) <= self._count:
             # Nobody may count on what is there: shared memory is not cleared.
             self._arrays.append(np.full(shape, np.array(-12345).astype(dtype)))
@@ -55,7 +59,7 @@ class Barriers:
     passed = 0
 
 
-def run_permuted(source, name, args, blocks, threads, whole_grid, rng):
+def run_permuted(source, name, args, blocks, threads, whole_grid, rng, held=0):
     text = source.replace("cuda.syncthreads_or(failed)", "(yield failed)")
     text = text.replace("cuda.syncthreads()", "yield").replace("grid.sync()", "yield")
     assert "yield" in text or threads == 1 or "thread" in text
@@ -66,7 +70,7 @@ def run_permuted(source, name, args, blocks, threads, whole_grid, rng):
         for block in team:
             shared = []
             for thread in range(threads):
-                scope = library.simulated(_Cuda(block, thread, blocks, threads, shared))
+                scope = library.simulated(_Cuda(block, thread, blocks, threads, shared, held))
                 exec(code, scope)
                 running.append(scope[name](*args))
         _to_the_end(running, rng)
@@ -106,7 +110,8 @@ def permuted(seed, blocks=2):
         status = np.zeros(1, np.int64)
         many = blocks if team == "grid" else lanes * (1 if self._tiles is None else int(args[self._tiles]))
         with np.errstate(all="ignore"):
-            run_permuted(self.source, self.lowered.kernel.name, [*own, status], many, self.threads, team == "grid", rng)
+            run_permuted(self.source, self.lowered.kernel.name, [*own, status], many, self.threads, team == "grid", rng,
+                         self._kernel.shared)
         return int(status[0])
 
     CudaProgram._launch = launch

@@ -91,8 +91,8 @@ print(json.dumps(found))
 # Registers and bytes of shared memory that a kernel may take at most, and whether it has barriers.
 MOST = {
     "ar2": (40, 0), "ar2_float32": (40, 0), "garch": (64, 0), "garch_gradient": (80, 0), "lorenz": (56, 0),
-    "kalman": (80, 0), "rnn": (72, 0), "rnn_batch": (72, 0), "rnn_grid": (72, 0), "centred": (72, 1024),
-    "rnn_gradient": (96, 8192), "ema_prefix": (48, 36864), "ar2_prefix": (72, 46080),
+    "kalman": (80, 0), "rnn": (255, 2048), "rnn_batch": (255, 2048), "rnn_grid": (72, 0), "centred": (72, 3072),
+    "rnn_gradient": (255, 8192), "ema_prefix": (48, 36864), "ar2_prefix": (72, 46080),
     "transpose": (40, 8448),
 }  # fmt: skip
 WAITING = ("rnn", "rnn_batch", "centred", "rnn_gradient", "ema_prefix", "ar2_prefix", "transpose")

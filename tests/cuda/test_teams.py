@@ -7,7 +7,11 @@ import pytest
 from schedules import Barriers, permuted
 
 import scancc as sc
+from scancc.backends.cuda import toolkit
 from scancc.backends.cuda.toolkit import simulated
+from scancc.passes.device import SHARED, Device
+from scancc.passes.hold_weights import OTHER, SUMS
+from scancc.passes.strategies import ASIDE
 
 our_schedule = pytest.mark.skipif(not simulated(), reason="a device has its own schedules")
 R = np.random.default_rng(0)
@@ -116,9 +120,9 @@ def test_a_block_a_lane(name):
     same(g(*batch), want)
 
 
-@pytest.mark.parametrize(("hidden", "held"), [(40, ["arg2_held", "arg3_held"]), (100, ["arg3_held"])])
-def test_weights_that_fit_are_held_for_all_steps(hidden, held):
-    """80 kB of weights stay in memory; those of a step that looks rows up are not copied."""
+@pytest.mark.parametrize("hidden", [40, 130])
+def test_weights_are_held_for_all_steps(hidden):
+    """As far as they fit: 130 columns of 130 doubles do not. What a step looks up by data is not copied."""
     w, u, table = R.normal(size=(hidden, hidden)) / 9, R.normal(size=(3, hidden)), R.normal(size=(9, hidden))
 
     def f(x, h, c, u, table):
@@ -126,17 +130,51 @@ def test_weights_that_fit_are_held_for_all_steps(hidden, held):
 
     args = X, R.normal(size=hidden), w, u, table
     program = sc.jit(f, target="cuda").lower(*args)
-    assert all(name in program.explain() for name in held)
-    assert "arg4_held" not in program.source()
-    assert ("arg2_held" in program.source()) == ("arg2_held" in held)
+    step = program.loop_ir().split("# steps of")[1]
+    assert "held[" in step and "arg4[" in step
+    assert ("arg2[" in step) == (hidden == 130)
+    for seed in range(2):
+        with permuted(seed):
+            same(sc.jit(f, target="cuda")(*args), sc.jit(f)(*args))
     same(sc.jit(f, target="cuda")(*args), sc.jit(f)(*args))
+
+
+@our_schedule
+@pytest.mark.parametrize("registers", [0, 5, 13, 255])
+@pytest.mark.parametrize("room", [0, 1100, 1 << 16])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_where_weights_are(monkeypatch, registers, room, dtype):
+    """In registers of threads that have a column each, in shared memory, and where they were, in any mixture."""
+    device = Device(4, 32, 32 * (OTHER + registers), OTHER + registers, SHARED + ASIDE + room)
+    monkeypatch.setattr(toolkit, "limits", lambda: device)
+    rows, columns, weights = 17 + registers % 7, 19, f"{dtype}_{registers}_{room}"
+    size = 3 if dtype == "int64" else 0.2
+    w = (R.normal(size=(rows, columns)) * size).astype(dtype)
+    v = (R.normal(size=(columns, columns)) * size).astype(dtype)
+    x = (R.normal(size=(STEPS, rows)) * 3).astype(dtype)
+
+    def f(x, h, w, v):
+        return sc.scan(lambda x, h, w, v: ((x @ w).clip(-9, 9) - h @ v.T).clip(-9, 9).astype(dtype), x, h, [w, v])
+
+    f.__name__ = weights
+    args = x, np.ones(columns, dtype), w, v
+    g = sc.jit(f, target="cuda", strategy="block")
+    before, step = g.lower(*args).loop_ir().split("# steps of")
+    sums = 1 if dtype == "int64" else SUMS  # as many terms at once
+    assert ("let arg2_0" in before) == (registers >= sums * np.dtype(dtype).itemsize // 4)
+    assert (" held[" in step) == (room > 0 and registers < 255)
+    assert not any(f"arg{i}[" in step for i in (2, 3)) or room < 1 << 16 and registers < 255
+    want = sc.jit(f)(*args)
+    for seed in range(3):
+        with permuted(seed):
+            np.testing.assert_allclose(g(*args), want, rtol=1e-4 if dtype == "float32" else 1e-9, atol=1e-4)
 
 
 def test_weights_of_a_lane_are_held_by_its_block():
     f = sc.vmap(lambda x, h, w: rnn(x, h, w)[-1])
     args = np.stack([X, -X]), np.stack([H0, H0 + 1]), np.stack([W, W.T])
     program = sc.jit(f, target="cuda").lower(*args)
-    assert "_held[at((" in program.source()
+    assert "held[" in program.loop_ir().split("# steps of")[1]
     for seed in range(2):
         with permuted(seed):
             same(sc.jit(f, target="cuda")(*args), sc.jit(f)(*args))

@@ -12,6 +12,7 @@ import math
 import types
 from typing import Any
 
+import numba
 import numpy as np
 from scancc_runtime import complexes, polygamma, revolve, samplers, special
 from scancc_runtime.device import counters, halves, integers, reals, scalar, transcendental
@@ -35,7 +36,7 @@ def on_device(cuda: Any, used: frozenset[str], fastmath: bool = False) -> dict[s
     `fastmath`: of float32 those that the hardware has are used, which are less exact (`sin.approx` and so on).
     """
     made: dict[Any, Any] = {}
-    names: dict[str, Any] = {"np": np, "at": np.uint64, "math": math, "cuda": cuda, "poll": poll.on_device()}
+    names: dict[str, Any] = {"np": np, "types": numba.types, "at": np.uint64, "math": math, "cuda": cuda, "poll": poll.on_device()}
     for name, module in {**DEVICE, **SHARED}.items():
         found = types.SimpleNamespace()
         for function in RUNTIME[name]:
@@ -83,7 +84,7 @@ def simulated(cuda: Any) -> dict[str, Any]:
     functions |= {n: getattr(np, n) for n in "isnan isinf isfinite".split()}
     functions |= {f"a{n}": getattr(np, f"arc{n}") for n in "sin cos tan sinh cosh tanh".split()}
     functions |= {n: getattr(scipy.special, n) for n in "erf erfc expit".split()}
-    names: dict[str, Any] = {"np": np, "at": int, "cuda": cuda, "math": types.SimpleNamespace(**functions),
+    names: dict[str, Any] = {"np": np, "types": numba.types, "at": int, "cuda": cuda, "math": types.SimpleNamespace(**functions),
                              "poll": lambda a, i: a[i]}  # fmt: skip
     names |= {**DEVICE, **SHARED, "transcendental": names["math"]}
     found = {n: getattr(np, n) for n in RUNTIME["reals"] if hasattr(np, n)} | {"gammaln": scipy.special.gammaln}

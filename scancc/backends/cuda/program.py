@@ -15,24 +15,22 @@ from scancc.backends.cuda.launch import Launch
 from scancc.backends.cuda.ragged import fill
 from scancc.backends.cuda.source import HALVES, LANE_BITS, CudaPrinter
 from scancc.backends.cuda.tiles import items_of, threads_of
-from scancc.backends.cuda.toolkit import TRAFFIC, cuda, kernel_function, on_stream, simulated
+from scancc.backends.cuda.toolkit import SIMULATED_THREADS, TRAFFIC, cuda, kernel_function, limits, on_stream, simulated
 from scancc.backends.cuda.transpose import moved
 from scancc.backends.host import host_function
 from scancc.backends.program import Program
 from scancc.errors import DeviceError
-from scancc.ir.loop import Prefix, const_int
+from scancc.ir.loop import Kernel, Prefix, const_int
 from scancc.ir.types import in_memory
-from scancc.ir.walk import statements
+from scancc.ir.walk import shared_buffers, statements
+from scancc.passes.hold_arrays import size_in_bytes
 from scancc.passes.lower.prefix import TILE, TILES
 from scancc.passes.pipeline import Compilation
 from scancc.passes.spread_lanes import LANES
 from scancc.passes.strategies import LANES_FIRST
 
 THREADS = 128  # of a block whose threads have lanes of their own
-MOST_THREADS = 512  # of a block that works together: 128 registers are left to each of them
-REGISTERS = 65_536  # of a block, on every device from compute capability 6.0
-WARP = 32
-SIMULATED_THREADS, SIMULATED_ITEMS = 4, 2
+SIMULATED_ITEMS = 2
 
 
 class CudaProgram(Program):
@@ -44,7 +42,7 @@ class CudaProgram(Program):
         super().__init__(compilation)
         kernel = self.lowered.kernel
         prefix = next((s for s in statements(kernel.body) if isinstance(s, Prefix)), None)
-        self.threads = _threads(kernel.team, kernel.width, prefix)
+        self.threads = _threads(kernel, prefix)
         items = 1 if prefix is None else SIMULATED_ITEMS if simulated() else items_of(prefix, self.threads, HALVES)
         self.source = CudaPrinter(kernel, self.threads, items).print()
         self.lowered.definitions[TILE.name] = const_int(self.threads * items)
@@ -62,8 +60,9 @@ class CudaProgram(Program):
     def _kernel(self) -> Launch:
         fastmath, kernel = self.compilation.options.fastmath, self.lowered.kernel
         # More threads than their registers allow would not start at all.
-        most = None if self.threads <= THREADS else REGISTERS // self.threads
-        return Launch(lambda: kernel_function(self.source, kernel, cuda(), fastmath), kernel, fastmath, most)
+        most = None if self.threads <= THREADS else limits().registers_of_each(self.threads)
+        held = sum(size_in_bytes(b) or 0 for b in shared_buffers(kernel) if b.role == "held")
+        return Launch(lambda: kernel_function(self.source, kernel, cuda(), fastmath), kernel, fastmath, most, held)
 
     def ptx(self, cc: tuple[int, int]) -> str:
         return offline.ptx(self.source, self.lowered.kernel, self.compilation.options.fastmath, cc)
@@ -200,14 +199,12 @@ class CudaProgram(Program):
         super()._fail(code & ((1 << LANE_BITS) - 1), found)
 
 
-def _threads(team: str, width: int, prefix: Prefix | None) -> int:
+def _threads(kernel: Kernel, prefix: Prefix | None) -> int:
+    if kernel.threads:
+        return kernel.threads
     if simulated():
         return SIMULATED_THREADS
-    if not team:
-        return THREADS
-    if prefix is not None:
-        return threads_of(prefix)
-    return min(MOST_THREADS, max(WARP, 1 << (max(1, width) - 1).bit_length()))
+    return THREADS if prefix is None else threads_of(prefix)
 
 
 def _scalar(a: Any) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from scancc.backends.cuda import prefix
 from scancc.backends.cuda.library import RUNTIME
 from scancc.backends.cuda.tiles import Tiles
+from scancc.backends.cuda.toolkit import simulated
 from scancc.backends.functions import EXPRESSIONS
 from scancc.backends.source import SourcePrinter
 from scancc.errors import UnsupportedError
@@ -20,6 +21,7 @@ TEAMS = {
     "block": ("cuda.threadIdx.x", "cuda.blockDim.x"),
     "grid": ("cuda.grid(1)", "cuda.gridsize(1)"),
 }
+ALIGNED = 16  # bytes
 HALVES = ("float16",)  # dtypes of 16 bits that numba.cuda has
 
 
@@ -53,9 +55,14 @@ class CudaPrinter(SourcePrinter):
             lines.append("grid = cuda.cg.this_grid()")
         if any(isinstance(s, Barrier) and s.checked for s in statements(self.kernel.body)):
             lines.append("failed = 0")
+        # So that neighbours are read four at once; the simulator knows no alignment.
+        aligned = "" if simulated() else f", alignment={ALIGNED}"
         for b in shared_buffers(self.kernel):
-            shape = "".join(f"{self.expr(d)}, " for d in b.shape)
-            lines.append(f"{b.name} = cuda.shared.array(({shape}), {self.element(b.dtype)})")
+            if b.role == "held":
+                text = f"0, types.{b.dtype.name}"  # the simulator wants a type of numba's here
+            else:
+                text = f"({''.join(f'{self.expr(d)}, ' for d in b.shape)}), {self.element(b.dtype)}"
+            lines.append(f"{b.name} = cuda.shared.array({text}{aligned})")
         for dtype in dict.fromkeys(s.var.dtype.name for s in statements(self.kernel.body) if isinstance(s, Gather)):
             lines.append(f"cells_{dtype} = cuda.shared.array(({self.block_threads},), {self.element(np.dtype(dtype))})")
         return "".join(f"    {line}\n" for line in lines)

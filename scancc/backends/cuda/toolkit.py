@@ -14,9 +14,12 @@ from typing import Any
 from scancc.backends.cuda import library
 from scancc.errors import DeviceError
 from scancc.ir.loop import Kernel
+from scancc.passes.device import ANY, Device
 
 # Launches and transfers of this process, for tests and measurements: "launch", "to device", "to host".
 TRAFFIC: Counter[str] = Counter()
+
+SIMULATED_THREADS = 4  # of a block
 
 _stream: ContextVar[Any] = ContextVar("stream", default=0)
 
@@ -67,6 +70,18 @@ def cuda() -> Any:
             fix="pip install 'scancc[cuda]' on a machine with a GPU; NUMBA_ENABLE_CUDASIM=1 runs kernels in Python",
         )
     return found
+
+
+@cache
+def limits() -> Device:
+    """Those of the device that is there; of any where there is none, which matters to who only looks at a kernel."""
+    if simulated():
+        return Device(fewest_threads=SIMULATED_THREADS, most_threads=SIMULATED_THREADS)
+    try:
+        found = cuda().get_current_device()
+    except DeviceError:
+        return ANY
+    return Device(registers=found.MAX_REGISTERS_PER_BLOCK, shared=found.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)
 
 
 def kernel_function(source: str, kernel: Kernel, module: Any, fastmath: bool) -> Any:

@@ -222,13 +222,16 @@ def _store_initial(low: Lowering, slots: Slots, initial: Node, has_rows: bool) -
                 low.emit(Declare(variables[i], element(depth + k, tuple(map(const_int, i))), initial.loc))
     if slots.storage.taps == "registers" and not slots.storage.lead:
         return
-    target = slots.trace if slots.storage.lead else Target(slots.ring, ())  # type: ignore[arg-type]
-    assert target is not None
+    targets = [slots.trace] if slots.storage.lead else []
+    if slots.ring is not None:
+        targets.append(Target(slots.ring, ()))
     shape = low.lengths(slots.row)
     rows = (const_int(depth), *shape) if has_rows else shape
-    with low.element_loops(rows) as index:
-        at = index if has_rows else (const_int(0), *index)
-        low.emit(Store(target.buffer, (*target.prefix, *at), low.element(initial, index), initial.loc))
+    for target in targets:
+        assert target is not None
+        with low.element_loops(rows) as index:
+            at = index if has_rows else (const_int(0), *index)
+            low.emit(Store(target.buffer, (*target.prefix, *at), low.element(initial, index), initial.loc))
 
 
 def _bind_leaves(low: Lowering, node: Node, slots: dict[str, Slots], value: dict[str, Node], t: Expr | None) -> None:
@@ -337,12 +340,17 @@ def _updates_in_place(low: Lowering, spec: ScanSpec, slots: dict[str, Slots]) ->
 
 
 def _row_target(s: Slots, t: Expr) -> Target | None:
-    if s.trace is not None:
-        place = sub(add(s.steps, -1), t) if s.storage.backwards else add(t, s.storage.lead)
-        return Target(s.trace.buffer, (*s.trace.prefix, place))
+    """Where a step makes its row: in the ring, if there is one; a trace beside it has a copy."""
     if s.ring is not None:
         return Target(s.ring, (s.slot if s.slot is not None else const_int(0),))
-    return None
+    return _trace_target(s, t)
+
+
+def _trace_target(s: Slots, t: Expr) -> Target | None:
+    if s.trace is None:
+        return None
+    place = sub(add(s.steps, -1), t) if s.storage.backwards else add(t, s.storage.lead)
+    return Target(s.trace.buffer, (*s.trace.prefix, place))
 
 
 def _finish_step(low: Lowering, body: Graph, slots: dict[str, Slots], t: Expr) -> None:
@@ -365,6 +373,11 @@ def _finish_step(low: Lowering, body: Graph, slots: dict[str, Slots], t: Expr) -
                 low.emit(Store(target.buffer, target.prefix + tuple(map(const_int, i)), s.next[i], result.loc))
         else:
             _store_row(low, result, target)
+        copy = _trace_target(s, t) if s.ring is not None else None
+        if copy is not None:
+            made = in_memory(target, len(s.row.shape))
+            with low.element_loops(low.lengths(s.row)) as index:
+                low.emit(Store(copy.buffer, (*copy.prefix, *index), made.at(index), result.loc))
     for s in slots.values():
         for k in range(s.storage.short, 0, -1):
             source = s.taps[-k + 1] if k > 1 else s.next

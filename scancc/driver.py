@@ -39,10 +39,9 @@ def options_of(
 
 def program_of(compilation: Compilation) -> Program:
     if compilation.options.target == "cuda":
-        from scancc.backends.cuda.program import CudaProgram
-        from scancc.backends.cuda.staged import StagedProgram
+        from scancc.backends.cuda.staged import device_program
 
-        return StagedProgram(compilation) if compilation.stages else CudaProgram(compilation)
+        return device_program(compilation)
     return CpuProgram(compilation)
 
 

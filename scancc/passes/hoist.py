@@ -15,7 +15,7 @@ a loop of zero steps fails nowhere, and no sequence work leaves a loop that may 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from scancc.batching.rules import RULES, Batch
@@ -43,12 +43,20 @@ PREFIX = "hoisted_"
 Tap = tuple[str, int]
 
 
-def hoist(graph: Graph, rows: bool = True) -> Graph:
-    """`rows`: take work on sequences out, too. Threads of a device do it as well in the loop, without the memory."""
+def is_worth(n: Node) -> bool:
+    """Whether work on the rows of a sequence is better done for all of them at once."""
+    kind = OPS[n.op].kind
+    if kind == "contract":
+        return not (in_registers(n.type) and all(in_registers(a.type) for a in n.args))
+    return OPS[n.op].expensive and kind == "elementwise"
+
+
+def hoist(graph: Graph, worth: Callable[[Node], bool] = is_worth) -> Graph:
+    """`worth`: which work on sequences is taken out; that on non-sequences is in any case."""
 
     def rule(node: Node) -> Node | None:
-        node = map_bodies(node, lambda body: hoist(body, rows))
-        return _hoist_scan(node, rows) if node.op == "scan" else node
+        node = map_bodies(node, lambda body: hoist(body, worth))
+        return _hoist_scan(node, worth) if node.op == "scan" else node
 
     return rewrite(graph, rule)
 
@@ -65,7 +73,7 @@ class Varies:
         return not self.taps and not self.carried
 
 
-def _hoist_scan(node: Node, wanted: bool) -> Node:
+def _hoist_scan(node: Node, worth: Callable[[Node], bool]) -> Node:
     spec = spec_of(node)
     order = spec.body.nodes()
     varies = _classify(spec, order)
@@ -75,7 +83,7 @@ def _hoist_scan(node: Node, wanted: bool) -> Node:
             users.setdefault(a, []).append(n)
     results = set(spec.body.results.values())
     invariants = _invariants(order, varies, users, results)
-    rows = [] if spec.has_until or not wanted else _sequence_work(spec, order, varies, users)
+    rows = [] if spec.has_until else _sequence_work(spec, order, varies, users, worth)
     return _move(node, invariants, rows) if invariants or rows else node
 
 
@@ -136,8 +144,9 @@ def _computes(n: Node) -> bool:
 
 
 def _sequence_work(
-    spec: ScanSpec, order: list[Node], varies: dict[Node, Varies], users: dict[Node, list[Node]]
-) -> list[Node]:
+    spec: ScanSpec, order: list[Node], varies: dict[Node, Varies], users: dict[Node, list[Node]],
+    worth: Callable[[Node], bool],
+) -> list[Node]:  # fmt: skip
     """The topmost expensive nodes that depend on one tap of one sequence."""
     chosen: list[Node] = []
     covered: set[Node] = set()
@@ -146,7 +155,7 @@ def _sequence_work(
         if n in covered:
             covered |= set(n.args)
             continue
-        if v.carried or len(v.taps) != 1 or not _worth(n) or not _batchable(n, varies):
+        if v.carried or len(v.taps) != 1 or not worth(n) or not _batchable(n, varies):
             continue
         top = _narrower(n, varies, users)
         if not _batchable(top, varies) or _row_bytes(top.type) > MAX_GROWTH * _source_bytes(spec, v):
@@ -155,13 +164,6 @@ def _sequence_work(
             chosen.append(top)
         covered |= set(n.args)
     return chosen
-
-
-def _worth(n: Node) -> bool:
-    kind = OPS[n.op].kind
-    if kind == "contract":
-        return not (in_registers(n.type) and all(in_registers(a.type) for a in n.args))
-    return OPS[n.op].expensive and kind == "elementwise"
 
 
 def _batchable(n: Node, varies: dict[Node, Varies]) -> bool:

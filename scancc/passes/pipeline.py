@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from scancc.batching.lanes import Lanes
-from scancc.ir.graph import Graph
+from scancc.ir.graph import Graph, Node
 from scancc.ir.loop import Kernel
 from scancc.ir.verify import verify
 from scancc.ir.verify_loop import verify_kernel
@@ -22,7 +22,7 @@ from scancc.passes.defer_sums import defer_sums
 from scancc.passes.device import ANY, Device
 from scancc.passes.forward_outputs import forward_outputs
 from scancc.passes.fuse import fuse
-from scancc.passes.hoist import hoist
+from scancc.passes.hoist import hoist, is_worth
 from scancc.passes.lower import Lowered, lower
 from scancc.passes.mark_prefixes import keep_prefixes, mark_prefixes
 from scancc.passes.merge_duplicates import merge_duplicates
@@ -31,6 +31,7 @@ from scancc.passes.narrow_views import narrow_views
 from scancc.passes.order_sums import order_sums
 from scancc.passes.partial_sums import partial_sums
 from scancc.passes.plan_taps import Plan, plan_taps
+from scancc.passes.products import is_wide
 from scancc.passes.shorten import shorten
 from scancc.passes.simplify import simplify
 from scancc.passes.split_loops import split_loops
@@ -73,6 +74,13 @@ def _plain(transform: Callable[[Graph], Graph]) -> Callable[[Graph, Options], Gr
     return lambda graph, options: transform(graph)
 
 
+def _worth_hoisting(options: Options) -> Callable[[Node], bool]:
+    """Threads of a device do what a step needs in the loop, without the memory; but for products, which tiles are for."""
+    if options.target == "cpu":
+        return is_worth
+    return is_wide if options.strategy == "auto" and not options.strict_fp else lambda node: False
+
+
 PIPELINE: tuple[Pass, ...] = (
     Pass("simplify", lambda graph, options: simplify(graph, options.fastmath)),
     Pass("cse", _plain(cse)),
@@ -86,7 +94,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("defer_products", _plain(defer_products)),
     Pass("fuse", _plain(fuse)),
     Pass("merge_duplicates", _plain(merge_duplicates)),
-    Pass("hoist", lambda graph, options: hoist(graph, rows=options.target == "cpu")),
+    Pass("hoist", lambda graph, options: hoist(graph, _worth_hoisting(options))),
     Pass("forward_outputs", _plain(forward_outputs)),
     Pass("simplify_again", lambda graph, options: simplify(graph, options.fastmath)),
     Pass("cse_again", _plain(cse)),
@@ -170,7 +178,8 @@ NOTHING = Lowered(Kernel("", [], [], []), [], {}, [], {}, {}, {})
 def _for_device(made: Compilation, device: Device, lie: frozenset[str] = frozenset()) -> Compilation:
     """The kernel, or those of several stages. `lie`: inputs that have the lanes first, from the stages before."""
     made = replace(made, graph=keep_prefixes(made.graph))
-    parts = stages_of(made.graph) if made.options.strategy == "auto" else [made.graph]
+    gather = made.options.optimize and not made.options.strict_fp
+    parts = stages_of(made.graph, tiles=gather) if made.options.strategy == "auto" else [made.graph]
     if len(parts) > 1:
         stages: list[Compilation] = []
         for i, part in enumerate(parts):
@@ -179,7 +188,6 @@ def _for_device(made: Compilation, device: Device, lie: frozenset[str] = frozens
                 lie |= stages[-1].graph.results.keys()
         first = stages[0]
         return replace(made, plan=first.plan, lowered=first.lowered, stages=tuple(stages), strategy="stages")
-    gather = made.options.optimize and not made.options.strict_fp
     strategy, plan, lowered, lanes, why = place(made.graph, made.name, made.options.strategy, gather, device, lie)
     verify_kernel(lowered.kernel)
     return replace(made, plan=plan, lowered=lowered, lanes=lanes, strategy=strategy, why=why)

@@ -3,6 +3,7 @@
     ys = scan ... in prefix; loss = mean(f(ys))         first the prefix, in tiles; then the rest
     ys = scan ... until c; zs = f(ys)                    first the loop, whose length the rest needs to know
     ls = loop over lanes; g = sum of ls over the lanes   first a thread a lane; then the sum
+    zs = xs @ u; ys = scan over zs ...                   first the product, in tiles; then the loop
 
 Values go from stage to stage on the device, as results of one graph that are inputs of the next.
 """
@@ -15,21 +16,28 @@ from scancc.ir import build
 from scancc.ir.graph import EFFECT, PREFIX, Graph, Node, dependencies, spec_of, substitute
 from scancc.ir.ops import OPS
 from scancc.ir.types import Dim, Type
+from scancc.passes.products import Product, product_of
 
 CHEAP = ("leaf", "elementwise", "view")  # what a stage may compute again where it reads it
 
 
-def stages_of(graph: Graph, number: int = 0) -> list[Graph]:
-    """The graph itself, or graphs to run in turn; inputs that are named `stage...` are results of an earlier one."""
+def stages_of(graph: Graph, tiles: bool = True, number: int = 0) -> list[Graph]:
+    """The graph itself, or graphs to run in turn; inputs that are named `stage...` are results of an earlier one.
+
+    `tiles`: products are stages of their own.
+    """
     if any(r.startswith(EFFECT) for r in graph.results):
         return [graph]
+    product = _product(graph) if tiles else None
+    if product is not None:
+        return _with_product(graph, product, number)
     marked = next((n for n in graph.nodes() if n.op == "scan" and _by_itself(n)), None)
     if marked is None:
         return _without_sums(graph, number)
     heavy = [a for a in dict.fromkeys(_needed_before(graph, marked)) if not _cheap(a)]
     if heavy:
         first, rest = _cut(graph, heavy, {}, number)
-        return [*stages_of(first, number + 100), *stages_of(rest, number + 1)]
+        return [*stages_of(first, tiles, number + 100), *stages_of(rest, tiles, number + 1)]
     if spec_of(marked).has_until and (lanes := lanes_of(graph)) is not None and lanes.apart and not lanes.ragged:
         return [graph]  # each lane goes on after its own end: nothing needs to know the last one
     graph = _whole(graph, marked)
@@ -37,7 +45,25 @@ def stages_of(graph: Graph, number: int = 0) -> list[Graph]:
     if all(r in gets or r.op == "transpose" and r.args[0] in gets for r in graph.results.values()):
         return [graph]
     first, rest = _cut(graph, *_without_length(graph, marked, gets), number)
-    return [first, *stages_of(rest, number + 1)]
+    return [first, *stages_of(rest, tiles, number + 1)]
+
+
+def _product(graph: Graph) -> Product | None:
+    """The first product beside loops."""
+    found = {n: p for n in graph.nodes() if (p := product_of(n)) is not None}
+    inner = {n.args[0] for n in found if n.op == "reshape"}
+    return next((p for n, p in found.items() if n not in inner and "const" not in (p.left.op, p.right.op)), None)
+
+
+def _with_product(graph: Graph, product: Product, number: int) -> list[Graph]:
+    made = [x for x in dict.fromkeys((product.left, product.right)) if x.op != "input"]
+    if made:
+        first, rest = _cut(graph, made, {}, number)
+        return [*stages_of(first, True, number + 100), *stages_of(rest, True, number + 1)]
+    if list(graph.results.values()) == [product.node]:
+        return [graph]
+    first, rest = _cut(graph, [product.node], {}, number)
+    return [first, *stages_of(rest, True, number + 1)]
 
 
 def _needed_before(graph: Graph, scan: Node) -> tuple[Node, ...]:

@@ -4,6 +4,7 @@
     block     a block of threads for each lane, or for the whole program: rows over threads, small state in its memory
     grid      all blocks together, which wait for one another between steps: rows wider than a block
     prefix    many runs of one loop's steps at once, put together by their effect on the state; of each lane, if few
+    product   a matrix product in tiles, a block for each
     thread    one thread: programs without lanes and without wide rows
 
 Lanes that a condition ends leave their loop by themselves, each at its own step.
@@ -28,6 +29,7 @@ from scancc.passes.load_ahead import load_ahead
 from scancc.passes.lower import Lowered, lower
 from scancc.passes.mark_prefixes import prefix_of
 from scancc.passes.plan_taps import Plan, plan_taps
+from scancc.passes.products import lone_product
 from scancc.passes.share_loops import share_loops, shared_width, shares
 from scancc.passes.simplify import simplify
 from scancc.passes.spread_lanes import spread_lanes
@@ -50,6 +52,11 @@ def place(
 
     Raises ScanValueError for a strategy that the program does not allow.
     """
+    product = lone_product(graph) if gather and strategy == "auto" else None
+    if product is not None:
+        plan = plan_taps(graph)
+        why = f"{product.terms} terms a sum, {product.columns} columns"
+        return "product", plan, lower(graph, plan, name, library=False), None, why
     marked = next((n for n in graph.nodes() if n.op == "scan" and spec_of(n).strategy == PREFIX), None)
     lanes = lanes_of(graph)
     if lanes is not None and lanes.apart:  # what held ended lanes back is not needed in one of them

@@ -59,6 +59,7 @@ def strategy_lines(made: Compilation) -> Iterator[str]:
             "thread": "one thread runs all steps",
             "block": "one block of threads runs all steps together",
             "prefix": "many runs of steps at once, which are put together by their effect on the state",
+            "product": "a block for each tile of the result, whose rows and columns it reads once",
             "grid": "all blocks run all steps together, and wait for one another where they must",
         }
         yield f"strategy: {made.strategy}; {together[made.strategy]}: {made.why}"

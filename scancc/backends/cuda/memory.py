@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import weakref
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from scancc.backends.cuda.toolkit import cuda, stream
+from scancc.backends.cuda.toolkit import cuda, simulated, stream
 
 
 def array(shape: tuple[int, ...], dtype: np.dtype) -> Any:
@@ -25,6 +26,24 @@ def array(shape: tuple[int, ...], dtype: np.dtype) -> Any:
     size = dtype.itemsize * math.prod(shape)
     strides = row_major(shape, dtype.itemsize)
     return DeviceNDArray(shape, strides, dtype, stream(), _memory(size) if size else None)
+
+
+@dataclass(slots=True)
+class Flat:
+    """An array's elements, one after the other, as a launch wants to know them."""
+
+    gpu_data: Any
+    size: int
+    dtype: np.dtype
+    shape: tuple[int]
+    strides: tuple[int]
+
+
+def flat(memory: Any) -> Any:
+    """An array of numba's that is contiguous, with one axis, without what numba takes time for."""
+    if simulated():
+        return memory.reshape(memory.size)
+    return Flat(memory.gpu_data, memory.size, memory.dtype, (memory.size,), (memory.dtype.itemsize,))
 
 
 def row_major(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:

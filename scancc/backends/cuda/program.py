@@ -149,24 +149,29 @@ class CudaProgram(Program):
         if not lanes or not tiles:
             return 0
         status = zeros((1,), np.dtype(np.int64)) if self.lowered.kernel.failures else self._no_status
+        if team == "grid":
+            blocks = 1 if simulated() else self._at_once()
+        elif team == "prefix":
+            blocks = tiles * lanes
+        else:
+            blocks = lanes if team else (lanes + threads - 1) // threads
+        self._started(self._kernel, blocks, threads, (*args, status), lanes, together=team == "grid")
+        if not self.lowered.kernel.failures:
+            return 0  # and nobody waits for the device
+        code: int = int(DeviceArray(status).copy_to_host()[0])
+        return code
+
+    def _started(
+        self, kernel: Launch, blocks: int, threads: int, args: tuple, lanes: int = 1, together: bool = False
+    ) -> None:
         try:
-            if team == "grid":
-                blocks = 1 if simulated() else self._at_once()
-            elif team == "prefix":
-                blocks = tiles * lanes
-            else:
-                blocks = lanes if team else (lanes + threads - 1) // threads
-            self._kernel(blocks, threads, (*args, status), together=team == "grid")
+            kernel(blocks, threads, args, together)
         except Exception as e:
             # What Launch says, numba, and NVIDIA's bindings.
             if isinstance(e, DeviceError) or type(e).__module__.startswith(("numba.cuda", "cuda.")):
                 raise DeviceError(self._about(f"the launch failed: {e}", lanes)) from e
             raise
         TRAFFIC["launch"] += 1
-        if not self.lowered.kernel.failures:
-            return 0  # and nobody waits for the device
-        code: int = int(DeviceArray(status).copy_to_host()[0])
-        return code
 
     @cached_property
     def _no_status(self) -> Any:

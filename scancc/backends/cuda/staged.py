@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from scancc.backends.cuda.products import ProductProgram
 from scancc.backends.cuda.program import CudaProgram
 from scancc.passes.pipeline import Compilation
+
+
+def device_program(compilation: Compilation) -> CudaProgram:
+    return StagedProgram(compilation) if compilation.stages else one_launch(compilation)
+
+
+def one_launch(compilation: Compilation) -> CudaProgram:
+    return ProductProgram(compilation) if compilation.strategy == "product" else CudaProgram(compilation)
 
 
 class StagedProgram(CudaProgram):
@@ -18,7 +27,7 @@ class StagedProgram(CudaProgram):
         self.lowered = compilation.lowered
         self.given_steps = []  # every stage checks its own
         self.inputs = tuple(node.attrs["name"] for node in self.graph.inputs)
-        self.stages = [CudaProgram(stage) for stage in compilation.stages]
+        self.stages = [one_launch(stage) for stage in compilation.stages]
         self.source = "\n".join(stage.source for stage in self.stages)
 
     def loop_ir(self) -> str:

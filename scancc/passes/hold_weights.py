@@ -187,7 +187,8 @@ class _Holding:
         width = const_int(p.width)
         j, row = Op("remainder", (i, width), INT64), add(Op("floor_divide", (i, width), INT64), k)
         copied = Store(self.held, (add(i, first),), p.at(row, j))
-        self.before.append(For(i, const_int(0), const_int(terms * p.width), [copied], "held for all steps", share="team"))
+        total = const_int(terms * p.width)
+        self.before.append(For(i, const_int(0), total, [copied], "held for all steps", share="team"))
         return first
 
     def loop(

@@ -8,8 +8,8 @@
 
 A thread of a GPU waits at the first use of a value that is not there yet, for some 600 cycles if it comes from memory,
 and takes its instructions in order. A compiler that sees addresses only may not move a read over a store; buffers of
-the loop IR lie apart, so here it may. Values that a loop does not change are read once an iteration of the new one. Iterations that threads share out read what they
-need beside an inner loop before they begin with it.
+the loop IR lie apart, so here it may. Values that a loop does not change are read once an iteration of the new one.
+Iterations that threads share out read what they need beside an inner loop before they begin with it.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def _plain(transform: Callable[[Graph], Graph]) -> Callable[[Graph, Options], Gr
 
 
 def _worth_hoisting(options: Options) -> Callable[[Node], bool]:
-    """Threads of a device do what a step needs in the loop, without the memory; but for products, which tiles are for."""
+    """Threads of a device do what a step needs in the loop, without the memory; but for products that tiles are for."""
     if options.target == "cpu":
         return is_worth
     return is_wide if options.strategy == "auto" and not options.strict_fp else lambda node: False

@@ -17,7 +17,7 @@ from dataclasses import replace
 from scancc.batching.lanes import Lanes, lanes_of
 from scancc.errors import ScanValueError, UnsupportedError
 from scancc.ir.graph import PREFIX, Graph, spec_of, topological
-from scancc.ir.loop import Buffer
+from scancc.ir.loop import Buffer, For
 from scancc.ir.walk import statements
 from scancc.passes.cse import cse
 from scancc.passes.dce import dce
@@ -144,7 +144,8 @@ def _with_lanes(lanes: Lanes, lie: frozenset[str], first: bool) -> Lanes:
 
 def _team(lowered: Lowered, team: str, gather: bool, device: Device) -> Lowered:
     kernel = share_loops(lowered.kernel, team, gather)
-    steps = [shared_width(s.body) for s in statements(kernel.body) if is_time_loop(s)]  # what runs often decides
+    # What runs often decides.
+    steps = [shared_width(s.body) for s in statements(kernel.body) if isinstance(s, For) and is_time_loop(s)]
     return replace(lowered, kernel=replace(kernel, threads=device.threads(max(steps, default=kernel.width))))
 
 

@@ -36,7 +36,8 @@ def on_device(cuda: Any, used: frozenset[str], fastmath: bool = False) -> dict[s
     `fastmath`: of float32 those that the hardware has are used, which are less exact (`sin.approx` and so on).
     """
     made: dict[Any, Any] = {}
-    names: dict[str, Any] = {"np": np, "types": numba.types, "at": np.uint64, "math": math, "cuda": cuda, "poll": poll.on_device()}
+    names: dict[str, Any] = {"np": np, "types": numba.types, "at": np.uint64, "math": math, "cuda": cuda,
+                             "poll": poll.on_device()}  # fmt: skip
     for name, module in {**DEVICE, **SHARED}.items():
         found = types.SimpleNamespace()
         for function in RUNTIME[name]:
@@ -84,8 +85,8 @@ def simulated(cuda: Any) -> dict[str, Any]:
     functions |= {n: getattr(np, n) for n in "isnan isinf isfinite".split()}
     functions |= {f"a{n}": getattr(np, f"arc{n}") for n in "sin cos tan sinh cosh tanh".split()}
     functions |= {n: getattr(scipy.special, n) for n in "erf erfc expit".split()}
-    names: dict[str, Any] = {"np": np, "types": numba.types, "at": int, "cuda": cuda, "math": types.SimpleNamespace(**functions),
-                             "poll": lambda a, i: a[i]}  # fmt: skip
+    names: dict[str, Any] = {"np": np, "types": numba.types, "at": int, "cuda": cuda,
+                             "math": types.SimpleNamespace(**functions), "poll": lambda a, i: a[i]}  # fmt: skip
     names |= {**DEVICE, **SHARED, "transcendental": names["math"]}
     found = {n: getattr(np, n) for n in RUNTIME["reals"] if hasattr(np, n)} | {"gammaln": scipy.special.gammaln}
     halves = {"from_bfloat16": _from_bfloat16, "to_bfloat16": _to_bfloat16}

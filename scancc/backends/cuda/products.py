@@ -1,7 +1,8 @@
 """Matrix products in tiles: a block reads its rows and columns into its own memory and uses them for a whole tile.
 
-Each thread makes a few rows of a few columns in registers, so that what it reads from the block's memory is used several
-times, too (Volkov and Demmel, "Benchmarking GPUs to tune dense linear algebra", 2008). Sums are added up in order.
+Each thread makes a few rows of a few columns in registers, so that what it reads from the block's memory is used
+several times, too (Volkov and Demmel, "Benchmarking GPUs to tune dense linear algebra", 2008). Sums are added up in
+order.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-
-import numpy as np
 
 from scancc.backends.cuda import offline
 from scancc.backends.cuda.arrays import DeviceArray

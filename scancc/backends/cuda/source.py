@@ -11,7 +11,23 @@ from scancc.backends.cuda.toolkit import simulated
 from scancc.backends.functions import EXPRESSIONS
 from scancc.backends.source import SourcePrinter
 from scancc.errors import UnsupportedError
-from scancc.ir.loop import Alloc, Barrier, Call, Expr, For, Gather, Grow, Kernel, Prefix, Print, Stmt
+from scancc.ir.loop import (
+    Alloc,
+    Barrier,
+    Break,
+    Call,
+    Const,
+    Expr,
+    Fail,
+    For,
+    Gather,
+    Grow,
+    Kernel,
+    Prefix,
+    Print,
+    Stmt,
+    const_int,
+)  # fmt: skip
 from scancc.ir.types import is_half
 from scancc.ir.walk import shared_buffers, statements
 
@@ -50,6 +66,8 @@ class CudaPrinter(SourcePrinter):
                 lines += prefix.declarations(s, self.tiles(s), lambda v: self.element(v.dtype))
         if self.kernel.team in TEAMS:
             thread, threads = TEAMS[self.kernel.team]
+            if self.kernel.team == "block":
+                threads = f"{self.block_threads}"
             lines += [f"thread = {thread}", f"threads = {threads}"]
         if self.kernel.team == "grid":
             lines.append("grid = cuda.cg.this_grid()")
@@ -106,9 +124,22 @@ class CudaPrinter(SourcePrinter):
         return f"{first if start == '0' else f'{start} + {first}'}, {self.expr(s.stop)}, {step}"
 
     def loop(self, pad: str, s: For, depth: int) -> None:
+        if self.one_each(s):
+            self.lines.append(f"{pad}{s.var.name} = np.int64({TEAMS['block'][0]})")
+            if s.stop != const_int(self.block_threads):
+                self.lines.append(f"{pad}if {s.var.name} < {self.expr(s.stop)}:")
+                depth += 1
+            self.block(s.body, depth)
+            return
         self.depth_of_shares += bool(s.share)
         super().loop(pad, s, depth)
         self.depth_of_shares -= bool(s.share)
+
+    def one_each(self, s: For) -> bool:
+        """Whether a loop that a block shares out has one iteration for a thread at most."""
+        block = s.share == "block" or s.share == "team" and self.kernel.team == "block"
+        few = isinstance(s.stop, Const) and s.stop.value <= self.block_threads and s.start == const_int(0)
+        return block and few and not any(isinstance(i, (Fail, Break)) for i in statements(s.body))
 
     def other(self, pad: str, s: Stmt) -> None:
         match s:

@@ -10,11 +10,13 @@ from schedules import permuted
 from test_random_programs import agree, expected, reading
 
 import scancc as sc
+from scancc.backends.cuda.toolkit import simulated
 
+PART = 1 if simulated() else 4  # a device compiles each of them for seconds
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=SLOW, derandomize=True)
+@settings(max_examples=150 // PART, deadline=None, suppress_health_check=SLOW, derandomize=True)
 @given(programs())
 def test_one_sequence(program):
     run, arrays = reading(program)
@@ -22,7 +24,7 @@ def test_one_sequence(program):
     agree(have, expected(program), program.dtype)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=SLOW, derandomize=True)
+@settings(max_examples=60 // PART, deadline=None, suppress_health_check=SLOW, derandomize=True)
 @given(programs())
 def test_a_batch(program):
     run, arrays = reading(program)
@@ -36,7 +38,7 @@ def test_a_batch(program):
         agree([np.asarray(h)[k] for h in have], want, program.dtype)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=SLOW, derandomize=True)
+@settings(max_examples=60 // PART, deadline=None, suppress_health_check=SLOW, derandomize=True)
 @given(programs(), st.sampled_from(["block", "grid"]), st.integers(0, 1000))
 def test_teams(program, strategy, seed):
     """Under a random schedule; all loops are shared out, however short they are."""

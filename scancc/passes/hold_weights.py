@@ -53,7 +53,8 @@ from scancc.ir.walk import blocks, expressions, statements, subexpressions
 from scancc.passes.device import Device
 from scancc.passes.fresh import Fresh
 
-OTHER = 63  # registers that a thread needs besides
+OTHER, OTHER_OF_FEW = 63, 79  # registers that a thread needs besides, and where it has FEW: gates make steps longer
+FEW = 128
 SUMS = 4
 
 
@@ -113,7 +114,8 @@ class _Holding:
             if is_time_loop(s):
                 assert isinstance(s, For)
                 self.before, self.mine, known = [], {}, self.size
-                self.registers = max(0, self.device.registers_of_each(self.source.threads) - OTHER)
+                most = self.device.registers_of_each(self.source.threads)
+                self.registers = max(0, most - (OTHER if most > FEW else OTHER_OF_FEW))
                 s = self.steps(s)
                 out += self.before
                 out += [Barrier()] if self.size > known else []

@@ -98,11 +98,11 @@ MOST = {
 WAITING = ("rnn", "rnn_batch", "centred", "rnn_gradient", "ema_prefix", "ar2_prefix", "transpose")
 
 
-def without_simulator(program, **environment):
+def without_simulator(program, *arguments, **environment):
     """The program in a process of its own; the simulator, which other tests run on, compiles nothing."""
     known = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"}
     known |= {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)} | environment
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=known, check=False)
+    return subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, env=known, check=False)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("numba_cuda") is None, reason="PTX needs the extra 'cuda'")

@@ -97,10 +97,11 @@ def _device_runtime() -> str:
     return str(found)
 
 
-def resources(text: str, cc: tuple[int, int]) -> Resources:
-    """Machine code for `cc` from PTX, and what it needs."""
+def resources(text: str, cc: tuple[int, int], most_registers: int | None = None) -> Resources:
+    """Machine code for `cc` from PTX, and what it needs. `most_registers`: of a thread; what is more goes to memory."""
     core: Any = importlib.import_module("cuda.core")
-    options = core.LinkerOptions(arch=f"sm_{cc[0]}{cc[1]}", ptxas_options=["-v"])
+    options = core.LinkerOptions(arch=f"sm_{cc[0]}{cc[1]}", ptxas_options=["-v"],
+                                 max_register_count=most_registers)  # fmt: skip
     parts = [core.ObjectCode.from_ptx(text.encode())]
     if "cudaCG" in text:
         parts.append(core.ObjectCode.from_library(_device_runtime()))

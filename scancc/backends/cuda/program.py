@@ -56,11 +56,14 @@ class CudaProgram(Program):
         return host_function(self.graph, self.lowered, lambda *args: self._launch(*args), self._fail, self._empty,
                              lambda a: device_put(a).memory, names, zeros, HALVES)  # fmt: skip
 
+    @property
+    def most_registers(self) -> int | None:
+        """Of a thread: more threads than their registers allow would not start at all."""
+        return None if self.threads <= THREADS else limits().registers_of_each(self.threads)
+
     @cached_property
     def _kernel(self) -> Launch:
-        fastmath, kernel = self.compilation.options.fastmath, self.lowered.kernel
-        # More threads than their registers allow would not start at all.
-        most = None if self.threads <= THREADS else limits().registers_of_each(self.threads)
+        fastmath, kernel, most = self.compilation.options.fastmath, self.lowered.kernel, self.most_registers
         held = sum(size_in_bytes(b) or 0 for b in shared_buffers(kernel) if b.role == "held")
         return Launch(lambda: kernel_function(self.source, kernel, cuda(), fastmath), kernel, fastmath, most, held)
 

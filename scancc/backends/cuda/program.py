@@ -210,7 +210,7 @@ def _threads(team: str, width: int, prefix: Prefix | None) -> int:
     if not team:
         return THREADS
     if prefix is not None:
-        return threads_of(prefix)
+        return threads_of(prefix, HALVES)
     return min(MOST_THREADS, max(WARP, 1 << (max(1, width) - 1).bit_length()))
 
 

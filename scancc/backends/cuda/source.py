@@ -10,7 +10,7 @@ from scancc.backends.cuda.tiles import Tiles
 from scancc.backends.functions import EXPRESSIONS
 from scancc.backends.source import SourcePrinter
 from scancc.errors import UnsupportedError
-from scancc.ir.loop import Alloc, Barrier, Call, Expr, For, Gather, Grow, Kernel, Prefix, Print, Stmt
+from scancc.ir.loop import Alloc, Barrier, Call, Expr, For, Gather, Grow, Kernel, Prefix, Print, Stmt, Var
 from scancc.ir.types import is_half
 from scancc.ir.walk import shared_buffers, statements
 
@@ -45,7 +45,7 @@ class CudaPrinter(SourcePrinter):
         lines: list[str] = []
         for s in statements(self.kernel.body):
             if isinstance(s, Prefix):
-                lines += prefix.declarations(s, self.tiles(s), lambda v: self.element(v.dtype))
+                lines += prefix.declarations(self.tiles(s), self.name_of)
         if self.kernel.team in TEAMS:
             thread, threads = TEAMS[self.kernel.team]
             lines += [f"thread = {thread}", f"threads = {threads}"]
@@ -115,7 +115,7 @@ class CudaPrinter(SourcePrinter):
                 self.lines += [f"{pad}if cuda.syncthreads_or(failed):", f"{pad}    if failed:",
                                f"{pad}        {self.report('failed')}", f"{pad}    return"]  # fmt: skip
             case Prefix():
-                self.lines += prefix.source(s, self.tiles(s), self.part, self.expr).split("\n")
+                self.lines += prefix.source(self.tiles(s), self.part, self.expr, self.name_of).split("\n")
             case Gather(var, op):
                 self.gather(pad, var.name, op, var.dtype)
             case _:
@@ -123,6 +123,9 @@ class CudaPrinter(SourcePrinter):
 
     def tiles(self, s: Prefix) -> Tiles:
         return Tiles(s, self.block_threads, self.items, self.halves)
+
+    def name_of(self, v: Var) -> str:
+        return self.element(v.dtype)
 
     def part(self, block: list[Stmt], depth: int) -> list[str]:
         """Statements as lines of their own."""

@@ -53,9 +53,9 @@ def _add(array, i, value):
 
 
 class Barriers:
-    """How many barriers the threads passed."""
+    """How many barriers the threads passed, and how many windows of other tiles warps looked at."""
 
-    passed = 0
+    passed = looks = 0
 
 
 WAITS = {  # what a thread waits at, in the source, and what it yields there
@@ -116,6 +116,7 @@ def _to_the_end(running, rng):
             calls = [waiting.get(i, ("",)) for i in places]
             if len({c[0] for c in calls}) == 1 and calls[0][0] in ("up", "down", "of", "first"):
                 said = [c[1] for c in calls]
+                Barriers.looks += calls[0][0] == "first"
                 answers |= {i: answer(c[0], said, (*c, None)[2], i - first)
                             for i, c in zip(places, calls, strict=True)}  # fmt: skip
         if not answers:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from scancc.backends.cuda.tiles import ITEM, Part, Tiles
+from scancc.backends.cuda.words import BITS
 from scancc.ir.loop import INT64, Expr, Load, Stmt, Var, add
 from scancc.passes.lower.prefix import words_of
 
@@ -63,12 +64,12 @@ class _Source:
     def block(self, depth: int, block: list[Stmt]) -> None:
         self.lines += self.print(self.tiles.of(block), depth)
 
-    def each(self, depth: int, text: str) -> None:
-        """A line for each number; `{i}` stands for its place, `{run}` and so on for its variables."""
+    def each(self, depth: int, text: str, values: list[str] | None = None) -> None:
+        """A line for each number; `{i}` stands for its place, `{run}` and so on for its variables and its value."""
         s, word = self.s, 0
         for i, (v, words) in enumerate(zip(s.run, self.words, strict=True)):
             names = {"i": i, "run": v.name, "left": s.left[i].name, "right": s.right[i].name, "word": word,
-                     "dtype": self.element(v)}  # fmt: skip
+                     "dtype": self.element(v), "value": values[i] if values else ""}  # fmt: skip
             self.put(depth, text.format(**names))
             word += words
 
@@ -208,20 +209,19 @@ class _Source:
         self.put(inside, *(get for tile in gets for get in tile))  # all are under way before one is looked at
         for tile, again in zip(words, gets, strict=True):
             differ = " | ".join(f"({tile[0]} ^ {w})" for w in tile[1:])
-            self.put(inside, f"while {tile[0]} >> 32 == 0{f' or ({differ}) >> 32 != 0' if differ else ''}:")
+            self.put(inside, f"while {tile[0]} >> {BITS} == 0{f' or ({differ}) >> {BITS} != 0' if differ else ''}:")
             self.put(inside + 1, *again)
         for j in reversed(range(self.ahead)):
-            oldest, flag = j == self.ahead - 1, f"{words[j][0]} >> 32 == {WHOLE}"
-            numbers = self.numbers(words[j])
-            if oldest:
-                self.put(inside, f"known = {flag}")
-                self.assign(inside, "{run}", numbers)
+            whole, numbers = f"{words[j][0]} >> {BITS} == {WHOLE}", self.numbers(words[j])
+            if j == self.ahead - 1:
+                self.put(inside, f"known = {whole}")
+                self.each(inside, "{run} = {value}", numbers)
                 continue
-            self.put(inside, f"if {flag}:", "    known = True")
-            self.assign(inside + 1, "{run}", numbers)
+            self.put(inside, f"if {whole}:", "    known = True")
+            self.each(inside + 1, "{run} = {value}", numbers)
             self.put(inside, "else:")
             self.each(inside + 1, "{left} = {run}")
-            self.assign(inside + 1, "{right}", numbers)
+            self.each(inside + 1, "{right} = {value}", numbers)
             self.block(inside + 1, self.s.join)
         self.put(inside, "found = warps.first(known)", f"reach = min(found, {warp - 1})")
         self.rounds(inside, warp, "down", "rank + {reach} <= reach")
@@ -240,11 +240,6 @@ class _Source:
             found.append(f"words.number({self.element(v)}, ({', '.join(left[:count])},))")
             del left[:count]
         return found
-
-    def assign(self, depth: int, target: str, values: list[str]) -> None:
-        for i, value in enumerate(values):
-            names = {"run": self.s.run[i].name, "right": self.s.right[i].name}
-            self.put(depth, f"{target.format(**names)} = {value}")
 
     def run(self) -> None:
         self.put(1, "if busy and (thread > 0 or tile > 0):", "    if warp == 0 and tile == 0:")

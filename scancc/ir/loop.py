@@ -200,9 +200,9 @@ class Prefix:
 
     `run` are variables: the numbers of a run of steps. Blocks: `element` sets them to those of step `var`; `fold` adds
     that step to them; `join` sets them to those of the run `left` followed by the run `right`; `start` moves the state
-    over the run; `body` is the step itself. `parts` and `wholes` hold the numbers of tiles and of all tiles up to one,
-    `flags` says which of them are there, and its last element counts the tiles that have begun; `lane` is the subscript
-    that comes before that of a tile where there are several lanes.
+    over the run; `body` is the step itself. `words` has a row for each tile, of its numbers or those of all tiles up to
+    it, in words that say which of them they are, and one more row, whose first element counts the tiles that have
+    begun; `lane` is the subscript that comes before that of a row where there are several lanes.
     """
 
     var: Var
@@ -210,9 +210,7 @@ class Prefix:
     run: tuple[Var, ...]
     left: tuple[Var, ...]
     right: tuple[Var, ...]
-    flags: Buffer
-    parts: tuple[Buffer, ...]
-    wholes: tuple[Buffer, ...]
+    words: Buffer
     element: list[Stmt] = field(default_factory=list)
     fold: list[Stmt] = field(default_factory=list)
     join: list[Stmt] = field(default_factory=list)

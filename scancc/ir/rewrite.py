@@ -78,9 +78,9 @@ class Rewriter:
                 return replace(s, values=tuple(map(self.whole, values)))
             case Prefix():
                 return replace(
-                    s, stop=self.expr(s.stop), flags=self.whole(s.flags), parts=tuple(map(self.whole, s.parts)),
-                    wholes=tuple(map(self.whole, s.wholes)), element=self.block(s.element), fold=self.block(s.fold),
-                    join=self.block(s.join), start=self.block(s.start), body=self.block(s.body),
+                    s, stop=self.expr(s.stop), words=self.whole(s.words), element=self.block(s.element),
+                    fold=self.block(s.fold), join=self.block(s.join), start=self.block(s.start),
+                    body=self.block(s.body),
                 )  # fmt: skip
             case _:
                 return s

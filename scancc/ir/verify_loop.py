@@ -85,8 +85,7 @@ class _Checker:
                     inside = known | {v.name for v in (s.var, *s.run, *s.left, *s.right)}
                     for inner in blocks(s):
                         self.block(inner, inside, True)
-                    for b in (s.flags, *s.parts, *s.wholes):
-                        self.access(b, 1 + len(s.lane))
+                    self.access(s.words, 2 + len(s.lane))
                 case Gather(var, _):
                     if var.name not in self.mutable or var.name not in known:
                         self.faults.append(f"gather {var.name}, which is not a variable that may change here")

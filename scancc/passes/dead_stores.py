@@ -29,7 +29,7 @@ def drop_dead_stores(lowered: Lowered) -> Lowered:
             case Print():
                 read |= set(s.values)
             case Prefix():
-                read |= {s.flags, *s.parts, *s.wholes}
+                read.add(s.words)
             case Alloc(b) | Grow(b, _):
                 read.add(b)
     dead = {b for b in lowered.allocated if b not in read}

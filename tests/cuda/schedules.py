@@ -1,11 +1,14 @@
 """Kernels of teams run thread by thread, in an order that changes at every barrier: a barrier that is missing shows.
 
 Between two barriers one thread runs to the end before the next one starts. Threads that need what another one writes
-in the same phase get it in some orders and not in others; a thread that does not come to a barrier is an error.
+in the same phase get it in some orders and not in others; a thread that does not come to a barrier is an error. Threads
+of a warp wait for one another where they exchange numbers. Blocks of a prefix are under way at the same time, at paces
+of their own, and whoever reads what another block tells lets the others go on first.
 """
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -15,6 +18,7 @@ from numba.np.numpy_support import as_dtype
 from scancc.backends.cuda import library
 from scancc.backends.cuda.program import CudaProgram
 from scancc.backends.cuda.toolkit import simulated
+from scancc.backends.cuda.warp import SIMULATED_WARP, answer
 
 
 class _Cuda:
@@ -25,7 +29,6 @@ class _Cuda:
         self.blockDim, self.gridDim = SimpleNamespace(x=threads), SimpleNamespace(x=blocks)
         self.cg = SimpleNamespace(this_grid=lambda: None)
         self.atomic = SimpleNamespace(max=lambda a, i, v: max(a[i], v), add=_add)
-        self.threadfence = lambda: None
         self._arrays, self._count, self._held = shared, 0, held
         self.shared = SimpleNamespace(array=self._array)
 
@@ -54,42 +57,83 @@ def _add(array, i, value):
 
 
 class Barriers:
-    """How many barriers the threads passed."""
+    """How many barriers the threads passed, and how many windows of other tiles warps looked at."""
 
-    passed = 0
+    passed = looks = 0
 
 
-def run_permuted(source, name, args, blocks, threads, whole_grid, rng, held=0):
-    text = source.replace("cuda.syncthreads_or(failed)", "(yield failed)")
-    text = text.replace("cuda.syncthreads()", "yield").replace("grid.sync()", "yield")
+WAITS = {  # what a thread waits at, in the source, and what it yields there
+    r"cuda\.syncthreads_or\((failed)\)": r"(yield ('barrier', \1))",
+    r"cuda\.syncthreads\(\)|grid\.sync\(\)": "yield ('barrier', None)",
+    r"warps\.(\w+)\(([^()]*)\)": r"(yield ('\1', \2))",
+    r"words\.get\((\w+), (\([^()]*\))\)": r"(yield ('get', \1, \2))",
+}
+
+
+def run_permuted(source, name, args, blocks, threads, team, rng, held=0):
+    text = source
+    for wait, yielded in WAITS.items():
+        text = re.sub(wait, yielded, text)
     assert "yield" in text or threads == 1 or "thread" in text
-    code = compile(text + "    yield None\n" if "yield" not in text else text, "<permuted>", "exec")
-    teams = [range(blocks)] if whole_grid else [[b] for b in rng.permutation(blocks)]
-    for team in teams:
-        running = []
-        for block in team:
+    code = compile(text + "    yield ('barrier', None)\n" if "yield" not in text else text, "<permuted>", "exec")
+    groups = [range(blocks)] if team == "grid" else [[b] for b in rng.permutation(blocks)]
+    running = []
+    for group in groups:
+        running.append([])
+        for block in group:
             shared = []
             for thread in range(threads):
                 scope = library.simulated(_Cuda(block, thread, blocks, threads, shared, held))
                 exec(code, scope)
-                running.append(scope[name](*args))
-        _to_the_end(running, rng)
+                running[-1].append(scope[name](*args))
+    if team == "prefix":
+        _side_by_side([_to_the_end(group, rng) for group in running], rng)
+    else:
+        for group in running:
+            for _ in _to_the_end(group, rng):
+                pass
+
+
+def _side_by_side(groups, rng):
+    """Blocks of different paces: some are hardly under way when those after them have long been waiting."""
+    paces = rng.exponential(size=len(groups)) ** 4 + 1e-3
+    left = list(range(len(groups)))
+    while left:
+        weights = paces[left]
+        i = rng.choice(left, p=weights / weights.sum())
+        if next(groups[i], None) is None:
+            left.remove(i)
 
 
 def _to_the_end(running, rng):
-    answer = None
+    """Run the threads of a group; yields after each phase."""
+    answers, waiting = dict.fromkeys(range(len(running))), {}
     while True:
-        values, ended = [], 0
-        for i in rng.permutation(len(running)):
+        for i in rng.permutation(list(answers)):
             try:
-                values.append(running[i].send(answer))
+                waiting[i] = running[i].send(answers[i])
             except StopIteration:
-                ended += 1
-        if ended:
-            assert not values, "some threads wait at a barrier that others never come to"
-            return
-        Barriers.passed += 1
-        answer = any(v is not None and v for v in values)
+                waiting[i] = ("end",)
+        answers = {i: w[1][w[2]] for i, w in waiting.items() if w[0] == "get"}
+        for first in range(0, len(running), SIMULATED_WARP):
+            places = range(first, first + SIMULATED_WARP)
+            calls = [waiting.get(i, ("",)) for i in places]
+            if len({c[0] for c in calls}) == 1 and calls[0][0] in ("up", "down", "of", "first"):
+                said = [c[1] for c in calls]
+                Barriers.looks += calls[0][0] == "first"
+                answers |= {i: answer(c[0], said, (*c, None)[2], i - first)
+                            for i, c in zip(places, calls, strict=True)}  # fmt: skip
+        if not answers:
+            assert len({w[0] for w in waiting.values()}) == 1, "some threads wait where others never come to"
+            if waiting[0][0] == "end":
+                return
+            assert waiting[0][0] == "barrier", "threads of a warp wait for different things"
+            Barriers.passed += 1
+            failed = any(w[1] is not None and w[1] for w in waiting.values())
+            answers = dict.fromkeys(waiting, failed)
+        for i in answers:
+            del waiting[i]
+        yield True
 
 
 @contextmanager
@@ -110,7 +154,7 @@ def permuted(seed, blocks=2):
         status = np.zeros(1, np.int64)
         many = blocks if team == "grid" else lanes * (1 if self._tiles is None else int(args[self._tiles]))
         with np.errstate(all="ignore"):
-            run_permuted(self.source, self.lowered.kernel.name, [*own, status], many, self.threads, team == "grid", rng,
+            run_permuted(self.source, self.lowered.kernel.name, [*own, status], many, self.threads, team, rng,
                          self._kernel.shared)
         return int(status[0])
 

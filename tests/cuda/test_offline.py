@@ -41,6 +41,9 @@ def rnn(x, h, w):
 def ema(x):
     return sc.scan(lambda x, y: 0.9 * y + 0.1 * x, x, 0.0)
 
+def affine(a, b):
+    return sc.scan(lambda a, b, y: a * y + b, [a, b], np.zeros((), a.dtype)[()])
+
 def centred(x, h):
     return sc.scan(lambda x, h: h - h.mean() + x, x, h)
 
@@ -72,6 +75,7 @@ others = {
     "rnn_gradient": (sc.grad(lambda w, x, h: (rnn(x, h, w) ** 2).sum()), {"strategy": "block"},
                      (w, np.ones((T, 256), "f"), h)),
     "ema_prefix": (ema, {}, (np.ones(T),)),
+    "affine32_prefix": (affine, {"parallel": "prefix"}, (np.ones(T, "f"), np.ones(T, "f"))),
     "ar2_prefix": (ar2, {}, (np.ones(T), np.ones(2))),
 }
 programs = {n: sc.jit(sc.vmap(f, in_axes=axes), target="cuda").lower(*args) for n, (f, axes, args) in cases.items()}
@@ -92,17 +96,21 @@ print(json.dumps(found))
 MOST = {
     "ar2": (40, 0), "ar2_float32": (40, 0), "garch": (64, 0), "garch_gradient": (80, 0), "lorenz": (56, 0),
     "kalman": (80, 0), "rnn": (255, 2048), "rnn_batch": (255, 2048), "rnn_grid": (72, 0), "centred": (72, 3072),
-    "rnn_gradient": (255, 8192), "ema_prefix": (48, 36864), "ar2_prefix": (72, 46080),
+    "rnn_gradient": (255, 8192), "ema_prefix": (72, 36864), "affine32_prefix": (40, 34816), "ar2_prefix": (104, 36864),
     "transpose": (40, 8448),
 }  # fmt: skip
-WAITING = ("rnn", "rnn_batch", "centred", "rnn_gradient", "ema_prefix", "ar2_prefix", "transpose")
+# For 8.0 the assembler makes functions of shuffles in loops, and calls take registers.
+CALLS = {"ema_prefix": 96, "affine32_prefix": 80, "ar2_prefix": 240}
+WAITING = ("rnn", "rnn_batch", "centred", "rnn_gradient", "ema_prefix", "affine32_prefix", "ar2_prefix", "transpose")
+DTYPES = "bool_ int8 uint8 int16 uint16 int32 uint32 int64 uint64 float16 float32 float64 complex64 complex128".split()
 
 
 def without_simulator(program, *arguments, **environment):
     """The program in a process of its own; the simulator, which other tests run on, compiles nothing."""
     known = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"}
     known |= {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)} | environment
-    return subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, env=known, check=False)
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=known, check=False)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("numba_cuda") is None, reason="PTX needs the extra 'cuda'")
@@ -112,11 +120,56 @@ def test_resources():
     found = json.loads(run.stdout.splitlines()[-1])
     assert len(found) == 2 * len(MOST)
     for label, r in found.items():
-        name = label.split()[0]
+        name, cc = label.split()
+        registers = CALLS.get(name, MOST[name][0]) if cc == "8.0" else MOST[name][0]
         assert (r["stack"], r["spill_stores"], r["spill_loads"]) == (0, 0, 0), label
-        assert r["registers"] <= MOST[name][0], (label, r)
+        assert r["registers"] <= registers, (label, r)
         assert r["shared"] <= MOST[name][1], (label, r)
         assert (r["barriers"] > 0) == (name in WAITING), (label, r)
+
+
+WORDS = """
+import numpy as np, numba, scancc as sc
+from numba.cuda import types
+from scancc.backends.cuda import warp, words
+from scancc.backends.cuda.library import _module
+from scancc.backends.cuda.offline import ptx_of, resources
+
+f = sc.jit(lambda a, b: sc.scan(lambda a, b, y: a * y + b, [a, b], np.float32(0)), target="cuda", parallel="prefix")
+p = f.lower(*[np.ones(2000, "f")] * 2)
+for cc in ((8, 0), (9, 0)):
+    text = p.ptx(cc)
+    print(*(w in text for w in ("shfl.sync", "ld.relaxed.gpu", "st.relaxed.gpu", "atom.global.add", "membar", "fence")))
+
+modules = {"warps": _module("warps", warp.on_device()), "words": _module("words", words.on_device())}
+for name in sys.argv[1].split():
+    dtype = np.dtype(getattr(np, name))
+    count = max(1, dtype.itemsize // 4)
+    source = f'''
+def kernel(x, y, told):
+    v = warps.of(warps.down(warps.up(x[0], 1), 2), 3)
+    words.put(told, (warps.first(told[0, 0] == 0), 0), 1, v)
+    y[0] = words.number(np.{name}, ({"".join(f"words.get(told, (1, {k}))," for k in range(count))}))
+'''
+    def make(cuda):
+        scope = {"np": np, **modules}
+        exec(source, scope)
+        return scope["kernel"]
+    kind, told = types.Array(numba.from_dtype(dtype), 1, "C"), types.Array(types.int64, 2, "C")
+    text = ptx_of(make, (kind, kind, told), False, (9, 0))
+    assert resources(text, (9, 0)).spill_stores == 0
+    print(name, *(text.count(w) // count for w in ("shfl.sync.", "st.relaxed.gpu.", "ld.relaxed.gpu.")))
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("numba_cuda") is None, reason="PTX needs the extra 'cuda'")
+def test_warps_and_words():
+    """Numbers of every dtype in 32-bit pieces; neither fences nor flags that lie apart."""
+    run = without_simulator(WORDS.replace("sys.argv[1]", repr(" ".join(DTYPES))))
+    assert run.returncode == 0, run.stderr
+    lines = run.stdout.splitlines()
+    assert lines[:2] == ["True True True True False False"] * 2
+    assert lines[2:] == [f"{name} 3 1 1" for name in DTYPES]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("numba_cuda") is None, reason="PTX needs the extra 'cuda'")

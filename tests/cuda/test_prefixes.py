@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from schedules import permuted
+from schedules import Barriers, permuted
 
 import scancc as sc
-from scancc.backends.cuda.toolkit import TRAFFIC
+from scancc.backends.cuda.tiles import copies_of
+from scancc.backends.cuda.toolkit import TRAFFIC, simulated
+from scancc.ir.loop import Buffer, Prefix, Store
+from scancc.ir.walk import statements
 
 R = np.random.default_rng(0)
 X, A = R.normal(size=700), R.normal(size=700)
@@ -70,9 +75,80 @@ def test_on_the_simulator_of_numba():
     same(g(X[:50], A), g(X[:50], A, mode="interpret"))
 
 
+def pairs(fn, x):
+    """Pairs of numbers by whole numbers, so that results are exact."""
+    a, b = (x * 5).astype(int), (x * 7).astype(int) + 1
+    return sc.associative_scan(fn, (a, b))
+
+
+ORDERED = {  # the earlier run is on the left everywhere, or these are wrong
+    "affine": lambda x: pairs(lambda p, q: (p[0] * q[0], q[0] * p[1] + q[1]), x),
+    "first": lambda x: sc.associative_scan(lambda p, q: p, x + 1),
+    "last that is positive": lambda x: sc.associative_scan(lambda p, q: sc.where(q > 0, q, p), x * 2),
+    "larger, the earlier of two": lambda x: pairs(
+        lambda p, q: (np.maximum(p[0], q[0]), sc.where(q[0] > p[0], q[1], p[1])), x),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ORDERED)
+def test_order(name):
+    g = sc.jit(ORDERED[name], target="cuda")
+    assert "strategy: prefix" in g.lower(X).explain()
+    for seed, n in enumerate([1, 3, 8, 9, 77, 300]):
+        with permuted(seed):
+            have, want = g(X[:n]), g(X[:n], mode="interpret")
+        for h, w in zip(*(v if isinstance(v, tuple) else (v,) for v in (have, want)), strict=True):
+            assert np.array_equal(h, w)
+
+
+def test_looking_back_over_windows():
+    """Tiles of which only their own numbers are known, in a row longer than what a warp looks at at a time."""
+    g = sc.jit(ORDERED["affine"], target="cuda")
+    g(X[:9])
+    tiles, looks, want = -(-X.size // 8), [], g(X, mode="interpret")
+    for seed in range(4):
+        Barriers.looks = 0
+        with permuted(seed):
+            assert all(map(np.array_equal, g(X), want))
+        looks.append(Barriers.looks)
+    if simulated():
+        assert min(looks) >= tiles - 1
+        assert max(looks) > tiles + 20
+
+
+DTYPES = "int8 uint8 int16 uint16 int32 uint32 int64 uint64 float32 float64 complex64 complex128".split()
+
+
+@pytest.mark.parametrize("dtype", ["bool", *DTYPES])
+def test_dtypes(dtype):
+    x = X > 0 if dtype == "bool" else (X * 9 + (1j * A if dtype.startswith("c") else 0)).astype(dtype)
+    g = sc.jit(lambda x: sc.associative_scan((lambda p, q: p ^ q) if dtype == "bool" else np.add, x), target="cuda")
+    assert "strategy: prefix" in g.lower(x).explain()
+    for seed, n in enumerate([5, 100]):
+        with permuted(seed):
+            have, want = g(x[:n]), g(x[:n], mode="interpret")
+        assert have.dtype == want.dtype == dtype
+        assert np.allclose(have, want, rtol=1e-4 if dtype in ("float32", "complex64") else 1e-11)
+
+
+def test_results_take_the_place_of_what_is_read_no_more():
+    program = sc.jit(lambda x: ema(x * 2), target="cuda").lower(X)
+    (s,) = (s for s in statements(program.compilation.lowered.kernel.body) if isinstance(s, Prefix))
+    known = copies_of(s)
+    assert [p.written for p in known] == [False, True]
+    assert len(set(known.values())) == 1
+    read, written = known
+    other = Buffer("other", X.dtype, written.buffer.shape, "output")
+    late = replace(s, body=[*s.body, Store(other, (s.var,), read.place(s.var))])
+    first, second, third = copies_of(late).items()
+    assert (first[0], second[0]) == (read, written)
+    assert first[1] != second[1]
+    assert third[1] == first[1]
+
+
 def test_float32_stays_float32():
     g = sc.jit(lambda x: sc.scan(lambda x, y: np.float32(0.5) * y + x, x, np.float32(0)), target="cuda")
-    x = X.astype("f4")
+    x = X[:99].astype("f4")
     assert g(x).dtype == np.float32
     assert np.allclose(g(x), g(x, mode="interpret"), rtol=1e-5, atol=1e-6)
 

@@ -35,7 +35,7 @@ def test_under_every_schedule():
 
     def run(text):
         target = np.zeros(a.size)
-        run_permuted(text, "transpose", [a.ravel(), target, 9, 13], blocks, 8, False, rng)
+        run_permuted(text, "transpose", [a.ravel(), target, 9, 13], blocks, 8, "", rng)
         return target.reshape(2, 13, 9)
 
     for _ in range(4):

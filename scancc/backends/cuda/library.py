@@ -17,7 +17,7 @@ import numpy as np
 from scancc_runtime import complexes, polygamma, revolve, samplers, special
 from scancc_runtime.device import counters, halves, integers, reals, scalar, transcendental
 
-from scancc.backends.cuda import poll
+from scancc.backends.cuda import warp, words
 
 DEVICE = {m.__name__.rpartition(".")[2]: m for m in (counters, halves, integers, reals, scalar, transcendental)}
 SHARED = {m.__name__.rpartition(".")[2]: m for m in (complexes, polygamma, revolve, samplers, special)}
@@ -36,8 +36,8 @@ def on_device(cuda: Any, used: frozenset[str], fastmath: bool = False) -> dict[s
     `fastmath`: of float32 those that the hardware has are used, which are less exact (`sin.approx` and so on).
     """
     made: dict[Any, Any] = {}
-    names: dict[str, Any] = {"np": np, "types": numba.types, "at": np.uint64, "math": math, "cuda": cuda,
-                             "poll": poll.on_device()}  # fmt: skip
+    names: dict[str, Any] = {"np": np, "types": numba.types, "at": np.uint64, "math": math, "cuda": cuda}
+    names |= {"warps": _module("warps", warp.on_device()), "words": _module("words", words.on_device())}
     for name, module in {**DEVICE, **SHARED}.items():
         found = types.SimpleNamespace()
         for function in RUNTIME[name]:
@@ -86,7 +86,8 @@ def simulated(cuda: Any) -> dict[str, Any]:
     functions |= {f"a{n}": getattr(np, f"arc{n}") for n in "sin cos tan sinh cosh tanh".split()}
     functions |= {n: getattr(scipy.special, n) for n in "erf erfc expit".split()}
     names: dict[str, Any] = {"np": np, "types": numba.types, "at": int, "cuda": cuda,
-                             "math": types.SimpleNamespace(**functions), "poll": lambda a, i: a[i]}  # fmt: skip
+                             "math": types.SimpleNamespace(**functions), "warps": warp.SIMULATED,
+                             "words": words.SIMULATED}  # fmt: skip
     names |= {**DEVICE, **SHARED, "transcendental": names["math"]}
     found = {n: getattr(np, n) for n in RUNTIME["reals"] if hasattr(np, n)} | {"gammaln": scipy.special.gammaln}
     halves = {"from_bfloat16": _from_bfloat16, "to_bfloat16": _to_bfloat16}

@@ -1,53 +1,60 @@
 """The source of a prefix: one pass over the steps, with decoupled look-back.
 
-A block takes the next tile of steps, and each of its threads some of them in a row. Threads put their steps together,
-then the block does so over its threads, then it looks back: at the tiles before it, of each of which the numbers of all
-tiles up to there are known, or at least its own; every tile is read once (Merrill and Garland, "Single-pass parallel
-prefix scan with decoupled look-back", 2016). Tiles are taken in order, so those before one are under way or done.
-Numbers are put together in trees over the block's shared memory, by turns in one half of it and in the other.
+A block takes the next tile of steps, and each of its threads some of them in a row. A thread puts its steps together,
+a warp those of its threads, the first warp of a block those of all warps. That warp publishes what they come to, in
+words of global memory, and looks back at the tiles before: of each the numbers of all tiles up to there are known, or
+at least its own. Every tile is read once (Merrill and Garland, "Single-pass parallel prefix scan with decoupled
+look-back", 2016). Tiles are taken in order, so those before one are under way or done.
+
+A join that a user wrote may have no neutral element: what has nothing before it is joined with nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from scancc.backends.cuda.tiles import BASE, Part, Tiles
-from scancc.ir.loop import Expr, Load, Prefix, Stmt, Var, add
+from scancc.backends.cuda.tiles import ITEM, Part, Tiles
+from scancc.backends.cuda.words import BITS
+from scancc.ir.loop import INT64, Expr, Load, Stmt, Var, add
+from scancc.passes.lower.prefix import words_of
 
-PART, WHOLE = 1, 2  # flags: the numbers of a tile are there, or those of all tiles up to it
+PART, WHOLE = 1, 2  # flags: the words are of a tile, or of all tiles up to it
+MOST_AHEAD = 4  # tiles in a row that a thread looks at at a time
+WORDS_AHEAD = 16  # that it reads for them at most, since each takes two registers
 
 Block = Callable[[list[Stmt], int], list[str]]  # statements at a depth, as lines
+Element = Callable[[Var], str]  # the dtype of a variable, as NumPy's name
 
 
-def declarations(s: Prefix, tiles: Tiles, element: Callable[[Var], str]) -> list[str]:
+def declarations(tiles: Tiles, element: Element) -> list[str]:
     """Shared memory of a block."""
-    lines = ["thread = cuda.threadIdx.x", "cells = cuda.shared.array((1,), np.int64)  # the tile",
-             f"seen = cuda.shared.array((2, {tiles.threads}), np.int32)"]  # fmt: skip
-    for i, v in enumerate(s.run):
-        lines += [f"runs{i} = cuda.shared.array((2, {tiles.threads}), {element(v)})",
-                  f"window{i} = cuda.shared.array((2, {tiles.threads}), {element(v)})"]  # fmt: skip
-    for p, copy in tiles.parts.items():
-        lines.append(f"{copy.name} = cuda.shared.array(({tiles.slots(p)},), {element(Var('', copy.dtype))})")
+    lines = ["thread = cuda.threadIdx.x", "cells = cuda.shared.array((1,), np.int64)  # the tile"]
+    for i, v in enumerate(tiles.prefix.run):
+        lines += [f"{base}{i}_ = cuda.shared.array(({tiles.warps},), {element(v)})" for base in ("sums", "starts")]
+    copies = {copy: tiles.slots(tiles.size_of(p)) for p, copy in tiles.parts.items()}
+    lines += [f"{copy.name} = cuda.shared.array(({slots},), {element(Var('', copy.dtype))})"
+              for copy, slots in copies.items()]  # fmt: skip
     return lines
 
 
-def source(s: Prefix, tiles: Tiles, block: Block, expr: Callable[[Expr], str]) -> str:
+def source(tiles: Tiles, block: Block, expr: Callable[[Expr], str], element: Element) -> str:
     """The kernel's statements, at the depth of its body."""
-    return "\n".join(_Source(s, tiles, block, expr).lines)
+    return "\n".join(_Source(tiles, block, expr, element).lines)
 
 
 class _Source:
-    def __init__(self, s: Prefix, tiles: Tiles, block: Block, expr: Callable[[Expr], str]) -> None:
-        self.s, self.tiles, self.expr = s, tiles, expr
+    def __init__(self, tiles: Tiles, block: Block, expr: Callable[[Expr], str], element: Element) -> None:
+        self.s, self.tiles, self.expr, self.element = tiles.prefix, tiles, expr, element
         self.print = block
         self.lines: list[str] = []
-        self.mine = "".join(f"{v.name}, " for v in s.lane)
+        self.mine = "".join(f"{v.name}, " for v in self.s.lane)
+        self.words = [words_of(v.dtype) for v in self.s.run]
+        self.ahead = max(1, min(MOST_AHEAD, WORDS_AHEAD // sum(self.words)))
         self.begin()
         self.copies(written=False)
         self.own_steps()
         self.over_threads()
-        self.publish()
-        self.look_back()
+        self.first_warp()
         self.run()
         self.copies(written=True)
 
@@ -57,128 +64,191 @@ class _Source:
     def block(self, depth: int, block: list[Stmt]) -> None:
         self.lines += self.print(self.tiles.of(block), depth)
 
-    def move(self, depth: int, target: str, value: str) -> None:
-        """One assignment a number; `{i}` stands for its place, `{run}` and so on for its variables."""
-        s = self.s
-        for i in range(len(s.run)):
-            names = {"i": i, "run": s.run[i].name, "left": s.left[i].name, "right": s.right[i].name,
-                     "part": f"{s.parts[i].name}[{self.mine}", "whole": f"{s.wholes[i].name}[{self.mine}"}  # fmt: skip
-            self.put(depth, f"{target} = {value}".format(**names))
+    def each(self, depth: int, text: str, values: list[str] | None = None) -> None:
+        """A line for each number; `{i}` stands for its place, `{run}` and so on for its variables and its value."""
+        s, word = self.s, 0
+        for i, (v, words) in enumerate(zip(s.run, self.words, strict=True)):
+            names = {"i": i, "run": v.name, "left": s.left[i].name, "right": s.right[i].name, "word": word,
+                     "dtype": self.element(v), "value": values[i] if values else ""}  # fmt: skip
+            self.put(depth, text.format(**names))
+            word += words
 
-    def join(self, depth: int, left: str, right: str, target: str) -> None:
-        self.move(depth, "{left}", left)
-        self.move(depth, "{right}", right)
+    def join(self, depth: int, left: str | None = None, right: str = "{run}") -> None:
+        """The numbers `run` of two runs of steps, the earlier one on the left; None: it is there already."""
+        if left is not None:
+            self.each(depth, f"{{left}} = {left}")
+        self.each(depth, f"{{right}} = {right}")
         self.block(depth, self.s.join)
-        if target != "{run}":
-            self.move(depth, target, "{run}")
+
+    def publish(self, depth: int, flag: str, value: str) -> None:
+        self.each(depth, f"words.put({self.s.words.name}, ({self.mine}tile, {{word}}), {flag}, {{dtype}}({value}))")
 
     # -- the parts of a kernel ---------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        threads, items, steps = self.tiles.threads, self.tiles.items, self.expr(self.s.stop)
-        self.put(1, "if thread == 0:", f"    cells[0] = cuda.atomic.add({self.s.flags.name}, ({self.mine}tiles), 1)",
-                 "cuda.syncthreads()", "tile = cells[0]", f"{BASE.name} = tile * {threads * items}",
-                 f"first = {BASE.name} + thread * {items}", f"last = min(first + {items}, {steps})",
-                 f"busy = first < {steps}")  # fmt: skip
+        tiles, warp, steps = self.tiles, self.tiles.warp, self.expr(self.s.stop)
+        ticket = f"{self.s.words.name}, ({self.mine}tiles, 0)"
+        self.put(
+            1, f"rank = thread & {warp - 1}  # of a thread in its warp",
+            # All threads of a warp take the same branches by it: that this is so the compiler cannot tell otherwise.
+            f"warp = warps.of(thread >> {warp.bit_length() - 1}, 0)",
+            "if thread == 0:", f"    cells[0] = cuda.atomic.add({ticket}, 1)", "cuda.syncthreads()",
+            "tile = cells[0]", f"base = tile * {tiles.size}", f"full = base + {tiles.size} <= {steps}",
+            f"first = base + thread * {tiles.items}", f"busy = first < {steps}", "more = tile + 1 < tiles",
+            "here = base + thread",
+        )  # fmt: skip
+        for size in tiles.sizes:
+            self.put(1, f"own{size}_ = {tiles.slot(size, f'thread * {tiles.items}')}",
+                     f"place{size}_ = {tiles.slot(size, 'thread')}")  # fmt: skip
 
     def copies(self, written: bool) -> None:
         """All threads move the tile's arrays: values of a thread are read before any is stored."""
-        parts = [(p, copy) for p, copy in self.tiles.parts.items() if p.written == written]
+        tiles = self.tiles
+        parts = [(p, copy) for p, copy in tiles.parts.items() if p.written == written]
         if not parts:
             return
-        threads, items, steps = self.tiles.threads, self.tiles.items, self.expr(self.s.stop)
         if written:
             self.put(1, "cuda.syncthreads()")
-        self.put(1, f"if {BASE.name} + {threads * items} <= {steps}:")
-        places = {
-            f"moved{n}_{k}": self.moved(p, copy.name, Var("thread", BASE.dtype), k * threads)
-            for n, (p, copy) in enumerate(parts) for k in range(items)
-        }  # fmt: skip
-        self.put(2, *(f"{value} = {here if written else there}" for value, (there, here) in places.items()))
-        self.put(2, *(f"{there if written else here} = {value}" for value, (there, here) in places.items()))
-        end = f"min({threads * items}, {steps} - {BASE.name})"
-        self.put(1, "else:", f"    for place in range(thread, {end}, {threads}):")
+        self.put(1, "if full:")
         for p, copy in parts:
-            there, here = self.moved(p, copy.name, Var("place", BASE.dtype), 0)
+            size = tiles.size_of(p)
+            moves = []
+            for k in range(tiles.items):
+                slot = add(Var(f"place{size}_", INT64), tiles.slots(size, k * tiles.threads))
+                there = self.there(p, add(Var("here", INT64), k * tiles.threads))
+                here = f"{copy.name}[at({self.expr(slot)})]"
+                moves.append((f"moved{size}_{k}", *((there, here) if written else (here, there))))
+            self.put(2, *(f"{value} = {source}" for value, _, source in moves))
+            self.put(2, *(f"{target} = {value}" for value, target, _ in moves))
+        end = f"min({tiles.size}, {self.expr(self.s.stop)} - base)"
+        self.put(1, "else:", f"    for place in range(thread, {end}, {tiles.threads}):")
+        for p, copy in parts:
+            there = self.there(p, add(Var("base", INT64), Var("place", INT64)))
+            here = f"{copy.name}[at({tiles.slot(tiles.size_of(p), 'place')})]"
             self.put(3, f"{there} = {here}" if written else f"{here} = {there}")
         if not written:
             self.put(1, "cuda.syncthreads()")
 
-    def moved(self, p: Part, copy: str, start: Var, more: int) -> tuple[str, str]:
-        """Element `start + more` of the tile, in the array and in the block's copy."""
-        step = add(start, more)
-        index = p.place(add(BASE, step))
-        return self.expr(Load(index.buffer, index.index)), f"{copy}[at({self.expr(self.tiles.slot(p, step))})]"
+    def there(self, p: Part, step: Expr) -> str:
+        index = p.place(step)
+        return self.expr(Load(index.buffer, index.index))
+
+    def steps(self, depth: int, start: int, block: list[Stmt], end: str) -> None:
+        """A loop over the thread's own steps."""
+        self.put(depth, f"for {ITEM.name} in range({start}, {end}):", f"    {self.s.var.name} = first + {ITEM.name}")
+        self.block(depth + 1, block)
+
+    def ends(self) -> list[tuple[str, str]]:
+        """When a thread has how many steps: a number that is known is for the compiler to unroll the loop."""
+        items = self.tiles.items
+        return [("if full:", str(items)), ("elif busy:", f"min({items}, {self.expr(self.s.stop)} - first)")]
 
     def own_steps(self) -> None:
-        t = self.s.var.name
-        self.put(1, "if busy:  # the steps of this thread, put together", f"    {t} = first")
-        self.block(2, self.s.element)
-        self.put(2, f"for {t} in range(first + 1, last):")
-        self.block(3, self.s.fold)
-        self.move(2, "runs{i}[0, thread]", "{run}")
-        self.put(1, "cuda.syncthreads()")
+        self.each(1, "{run} = {dtype}(0)")
+        for condition, end in self.ends():
+            self.put(1, condition, f"    {ITEM.name} = 0", f"    {self.s.var.name} = first")
+            self.block(2, self.s.element)
+            self.steps(2, 1, self.s.fold, end)
+
+    def rounds(self, depth: int, threads: int, direction: str, condition: str) -> None:
+        """Put together the numbers of neighbours, of twice as many threads each round."""
+        reach = 1
+        while reach < threads:
+            self.each(depth, f"{{left}} = warps.{direction}({{run}}, {reach})")
+            self.put(depth, f"if {condition.format(reach=reach)}:")
+            self.join(depth + 1)
+            reach *= 2
 
     def over_threads(self) -> None:
-        threads = self.tiles.threads
-        self.put(1, "now = 0", "reach = 1", f"while reach < {threads}:  # those of all threads up to this one")
-        self.put(2, "if busy:", "    if thread >= reach:")
-        self.join(4, "runs{i}[now, thread - reach]", "runs{i}[now, thread]", "runs{i}[1 - now, thread]")
-        self.put(3, "else:")
-        self.move(4, "runs{i}[1 - now, thread]", "runs{i}[now, thread]")
-        self.put(2, "cuda.syncthreads()", "now = 1 - now", "reach *= 2")
+        """`run`: of all threads of the warp up to this one; `earlier`: of those before it."""
+        self.rounds(1, self.tiles.warp, "up", "rank >= {reach} and busy")
+        self.put(1, f"if rank == {self.tiles.warp - 1}:")
+        self.each(2, "sums{i}_[warp] = {run}")
+        self.each(1, "earlier{i}_ = warps.up({run}, 1)")
+        self.put(1, "cuda.syncthreads()")
 
-    def publish(self) -> None:
-        last = self.tiles.threads - 1
-        self.put(1, "more = tile + 1 < tiles", "if thread == 0 and more:", "    if tile == 0:")
-        self.move(3, "{whole}tile]", f"runs{{i}}[now, {last}]")
-        self.put(2, "else:")
-        self.move(3, "{part}tile]", f"runs{{i}}[now, {last}]")
-        flags = f"{self.s.flags.name}, ({self.mine}tile)"
-        self.put(2, "cuda.threadfence()", f"cuda.atomic.add({flags}, {WHOLE} if tile == 0 else {PART})")
-
-    def look_back(self) -> None:
-        """The numbers of all tiles before this one, `before`; every thread knows them."""
-        s, window, last = self.s, self.tiles.threads, self.tiles.threads - 1
-        poll = f"flag = poll({s.flags.name}, ({self.mine}q))"
-        self.put(1, "if tile > 0:")
-        self.move(2, "before{i}", f"runs{{i}}[now, {last}]  # not of use yet")
-        self.put(2, "nearest = tile - 1", "looking = True", "found = False", "while looking:",
-                 "    q = nearest - thread", f"    flag = {WHOLE}", "    if q >= 0:  # each thread at another tile",
-                 f"        {poll}", "        while flag == 0:", f"            {poll}",
-                 f"        if flag == {WHOLE}:")  # fmt: skip
-        self.move(5, "window{i}[0, thread]", "{whole}q]")
-        self.put(4, "else:")
-        self.move(5, "window{i}[0, thread]", "{part}q]")
-        self.put(3, "seen[0, thread] = flag", "cuda.syncthreads()", "side = 0", "reach = 1",
-                 f"while reach < {window}:  # back to the nearest tile that knows of all before it",
-                 f"    if seen[side, thread] != {WHOLE} and thread + reach < {window}:")  # fmt: skip
-        self.join(5, "window{i}[side, thread + reach]", "window{i}[side, thread]", "window{i}[1 - side, thread]")
-        self.put(5, "seen[1 - side, thread] = seen[side, thread + reach]")
-        self.put(4, "else:")
-        self.move(5, "window{i}[1 - side, thread]", "window{i}[side, thread]")
-        self.put(5, "seen[1 - side, thread] = seen[side, thread]")
-        self.put(4, "cuda.syncthreads()", "side = 1 - side", "reach *= 2")
-        self.put(3, "if found:")
-        self.join(4, "window{i}[side, 0]", "before{i}", "before{i}")
+    def first_warp(self) -> None:
+        """What the warps begin with, `starts`: a thread of the first warp for each of them."""
+        warps, last = self.tiles.warps, self.tiles.warps - 1
+        self.put(1, "if warp == 0:", f"    if rank < {warps}:")
+        self.each(3, "{run} = sums{i}_[rank]")
+        self.rounds(2, warps, "up", f"{{reach}} <= rank < {warps}")
+        self.each(2, f"sum{{i}}_ = warps.of({{run}}, {last})")
+        self.each(2, "start{i}_ = warps.up({run}, 1)")
+        self.put(2, "if rank == 0 and more:")
+        self.publish(3, f"{WHOLE} if tile == 0 else {PART}", "sum{i}_")
+        self.each(2, "{run} = start{i}_")
+        self.put(2, "if tile > 0:")
+        self.look_back(3)
+        self.put(3, "if rank == 0 and more:")
+        self.join(4, "before{i}_", "sum{i}_")
+        self.publish(4, str(WHOLE), "{run}")
+        self.put(3, "if rank == 0:")
+        self.each(4, "{run} = before{i}_")
         self.put(3, "else:")
-        self.move(4, "before{i}", "window{i}[side, 0]")
-        self.put(3, "found = True", f"looking = seen[side, 0] != {WHOLE}", f"nearest -= {window}",
-                 "cuda.syncthreads()")  # fmt: skip
-        self.put(2, "if thread == 0 and more:")
-        self.join(3, "before{i}", f"runs{{i}}[now, {last}]", "{whole}tile]")
-        self.put(3, "cuda.threadfence()",
-                 f"cuda.atomic.add({s.flags.name}, ({self.mine}tile), {WHOLE - PART})")  # fmt: skip
+        self.join(4, "before{i}_", "start{i}_")
+        self.put(2, f"if rank < {warps}:")
+        self.each(3, "starts{i}_[rank] = {run}")
+        self.put(1, "cuda.syncthreads()")
+
+    def look_back(self, depth: int) -> None:
+        """The numbers of all tiles before this one, `before`, which all threads of the first warp know then.
+
+        A thread looks at some tiles in a row, the first one at those nearest to this tile. In place of tiles before
+        tile 0 it looks at that one again, which is whole from the start, so that nothing behind it is of use.
+        """
+        warp, names = self.tiles.warp, self.s.words.name
+        words = [[f"word{j}_{w}_" for w in range(sum(self.words))] for j in range(self.ahead)]
+        gets = [[f"{name} = words.get({names}, ({self.mine}back{j}_, {w}))" for w, name in enumerate(tile)]
+                for j, tile in enumerate(words)]  # fmt: skip
+        self.each(depth, "before{i}_ = {dtype}(0)")
+        self.put(depth, "nearest = tile - 1", "far = False", "looking = True", "while looking:")
+        inside = depth + 1
+        for j in range(self.ahead):
+            self.put(inside, f"back{j}_ = max(nearest - rank * {self.ahead}{f' - {j}' if j else ''}, 0)")
+        self.put(inside, *(get for tile in gets for get in tile))  # all are under way before one is looked at
+        for tile, again in zip(words, gets, strict=True):
+            differ = " | ".join(f"({tile[0]} ^ {w})" for w in tile[1:])
+            self.put(inside, f"while {tile[0]} >> {BITS} == 0{f' or ({differ}) >> {BITS} != 0' if differ else ''}:")
+            self.put(inside + 1, *again)
+        for j in reversed(range(self.ahead)):
+            whole, numbers = f"{words[j][0]} >> {BITS} == {WHOLE}", self.numbers(words[j])
+            if j == self.ahead - 1:
+                self.put(inside, f"known = {whole}")
+                self.each(inside, "{run} = {value}", numbers)
+                continue
+            self.put(inside, f"if {whole}:", "    known = True")
+            self.each(inside + 1, "{run} = {value}", numbers)
+            self.put(inside, "else:")
+            self.each(inside + 1, "{left} = {run}")
+            self.each(inside + 1, "{right} = {value}", numbers)
+            self.block(inside + 1, self.s.join)
+        self.put(inside, "found = warps.first(known)", f"reach = min(found, {warp - 1})")
+        self.rounds(inside, warp, "down", "rank + {reach} <= reach")
+        self.each(inside, "{left} = warps.of({run}, 0)")
+        self.put(inside, "if far:")
+        self.join(inside + 1, None, "before{i}_")
+        self.each(inside + 1, "before{i}_ = {run}")
+        self.put(inside, "else:")
+        self.each(inside + 1, "before{i}_ = {left}")
+        self.put(inside, "far = True", f"looking = found == {warp}", f"nearest -= {warp * self.ahead}")
+
+    def numbers(self, words: list[str]) -> list[str]:
+        """The numbers that the words of a tile hold."""
+        left, found = list(words), []
+        for v, count in zip(self.s.run, self.words, strict=True):
+            found.append(f"words.number({self.element(v)}, ({', '.join(left[:count])},))")
+            del left[:count]
+        return found
 
     def run(self) -> None:
-        t = self.s.var.name
-        self.put(1, "if busy:", "    if thread > 0 and tile > 0:")
-        self.join(3, "before{i}", "runs{i}[now, thread - 1]", "{run}")
-        self.put(1, "    elif tile > 0:")
-        self.move(3, "{run}", "before{i}")
-        self.put(1, "    elif thread > 0:")
-        self.move(3, "{run}", "runs{i}[now, thread - 1]")
-        self.put(1, "    if thread > 0 or tile > 0:")
-        self.block(3, self.s.start)
-        self.put(2, f"for {t} in range(first, last):")
-        self.block(3, self.s.body)
+        self.put(1, "if busy and (thread > 0 or tile > 0):", "    if warp == 0 and tile == 0:")
+        self.each(3, "{run} = earlier{i}_")
+        self.put(2, "elif rank == 0:")
+        self.each(3, "{run} = starts{i}_[warp]")
+        self.put(2, "else:")
+        self.join(3, "starts{i}_[warp]", "earlier{i}_")
+        self.block(2, self.s.start)
+        for condition, end in self.ends():
+            self.put(1, condition)
+            self.steps(2, 0, self.s.body, end)

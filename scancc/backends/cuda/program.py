@@ -212,7 +212,7 @@ def _threads(kernel: Kernel, prefix: Prefix | None) -> int:
         return kernel.threads
     if simulated():
         return SIMULATED_THREADS
-    return THREADS if prefix is None else threads_of(prefix)
+    return THREADS if prefix is None else threads_of(prefix, HALVES)
 
 
 def _scalar(a: Any) -> np.ndarray:

@@ -26,8 +26,9 @@ from scancc.ir.loop import (
     Prefix,
     Print,
     Stmt,
+    Var,
     const_int,
-)  # fmt: skip
+)
 from scancc.ir.types import is_half
 from scancc.ir.walk import shared_buffers, statements
 
@@ -63,7 +64,7 @@ class CudaPrinter(SourcePrinter):
         lines: list[str] = []
         for s in statements(self.kernel.body):
             if isinstance(s, Prefix):
-                lines += prefix.declarations(s, self.tiles(s), lambda v: self.element(v.dtype))
+                lines += prefix.declarations(self.tiles(s), self.name_of)
         if self.kernel.team in TEAMS:
             thread, threads = TEAMS[self.kernel.team]
             if self.kernel.team == "block":
@@ -153,7 +154,7 @@ class CudaPrinter(SourcePrinter):
                 self.lines += [f"{pad}if cuda.syncthreads_or(failed):", f"{pad}    if failed:",
                                f"{pad}        {self.report('failed')}", f"{pad}    return"]  # fmt: skip
             case Prefix():
-                self.lines += prefix.source(s, self.tiles(s), self.part, self.expr).split("\n")
+                self.lines += prefix.source(self.tiles(s), self.part, self.expr, self.name_of).split("\n")
             case Gather(var, op):
                 self.gather(pad, var.name, op, var.dtype)
             case _:
@@ -161,6 +162,9 @@ class CudaPrinter(SourcePrinter):
 
     def tiles(self, s: Prefix) -> Tiles:
         return Tiles(s, self.block_threads, self.items, self.halves)
+
+    def name_of(self, v: Var) -> str:
+        return self.element(v.dtype)
 
     def part(self, block: list[Stmt], depth: int) -> list[str]:
         """Statements as lines of their own."""

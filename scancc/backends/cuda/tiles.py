@@ -10,18 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from scancc.ir.loop import INT64, Buffer, Const, Expr, Load, Op, Prefix, Stmt, Store, Var, add, const_int, sub
+from scancc.backends.cuda.warp import SIMULATED_WARP, WARP
+from scancc.ir.loop import INT64, Buffer, Const, Expr, For, Load, Op, Prefix, Stmt, Store, Var, add, const_int
 from scancc.ir.rewrite import Rewriter
 from scancc.ir.types import in_memory
 from scancc.ir.walk import accesses, always_loaded, expressions, statements
 
-ITEMS = (8, 4, 2)  # steps of a thread: the first for which the tile's arrays fit
-ROOM = 28_000  # bytes of a tile, so that a multiprocessor has as many blocks as its threads allow
-MOST_THREADS, FEWEST_THREADS = 256, 32
-RUNS = 26_000  # bytes of what is put together; with the tile within the 48 kB that every device has
-ALL = 46_000
-LINE = 128  # bytes of shared memory that are read at the same time: after so many an element is left out
-BASE = Var("tile_base", INT64)
+ITEMS = (16, 8, 4, 2)  # steps of a thread: the first for which the tile's arrays fit
+MOST_THREADS = 256
+ROOM = 32_768  # bytes of a tile's arrays, so that a multiprocessor has six blocks of so many threads
+LINE = 128  # bytes of shared memory that are read at the same time: behind so many a bank is left out
+BANK = 4
+ITEM = Var("item", INT64)  # a step's number among those of its thread
 
 
 @dataclass(frozen=True)
@@ -46,48 +46,101 @@ class Tiles:
     items: int
     halves: tuple[str, ...]
 
+    @property
+    def size(self) -> int:
+        return self.threads * self.items
+
+    @property
+    def warp(self) -> int:
+        """Threads of a warp. Only the simulator's blocks have fewer than a warp has on a device."""
+        return WARP if self.threads >= WARP else SIMULATED_WARP
+
+    @property
+    def warps(self) -> int:
+        return self.threads // self.warp
+
     @cached_property
     def parts(self) -> dict[Part, Buffer]:
         """Parts that pass through shared memory, and where."""
-        return {
-            p: Buffer(f"tile{i}_", p.buffer.dtype, (const_int(self.slots(p)),), "shared")
-            for i, p in enumerate(parts_of(self.prefix))
-        }
+        found = copies_of(self.prefix)
+        buffers = {n: Buffer(f"tile{n}_", p.buffer.dtype, (const_int(self.slots(self.size_of(p))),), "shared")
+                   for p, n in found.items()}  # fmt: skip
+        return {p: buffers[n] for p, n in found.items()}
 
-    def slots(self, p: Part) -> int:
-        size = self.threads * self.items
-        return size + size // self._line(p)
+    @cached_property
+    def sizes(self) -> list[int]:
+        """Bytes of an element, of all copies."""
+        return sorted({self.size_of(p) for p in self.parts})
 
-    def _line(self, p: Part) -> int:
-        return LINE // in_memory(p.buffer.dtype, self.halves).itemsize
+    def size_of(self, p: Part) -> int:
+        return in_memory(p.buffer.dtype, self.halves).itemsize
 
-    def slot(self, p: Part, step: Expr) -> Expr:
-        """Where in the tile's copy a step is, by its number in the tile."""
-        return add(step, Op("floor_divide", (step, const_int(self._line(p))), INT64))
+    # -- slots: where in a copy a step is ----------------------------------------------------------------------------
+    # Steps of a thread lie in a row, so that their slots differ by constants: what is left out is between threads.
+
+    def _line(self, size: int) -> tuple[int, int]:
+        """Elements in a row, and those that are left out behind them, so that all banks serve a warp's threads."""
+        return min(max(LINE // size, self.items), self.threads), max(1, BANK // size)
+
+    def slots(self, size: int, steps: int | None = None) -> int:
+        """Slots of so many whole lines of steps; of all steps of a tile."""
+        line, out = self._line(size)
+        steps = self.size if steps is None else steps
+        return steps + steps // line * out
+
+    def slot(self, size: int, step: str) -> str:
+        """The slot of a step, by its number in the tile."""
+        line, out = self._line(size)
+        lines = f"({step} >> {line.bit_length() - 1})"
+        return f"{step} + {lines if out == 1 else f'{lines} * {out}'}"
+
+    def own(self, size: int) -> Var:
+        """The variable that holds the slot of a thread's first step."""
+        return Var(f"own{size}_", INT64)
 
     def of(self, block: list[Stmt]) -> list[Stmt]:
-        """Statements of a step that read and write the copies."""
+        """Statements of step `ITEM` of a thread that read and write the copies."""
         return _Copied(self).block(block)
 
 
-def threads_of(prefix: Prefix) -> int:
-    """How many threads a block has."""
+def threads_of(prefix: Prefix, halves: tuple[str, ...]) -> int:
+    """How many threads a block has: as many as have room for two steps each."""
     threads = MOST_THREADS
-    while threads > FEWEST_THREADS and _runs(prefix, threads) > RUNS:
+    while threads > WARP and threads * ITEMS[-1] * _bytes(prefix, halves) > ROOM:
         threads //= 2
     return threads
 
 
 def items_of(prefix: Prefix, threads: int, halves: tuple[str, ...]) -> int:
     """How many steps a thread has."""
-    element = sum(in_memory(p.buffer.dtype, halves).itemsize for p in parts_of(prefix))
-    room = min(ROOM, ALL - _runs(prefix, threads))
-    return next((i for i in ITEMS if threads * i * element <= room), ITEMS[-1])
+    element = _bytes(prefix, halves)
+    return next((i for i in ITEMS if threads * i * element <= ROOM), ITEMS[-1])
 
 
-def _runs(prefix: Prefix, threads: int) -> int:
-    """Bytes of the numbers of all threads, and of the tiles that they look at: twice each, and a flag."""
-    return 2 * threads * (2 * sum(v.dtype.itemsize for v in prefix.run) + 4)
+def _bytes(prefix: Prefix, halves: tuple[str, ...]) -> int:
+    """Of all copies, of one step."""
+    copies = {n: in_memory(p.buffer.dtype, halves).itemsize for p, n in copies_of(prefix).items()}
+    return sum(copies.values())
+
+
+def copies_of(s: Prefix) -> dict[Part, int]:
+    """The parts, and the number of the copy that each is in.
+
+    What is written takes the place of what is read, if the step does not read that later: each step has a slot of its
+    own in every copy, and less memory leaves room for more blocks.
+    """
+    parts = parts_of(s)
+    found = {p: n for n, p in enumerate(p for p in parts if not p.written)}
+    free = {} if any(isinstance(x, For) for x in statements(s.body)) else dict(found)
+    reads = {(b, index): k for k, x in enumerate(statements(s.body)) for b, index, stores in accesses(x) if not stores}
+    for p in parts:
+        if p.written:
+            at = next(k for k, x in enumerate(statements(s.body)) if isinstance(x, Store)
+                      and (x.buffer, x.index) == (p.buffer, p.place(s.var).index))  # fmt: skip
+            over = next((q for q in free if q.buffer.dtype == p.buffer.dtype
+                         and reads.get((q.buffer, q.place(s.var).index), at) <= at), None)  # fmt: skip
+            found[p] = len(set(found.values())) if over is None else free.pop(over)
+    return found
 
 
 def parts_of(s: Prefix) -> list[Part]:
@@ -125,11 +178,9 @@ def _shift(index: tuple[Expr, ...], s: Prefix) -> int | None:
 
 class _Copied(Rewriter):
     def __init__(self, tiles: Tiles) -> None:
-        self.tiles = tiles
         step = tiles.prefix.var
-        self.places = {(p.buffer, p.place(step).index): (copy, tiles.slot(p, sub(step, BASE)))
+        self.places = {(p.buffer, p.place(step).index): (copy, (add(tiles.own(tiles.size_of(p)), ITEM),))
                        for p, copy in tiles.parts.items()}  # fmt: skip
 
     def access(self, buffer: Buffer, index: tuple[Expr, ...]) -> tuple[Buffer, tuple[Expr, ...]]:
-        found = self.places.get((buffer, index))
-        return (buffer, index) if found is None else (found[0], (found[1],))
+        return self.places.get((buffer, index), (buffer, index))

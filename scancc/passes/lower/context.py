@@ -50,11 +50,11 @@ from scancc.passes.plan_taps import Plan
 INLINE_WEIGHT = 6  # operations in one statement
 # Names that mean something in every target's source: the user's variables must not hide them.
 RESERVED = frozenset(keyword.kwlist) | {
-    "abs", "at", "cells", "cmath", "complex", "complexes", "counters", "cuda", "failed", "float", "grid", "growth",
-    "halves", "int", "integers", "lane", "lanes", "linear_algebra", "math", "messages", "np", "numba", "polygamma",
-    "busy", "first", "flag", "found", "last", "looking", "more", "nearest", "now", "place", "poll", "products", "q",
-    "range", "reach", "reals", "recurrences", "revolve", "samplers", "scalar", "seen", "side", "special", "status",
-    "thread", "threads", "tile", "tile_base", "tiles", "transcendental",
+    "abs", "at", "base", "busy", "cells", "cmath", "complex", "complexes", "counters", "cuda", "failed", "far",
+    "first", "float", "found", "full", "grid", "growth", "halves", "here", "int", "integers", "item", "known",
+    "lane", "lanes", "linear_algebra", "looking", "math", "messages", "more", "nearest", "np", "numba",
+    "place", "polygamma", "products", "range", "rank", "reach", "reals", "recurrences", "revolve", "samplers",
+    "scalar", "special", "status", "thread", "threads", "tile", "tiles", "transcendental", "warp", "warps", "words",
 }  # fmt: skip
 
 

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from scancc.ir.graph import Graph, Node
-from scancc.ir.loop import INT64, Assign, Buffer, Expr, Op, Prefix, Stmt, Var, add, const_int
+from scancc.ir.loop import INT64, Assign, Expr, Op, Prefix, Stmt, Var, add, const_int
 from scancc.ir.types import scalar
 from scancc.passes.lower.context import Lowering
 from scancc.passes.lower.values import registers
 from scancc.passes.mark_prefixes import prefix_of
 
 TILE, TILES = Var("tile_size", INT64), Var("tiles", INT64)  # steps of a block, and how many blocks: set by the back end
+
+
+def words_of(dtype: np.dtype) -> int:
+    """How many words a number takes in which blocks tell it one another: each holds 32 bits of it, and a flag."""
+    return max(1, dtype.itemsize // 4)
 
 
 def lower_prefix(
@@ -30,13 +37,10 @@ def lower_prefix(
     tiles = Op("floor_divide", (add(Op("add", (steps, TILE), INT64), -1), TILE), INT64)
     low.definitions[TILES.name] = Op("maximum", (tiles, const_int(1)), INT64)  # one stores the initial rows
     low.kernel.params += [TILES]
-    flags = low.scratch("flags", INT64, (add(TILES, 1),))
-    flags.role = "zeros"
-    buffers: list[list[Buffer]] = [
-        [low.scratch(f"{base}{i}", d, (TILES,)) for i, d in enumerate(dtypes)] for base in ("part", "whole")
-    ]
+    words = low.scratch("told", INT64, (add(TILES, 1), const_int(sum(map(words_of, dtypes)))))
+    words.role = "zeros"
     t = low.var("t", INT64)
-    statement = Prefix(t, steps, tuple(run), tuple(left), tuple(right), flags, tuple(buffers[0]), tuple(buffers[1]))
+    statement = Prefix(t, steps, tuple(run), tuple(left), tuple(right), words)
     low.emit(statement)
 
     def leaves(variables: list[Var]) -> list[Node]:

@@ -9,6 +9,7 @@ import pytest
 from schedules import Barriers, permuted
 
 import scancc as sc
+from scancc.backends.cuda import prefix
 from scancc.backends.cuda.tiles import copies_of
 from scancc.backends.cuda.toolkit import TRAFFIC, simulated
 from scancc.ir.loop import Buffer, Prefix, Store
@@ -224,3 +225,15 @@ def test_what_lanes_share_is_added_up_after_the_loops():
     TRAFFIC.clear()
     g(0.3, ROWS)
     assert TRAFFIC["launch"] == 2
+
+
+@pytest.mark.skipif(not simulated(), reason="a device fetches what it wants")
+@pytest.mark.parametrize("bytes_ahead", [1, 100, 1000])
+def test_what_is_fetched_is_there(monkeypatch, bytes_ahead):
+    """The simulator's stand-in reads what is fetched, and an element outside of its array would be an error."""
+    monkeypatch.setattr(prefix, "SOON", bytes_ahead)
+    x, y = R.normal(size=61), R.normal(size=63)
+    g = sc.jit(lambda x, y: sc.scan(lambda x, y0, y2, s: 0.5 * s + x * y0 - y2, [x, dict(input=y, taps=[0, 2])], 0.0),
+               target="cuda", parallel="prefix")
+    assert "words.fetch(" in g.lower(x, y).source()
+    same(g(x, y), g(x, y, mode="interpret"))

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scancc.backends.cuda.tiles import ITEM, Part, Tiles
+from scancc.backends.cuda.tiles import ITEM, LINE, Part, Tiles
 from scancc.backends.cuda.words import BITS
 from scancc.ir.loop import INT64, Expr, Load, Stmt, Var, add
 from scancc.passes.lower.prefix import words_of
 
 PART, WHOLE = 1, 2  # flags: the words are of a tile, or of all tiles up to it
-MOST_AHEAD = 4  # tiles in a row that a thread looks at at a time
-WORDS_AHEAD = 16  # that it reads for them at most, since each takes two registers
+MOVES = 32  # elements that a thread has read and not stored yet; each takes a register
+SOON = 4_300_000  # bytes: a tile that so much is read before is fetched into the second-level cache
 
 Block = Callable[[list[Stmt], int], list[str]]  # statements at a depth, as lines
 Element = Callable[[Var], str]  # the dtype of a variable, as NumPy's name
@@ -49,8 +49,8 @@ class _Source:
         self.lines: list[str] = []
         self.mine = "".join(f"{v.name}, " for v in self.s.lane)
         self.words = [words_of(v.dtype) for v in self.s.run]
-        self.ahead = max(1, min(MOST_AHEAD, WORDS_AHEAD // sum(self.words)))
         self.begin()
+        self.fetch()
         self.copies(written=False)
         self.own_steps()
         self.over_threads()
@@ -101,6 +101,20 @@ class _Source:
             self.put(1, f"own{size}_ = {tiles.slot(size, f'thread * {tiles.items}')}",
                      f"place{size}_ = {tiles.slot(size, 'thread')}")  # fmt: skip
 
+    def fetch(self) -> None:
+        """What a block some time from now will read is on its way from memory while this one computes and waits."""
+        tiles = self.tiles
+        parts = [p for p in tiles.parts if not p.written]
+        later = max(1, SOON // max(1, tiles.size * sum(tiles.size_of(p) for p in parts)))
+        for p in parts:
+            lines = -(-tiles.size * tiles.size_of(p) // LINE)
+            for k in range(0, lines, tiles.threads):
+                some = f" and thread < {lines - k}" if lines - k < tiles.threads else ""
+                index = ", ".join(self.expr(i) for i in p.place(Var("soon", INT64)).index)
+                self.put(1, f"soon = base + {later * tiles.size} + (thread + {k}) * {LINE // tiles.size_of(p)}",
+                         f"if soon < {self.expr(self.s.stop)}{some}:",
+                         f"    words.fetch({p.buffer.name}, ({index},))")  # fmt: skip
+
     def copies(self, written: bool) -> None:
         """All threads move the tile's arrays: values of a thread are read before any is stored."""
         tiles = self.tiles
@@ -109,17 +123,18 @@ class _Source:
             return
         if written:
             self.put(1, "cuda.syncthreads()")
-        self.put(1, "if full:")
-        for p, copy in parts:
+        moves = []
+        for n, (p, copy) in enumerate(parts):
             size = tiles.size_of(p)
-            moves = []
             for k in range(tiles.items):
                 slot = add(Var(f"place{size}_", INT64), tiles.slots(size, k * tiles.threads))
                 there = self.there(p, add(Var("here", INT64), k * tiles.threads))
                 here = f"{copy.name}[at({self.expr(slot)})]"
-                moves.append((f"moved{size}_{k}", *((there, here) if written else (here, there))))
-            self.put(2, *(f"{value} = {source}" for value, _, source in moves))
-            self.put(2, *(f"{target} = {value}" for value, target, _ in moves))
+                moves.append((f"moved{n}_{k}", *((there, here) if written else (here, there))))
+        self.put(1, "if full:")
+        for k in range(0, len(moves), MOVES):
+            self.put(2, *(f"{value} = {source}" for value, _, source in moves[k : k + MOVES]))
+            self.put(2, *(f"{target} = {value}" for value, target, _ in moves[k : k + MOVES]))
         end = f"min({tiles.size}, {self.expr(self.s.stop)} - base)"
         self.put(1, "else:", f"    for place in range(thread, {end}, {tiles.threads}):")
         for p, copy in parts:
@@ -194,36 +209,20 @@ class _Source:
     def look_back(self, depth: int) -> None:
         """The numbers of all tiles before this one, `before`, which all threads of the first warp know then.
 
-        A thread looks at some tiles in a row, the first one at those nearest to this tile. In place of tiles before
-        tile 0 it looks at that one again, which is whole from the start, so that nothing behind it is of use.
+        A thread looks at one tile, the first one at that nearest to this. In place of tiles before tile 0 it looks at
+        that one again, which is whole from the start, so that nothing behind it is of use.
         """
-        warp, names = self.tiles.warp, self.s.words.name
-        words = [[f"word{j}_{w}_" for w in range(sum(self.words))] for j in range(self.ahead)]
-        gets = [[f"{name} = words.get({names}, ({self.mine}back{j}_, {w}))" for w, name in enumerate(tile)]
-                for j, tile in enumerate(words)]  # fmt: skip
+        warp, inside = self.tiles.warp, depth + 1
+        words = [f"word{w}_" for w in range(sum(self.words))]
+        gets = [f"{name} = words.get({self.s.words.name}, ({self.mine}back, {w}))" for w, name in enumerate(words)]
+        differ = " | ".join(f"({words[0]} ^ {w})" for w in words[1:])
         self.each(depth, "before{i}_ = {dtype}(0)")
         self.put(depth, "nearest = tile - 1", "far = False", "looking = True", "while looking:")
-        inside = depth + 1
-        for j in range(self.ahead):
-            self.put(inside, f"back{j}_ = max(nearest - rank * {self.ahead}{f' - {j}' if j else ''}, 0)")
-        self.put(inside, *(get for tile in gets for get in tile))  # all are under way before one is looked at
-        for tile, again in zip(words, gets, strict=True):
-            differ = " | ".join(f"({tile[0]} ^ {w})" for w in tile[1:])
-            self.put(inside, f"while {tile[0]} >> {BITS} == 0{f' or ({differ}) >> {BITS} != 0' if differ else ''}:")
-            self.put(inside + 1, *again)
-        for j in reversed(range(self.ahead)):
-            whole, numbers = f"{words[j][0]} >> {BITS} == {WHOLE}", self.numbers(words[j])
-            if j == self.ahead - 1:
-                self.put(inside, f"known = {whole}")
-                self.each(inside, "{run} = {value}", numbers)
-                continue
-            self.put(inside, f"if {whole}:", "    known = True")
-            self.each(inside + 1, "{run} = {value}", numbers)
-            self.put(inside, "else:")
-            self.each(inside + 1, "{left} = {run}")
-            self.each(inside + 1, "{right} = {value}", numbers)
-            self.block(inside + 1, self.s.join)
-        self.put(inside, "found = warps.first(known)", f"reach = min(found, {warp - 1})")
+        self.put(inside, "back = max(nearest - rank, 0)", *gets)
+        self.put(inside, f"while {words[0]} >> {BITS} == 0{f' or ({differ}) >> {BITS} != 0' if differ else ''}:")
+        self.put(inside + 1, *gets)
+        self.each(inside, "{run} = {value}", self.numbers(words))
+        self.put(inside, f"found = warps.first({words[0]} >> {BITS} == {WHOLE})", f"reach = min(found, {warp - 1})")
         self.rounds(inside, warp, "down", "rank + {reach} <= reach")
         self.each(inside, "{left} = warps.of({run}, 0)")
         self.put(inside, "if far:")
@@ -231,7 +230,7 @@ class _Source:
         self.each(inside + 1, "before{i}_ = {run}")
         self.put(inside, "else:")
         self.each(inside + 1, "before{i}_ = {left}")
-        self.put(inside, "far = True", f"looking = found == {warp}", f"nearest -= {warp * self.ahead}")
+        self.put(inside, "far = True", f"looking = found == {warp}", f"nearest -= {warp}")
 
     def numbers(self, words: list[str]) -> list[str]:
         """The numbers that the words of a tile hold."""

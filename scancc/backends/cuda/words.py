@@ -3,6 +3,7 @@
     words.put(a, place, flag, x)      write x as words from a place on, each with the flag
     words.get(a, place)               read one
     words.number(np.float64, (v, w))  the number that words hold: one of 32 bits, two of float64, four of complex128
+    words.fetch(a, place)             have the memory around an element brought to the second-level cache
 
 A word is written and read as a whole, so a reader that finds the same flag in all words of a number has the number
 too: no fence comes between a number and the word that it is there, and no second read behind the flag's. Reads are
@@ -70,7 +71,15 @@ def on_device() -> dict[str, Any]:
 
         return dtype.dtype(dtype, words), code
 
-    return {"put": put, "get": get, "number": number}
+    @intrinsic  # type: ignore[untyped-decorator,misc]
+    def fetch(typing: Any, array: Any, place: Any) -> Any:
+        def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            access(builder, ir.VoidType(), "prefetch.global.L2 [$0];", "l", pointer(context, builder, sig, args))
+            return context.get_dummy_value()
+
+        return types.void(array, place), code
+
+    return {"put": put, "get": get, "number": number, "fetch": fetch}
 
 
 def _put(array: Any, place: tuple[int, ...], flag: int, value: Any) -> None:
@@ -83,4 +92,5 @@ def _number(dtype: Any, words: tuple[Any, ...]) -> Any:
 
 
 # The same for the simulator, where threads of a block take turns.
-SIMULATED = SimpleNamespace(put=_put, get=lambda array, place: array[place], number=_number)
+SIMULATED = SimpleNamespace(put=_put, get=lambda array, place: array[place], number=_number,
+                            fetch=lambda array, place: array[place])  # fmt: skip

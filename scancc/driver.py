@@ -113,4 +113,23 @@ class Programs:
         return len(self._by_key)
 
 
+class RecentCalls:
+    """The calls of a function that came last, as functions of the tuple of arguments (`Program.guarded`).
+
+    They are tried before anything is looked up. The latest is the first, and few are kept, since each that does not
+    take a call makes the call longer.
+    """
+
+    KEPT = 4
+
+    def __init__(self) -> None:
+        self.calls: tuple[Callable[[tuple], Any], ...] = ()
+
+    def note(self, call: Callable[[tuple], Any] | None) -> None:
+        """Under many threads one of two notes may be lost, which costs time only."""
+        calls = self.calls
+        if call is not None and (not calls or calls[0] is not call):
+            self.calls = (call, *[c for c in calls if c is not call][: self.KEPT - 1])
+
+
 COMPILED = Programs()

@@ -137,7 +137,7 @@ class ScanFunction:
             known = self._seen.get((flat[0], go_backwards, strict))
             if known is not None and known.program.is_current():
                 if plain and not return_list:
-                    self._recent.note(known.whole_call)
+                    self._recent.note(known)
                 return pack(known.program.traced, known.program.run_flat(flat[1], mode, stream), return_list)
         if current() is None and flat is None and is_traced(*_leaves(sequences, outputs_info, non_sequences, n_steps)):
             with entered(SYMBOLIC):  # a graph that is being built outside of any trace
@@ -240,7 +240,7 @@ class EagerProgram(Inspection):
         return [results[n] for n in self.traced.names]
 
 
-@dataclass
+@dataclass(eq=False)
 class EagerCall:
     """A program together with the forms of the arguments of a call that it was run for."""
 
@@ -316,6 +316,8 @@ def pack(traced: TracedScan, values: list[Any], return_list: bool) -> Any:
     """Results in the form that the step returned them in."""
     if return_list and not (traced.keys and values):
         return values
+    if traced.keys is None and len(values) > 1:
+        return tuple(values)
     return unflatten(traced.tree, values)
 
 

@@ -62,7 +62,8 @@ class JitFunction:
             arrays = [a if type(a) is np.ndarray else np.asarray(a) for a in args]
             program = self._program(arrays)
             if plain and program.is_direct:
-                return self._run_direct(program, arrays)
+                self._recent.note(program)
+                return program.run_direct(arrays)
             return program.run(arrays, mode, stream)
         if is_traced(*args):
             with entered(SYMBOLIC):  # a graph that is being built outside of any trace
@@ -70,12 +71,6 @@ class JitFunction:
         arrays = [as_argument(a) for a in args]
         program = self._program(arrays)
         return program.run(arrays, mode, stream)
-
-    def _run_direct(self, program: JitProgram, arrays: list[np.ndarray]) -> Any:
-        if program.was_run:  # what is called once, as by `sc.scan`, need not be prepared for the next call
-            self._recent.note(program.whole_call)
-        program.was_run = True
-        return program.run_direct(arrays)
 
     def lower(self, *args: Any) -> JitProgram:
         """The compiled program for arguments like these: `.source()`, `.loop_ir()`."""
@@ -163,7 +158,6 @@ class JitProgram(Inspection):
     def __init__(self, owner: JitFunction, arrays: list[np.ndarray], opened: tuple[int | None, ...]) -> None:
         self.traced = owner.traced(arrays, opened)
         self.kinds = kinds_of(self.traced.captured)
-        self.was_run = False
         self._owner = owner
 
     @functools.cached_property

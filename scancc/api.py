@@ -214,7 +214,7 @@ class EagerProgram(Inspection):
     @functools.cached_property
     def is_direct(self) -> bool:
         """Whether the arrays of a call can be handed to the program's function as they are."""
-        return self.compiled.direct and not self.compiled.given_steps and self._in_order
+        return self.compiled.direct and self._in_order
 
     @functools.cached_property
     def _in_order(self) -> bool:

@@ -173,7 +173,7 @@ class JitProgram(Inspection):
     def is_direct(self) -> bool:
         """Whether arrays of the host can be handed to the program's function as they are, and nothing else is to do."""
         made, traced = self.compiled, self.traced
-        if not made.direct or made.given_steps or self.kinds or traced.updates:
+        if not made.direct or self.kinds or traced.updates:
             return False
         same_inputs = (*traced.inputs, *traced.captured) == made.inputs
         return same_inputs and tuple(traced.results) == tuple(traced.graph.results)

@@ -37,12 +37,12 @@ class CpuProgram(Program):
         held = {id(value): np.array(value, order="C") for value in self.lowered.constants.values()}
         self._host = functools.partial(
             host_function, self.graph, self.lowered, self.code.call, self._fail, stacked=stack,
-            constant=lambda value: held[id(value)],
+            constant=lambda value: held[id(value)], check=self._check_steps if self.given_steps else None,
         )  # fmt: skip
         self.call = self._host()
 
     def guarded(self, guard: Guard) -> Callable[[tuple], Any] | None:
-        if self.given_steps or not can_be_guarded(self.graph.inputs, guard.captured):
+        if not can_be_guarded(self.graph.inputs, guard.captured):
             return None
         return self._host(guard=guard)
 

@@ -36,15 +36,15 @@ def host_function(
     graph: Graph, lowered: Lowered, kernel: Callable[..., int], fail: Callable[[int, Mapping[str, Any]], None],
     empty: Callable[..., Any] = np.empty, constant: Callable[[np.ndarray], Any] = lambda a: np.array(a, order="C"),
     returned: list[str] | None = None, zeros: Callable[..., Any] = np.zeros, halves: tuple[str, ...] = (),
-    stacked: Collection[str] = (), guard: Guard | None = None,
+    stacked: Collection[str] = (), check: Callable[[Mapping[str, Any]], None] | None = None, guard: Guard | None = None,
 ) -> Callable[..., Any]:  # fmt: skip
     """A function of the input arrays, in the order of the graph's inputs, that returns the results in their order.
 
     With a guard it is a function of the tuple of a call's arguments, and returns what the user gets, or MISS.
 
     `empty`, `zeros` and `constant` make the arrays that the call allocates, and those that the program holds.
-    `stacked` names buffers that the kernel's entry makes, `returned` those to return as they are instead of results;
-    `halves` are dtypes of 16 bits that the kernel knows.
+    `check` gets the inputs by name before anything is allocated. `stacked` names buffers that the kernel's entry makes,
+    `returned` those to return as they are instead of results; `halves` are dtypes of 16 bits that the kernel knows.
     """
     scope: dict[str, Any] = {
         "kernel_": kernel, "fail_": fail, "empty_": empty, "zeros_": zeros, "np_": np,
@@ -66,6 +66,9 @@ def host_function(
         lines += [f"{name} = {name}[()]" for name in scalars]
         lines += [f"{var.name} = {by_input[name]}.shape[{axis}]" for var, name, axis in lowered.lengths]
     after_inputs = len(lines)
+    if check is not None:
+        scope["check_"] = check
+        lines.append(f"check_({{{', '.join(f'{given!r}: {name}' for given, name in by_input.items())}}})")
     ops: set[str] = set()  # in lengths
     numbers = itertools.count()
     lengths = {v for v, _, _ in lowered.lengths}

@@ -36,6 +36,10 @@ def divided(x, n, k):
     return sc.scan(lambda x: x + 1, outputs_info=x, n_steps=n // k)
 
 
+def fewer(x, n):
+    return sc.scan(lambda x, s: s + x, sequences=x, outputs_info=0.0, n_steps=n)
+
+
 def until(x, most):
     return sc.scan(lambda x, s: (s + x, sc.until(s + x > most)), sequences=x, outputs_info=0.0)
 
@@ -55,6 +59,7 @@ def plain(x, n):
 
 FUNCTIONS = {
     ar2: (X, np.ones(2), 0.5), last_rows: (np.ones((5, 3)), 2), counted: (np.ones(2), 4), divided: (np.ones(2), 9, 2),
+    fewer: (X, 7),
     until: (np.ones(9), 3.5), seventh: (X,), contained: (X,), plain: (np.ones(3, np.float32), True),
 }  # fmt: skip
 
@@ -73,6 +78,7 @@ CALLS = {
     "taps": (step, ([X], [dict(initial=np.ones(2), taps=[-2, -1])], [0.5])),
     "tuple of taps": (step, ((X,), dict(initial=np.ones(2), taps=(-2, -1)), 0.5)),
     "taps of a sequence": (lambda a, b: a - b, (dict(input=X, taps=[0, 2]), None)),
+    "steps of a sequence": (lambda x, s: s - x, (X, 1.0, None, 5)),
     "steps": (lambda s: 2 * s, (None, 1.0, None, 7)),
     "dict": (pair, ([X], [1.0, None], [np.float64(2)])),
     "map": (lambda x: (x, -x), (X, [None, None])),
@@ -203,11 +209,11 @@ def test_arrays_of_every_kind(f, kind, general):
         assert_same(compiled(*args), general(f, sc.jit, *args))
 
 
-@pytest.mark.parametrize("f", [ar2, counted, divided, plain], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("f", [ar2, counted, divided, fewer, plain], ids=lambda f: f.__name__)
 def test_numbers_of_every_kind(f, general):
     args = FUNCTIONS[f]
     compiled = settled(sc.jit(f), *args)
-    for number in SMALL if f in (counted, divided) else NUMBERS:
+    for number in SMALL if f in (counted, divided, fewer) else NUMBERS:
         given = (*args[:-1], number)
         for _ in range(3):
             assert_same(outcome(lambda: compiled(*given)), general(f, sc.jit, *given))  # noqa: B023

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from scancc.arrays import as_argument, as_kernel_array, on_host
+from scancc.backends.guards import MISS, Form, Guard, Is
 from scancc.backends.program import Program
-from scancc.driver import NANS, Programs, compile_graph, execute, options_of
+from scancc.driver import NANS, Programs, RecentCalls, compile_graph, execute, options_of
 from scancc.errors import UnsupportedError
 from scancc.frontend.location import here, name_of
+from scancc.frontend.pytrees import source_of, unflatten
 from scancc.frontend.returns import Until
 from scancc.frontend.scan_arguments import ScanArguments, SequenceArgument, backward_of, normalise
 from scancc.frontend.scans import TracedScan, add_scan
@@ -22,7 +25,7 @@ from scancc.frontend.tracer import Tracer, is_traced, wrap
 from scancc.inspection import Inspection
 from scancc.ir.graph import NOTHING_ASKED, Backward, Graph
 from scancc.passes.pipeline import Options
-from scancc.signature import flatten
+from scancc.signature import flatten, forms_of
 from scancc.step_gradients import StepGradient
 
 
@@ -103,7 +106,8 @@ class ScanFunction:
         self.options = options
         self.name = name or name_of(fn, "scan")
         self.programs = Programs()
-        self._seen: dict[tuple, EagerProgram] = {}  # by the keys of `flatten`
+        self._seen: dict[tuple, EagerCall] = {}  # by the keys of `flatten`
+        self._recent = RecentCalls()
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(
@@ -119,11 +123,22 @@ class ScanFunction:
         mode: str = "compiled",
         stream: Any = None,
     ) -> Any:
-        flat = flatten(sequences, outputs_info, non_sequences, n_steps) if current() is None else None
+        flat, plain = None, False
+        if current() is None:
+            plain = mode == "compiled" and stream is None and not NANS.get()
+            if plain:
+                arguments = (sequences, outputs_info, non_sequences, n_steps, go_backwards, strict, return_list)
+                for call in self._recent.calls:
+                    found = call(arguments)
+                    if found is not MISS:
+                        return found
+            flat = flatten(sequences, outputs_info, non_sequences, n_steps)
         if flat is not None:
             known = self._seen.get((flat[0], go_backwards, strict))
-            if known is not None and known.is_current():
-                return pack(known.traced, known.run_flat(flat[1], mode, stream), return_list)
+            if known is not None and known.program.is_current():
+                if plain and not return_list:
+                    self._recent.note(known)
+                return pack(known.program.traced, known.program.run_flat(flat[1], mode, stream), return_list)
         if current() is None and flat is None and is_traced(*_leaves(sequences, outputs_info, non_sequences, n_steps)):
             with entered(SYMBOLIC):  # a graph that is being built outside of any trace
                 return self(sequences, outputs_info, non_sequences, n_steps, go_backwards=go_backwards, strict=strict,
@@ -135,7 +150,9 @@ class ScanFunction:
             return pack(traced, values, return_list)
         program = self._program(args, strict)
         if flat is not None:
-            self._seen[flat[0], go_backwards, strict] = program
+            forms = forms_of(sequences, outputs_info, non_sequences, n_steps)
+            forms += (Is(go_backwards), Is(strict), Is(False))
+            self._seen[flat[0], go_backwards, strict] = EagerCall(program, forms)
         arrays = program.run(_arrays(args), mode, stream)
         return pack(program.traced, [arrays[n] for n in program.traced.names], return_list)
 
@@ -195,9 +212,9 @@ class EagerProgram(Inspection):
         return compile_graph(self.graph, _identifier(self._owner.name), self._owner.options)
 
     @functools.cached_property
-    def _direct(self) -> bool:
+    def is_direct(self) -> bool:
         """Whether the arrays of a call can be handed to the program's function as they are."""
-        return self.compiled.direct and not self.compiled.given_steps and self._in_order
+        return self.compiled.direct and self._in_order
 
     @functools.cached_property
     def _in_order(self) -> bool:
@@ -215,12 +232,31 @@ class EagerProgram(Inspection):
 
     def run_flat(self, arrays: list[np.ndarray], mode: str, stream: Any = None) -> list[np.ndarray]:
         """Results for the arrays of a call that was flattened, in the order of the step's outputs."""
-        if mode == "compiled" and stream is None and not NANS.get() and self._direct:
+        if mode == "compiled" and stream is None and not NANS.get() and self.is_direct:
             # The inputs of the graph are the arrays of the call in their order, then what was captured.
             captured = [on_host(a) for a in values_of(self.captured).values()] if self.captured else ()
             return list(self.compiled.call(*[as_kernel_array(a) for a in (*arrays, *captured)]))
         results = self.run(dict(zip(self.inputs, arrays, strict=True)), mode, stream)
         return [results[n] for n in self.traced.names]
+
+
+@dataclass(eq=False)
+class EagerCall:
+    """A program together with the forms of the arguments of a call that it was run for."""
+
+    program: EagerProgram
+    forms: tuple[Form, ...]
+
+    @functools.cached_property
+    def whole_call(self) -> Callable[[tuple], Any] | None:
+        """Such a call with arguments that need no conversion, as one function; None where more is to be done."""
+        if not self.program.is_direct:
+            return None
+        tree = self.program.traced.tree
+        captured = tuple(self.program.captured.values())
+        return self.program.compiled.guarded(
+            Guard(self.forms, captured, lambda results, bind: source_of(tree, iter(results), bind))
+        )
 
 
 def _leaves(*arguments: Any) -> list[Any]:
@@ -278,13 +314,11 @@ def _signature(args: ScanArguments) -> tuple:
 
 def pack(traced: TracedScan, values: list[Any], return_list: bool) -> Any:
     """Results in the form that the step returned them in."""
-    if not values:
-        return [] if return_list else None  # a step that only updates shared variables
-    if traced.keys is not None:
-        return dict(zip(traced.keys, values, strict=True))
-    if return_list:
+    if return_list and not (traced.keys and values):
         return values
-    return values[0] if len(values) == 1 else tuple(values)
+    if traced.keys is None and len(values) > 1:
+        return tuple(values)
+    return unflatten(traced.tree, values)
 
 
 def shared(value: Any, name: str | None = None, borrow: bool = False) -> Shared:

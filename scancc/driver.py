@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 from scancc import interpreter, nan_finder
 from scancc.arrays import on_host
@@ -120,6 +120,38 @@ class Programs:
 
     def __len__(self) -> int:
         return len(self._by_key)
+
+
+class Whole(Protocol):
+    """What can be called as a whole: by `whole_call`, a function of the tuple of arguments, if there is one."""
+
+    @property
+    def whole_call(self) -> Callable[[tuple], Any] | None: ...
+
+
+class RecentCalls:
+    """Whole calls of a function that came again and again: they are tried before anything is looked up.
+
+    Few are kept, the latest first, since each that does not take a call makes that call longer. One gets in when it
+    is asked for twice among a few that were not taken: of a function that is called with many signatures in turn none
+    does, nor of one that is called once.
+    """
+
+    KEPT, WAITING = 4, 3
+
+    def __init__(self) -> None:
+        self.calls: tuple[Callable[[tuple], Any], ...] = ()
+        self._waiting: tuple[Whole, ...] = ()
+
+    def note(self, asked: Whole) -> None:
+        """A call that none of them took. Under many threads one of two notes may be lost, which costs time only."""
+        waiting = self._waiting
+        if asked not in waiting:
+            self._waiting = (asked, *waiting[: self.WAITING - 1])
+            return
+        call, calls = asked.whole_call, self.calls
+        if call is not None and (not calls or calls[0] is not call):
+            self.calls = (call, *[c for c in calls if c is not call][: self.KEPT - 1])
 
 
 COMPILED = Programs()

@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 
 from scancc.arrays import as_argument, as_kernel_array, on_host
+from scancc.backends.guards import LEAF, MISS, Guard
 from scancc.backends.program import Program
-from scancc.driver import NANS, Programs, compile_graph, execute, options_of
+from scancc.driver import NANS, Programs, RecentCalls, compile_graph, execute, options_of
 from scancc.errors import ScanTypeError, TracedValueError, UnsupportedError
+from scancc.frontend import pytrees
 from scancc.frontend.control_flow import trace_with_control_flow
 from scancc.frontend.location import name_of, of_function
 from scancc.frontend.operators import ArrayOperators
-from scancc.frontend.pytrees import LEAF, flatten, unflatten
+from scancc.frontend.pytrees import flatten, source_of, unflatten
 from scancc.frontend.scope import SYMBOLIC, Scope, current, entered
 from scancc.frontend.shared import kinds_of, values_of
 from scancc.frontend.tracer import Tracer, as_stored, is_traced
@@ -43,16 +45,24 @@ class JitFunction:
         self.name = name_of(fn, "function")
         self.programs = Programs()
         self._open: dict[tuple, tuple[int | None, ...]] = {}  # by dtypes and ranks: which axis stays open
+        self._recent = RecentCalls()
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(self, *args: Any, mode: str = "compiled", stream: Any = None) -> Any:
         if current() is not None:
             return self.fn(*args)
-        if mode == "compiled" and stream is None and PLAIN.issuperset(map(type, args)):
+        plain = mode == "compiled" and stream is None and not NANS.get()
+        if plain:
+            for call in self._recent.calls:
+                found = call(args)
+                if found is not MISS:
+                    return found
+        if PLAIN.issuperset(map(type, args)):
             # What most calls are, without looking for anything else that arguments may be.
             arrays = [a if type(a) is np.ndarray else np.asarray(a) for a in args]
             program = self._program(arrays)
-            if program.is_direct and not NANS.get():
+            if plain and program.is_direct:
+                self._recent.note(program)
                 return program.run_direct(arrays)
             return program.run(arrays, mode, stream)
         if is_traced(*args):
@@ -88,7 +98,6 @@ class JitFunction:
             key, lambda: JitProgram(self, arrays, opened), JitProgram.is_current
         )
         return program
-
 
     def _opened(self, arrays: list[np.ndarray]) -> tuple[int | None, ...]:
         """Which axis of each argument may have any length. None of them where the function asks Python for a length."""
@@ -164,16 +173,25 @@ class JitProgram(Inspection):
     def is_direct(self) -> bool:
         """Whether arrays of the host can be handed to the program's function as they are, and nothing else is to do."""
         made, traced = self.compiled, self.traced
-        if not made.direct or made.given_steps or self.kinds or traced.updates:
+        if not made.direct or self.kinds or traced.updates:
             return False
         same_inputs = (*traced.inputs, *traced.captured) == made.inputs
         return same_inputs and tuple(traced.results) == tuple(traced.graph.results)
+
+    @functools.cached_property
+    def whole_call(self) -> Callable[[tuple], Any] | None:
+        """The call of this program with arguments that need no conversion, as one function; `is_direct` holds."""
+        traced = self.traced
+        return self.compiled.guarded(
+            Guard((LEAF,) * len(traced.inputs), tuple(traced.captured.values()),
+                  lambda results, bind: source_of(traced.tree, iter(results), bind))
+        )  # fmt: skip
 
     def run_direct(self, arrays: list[np.ndarray]) -> Any:
         traced = self.traced
         captured = [on_host(a) for a in traced.captured.values()] if traced.captured else ()
         values = self.compiled.call(*[as_kernel_array(a) for a in (*arrays, *captured)])
-        return values[0] if traced.tree == LEAF else unflatten(traced.tree, values)
+        return values[0] if traced.tree == pytrees.LEAF else unflatten(traced.tree, values)
 
     def run(self, arrays: list[np.ndarray], mode: str, stream: Any = None) -> Any:
         inputs = dict(zip(self.traced.inputs, arrays, strict=True)) | self.traced.captured

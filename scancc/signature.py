@@ -1,7 +1,8 @@
 """The quick way into a compiled scan: a key and the arrays of a call, without checking what was checked before.
 
 `flatten` handles calls made of plain arrays and numbers in the documented structure. It answers None for anything
-else, and the arguments then go through `normalise`, which gives the errors.
+else, and the arguments then go through `normalise`, which gives the errors. `forms_of` describes such a call, so that
+the next ones like it need not be taken apart (`backends/guards.py`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
+from scancc.backends.guards import LEAF, Entries, Equals, Form, Is, Items, Leaf
 
 Flat = tuple[tuple, list[np.ndarray]]
 
@@ -18,8 +21,9 @@ class _Unusual(Exception):
 
 
 def flatten(sequences: Any, outputs_info: Any, non_sequences: Any, n_steps: Any) -> Flat | None:
-    """Key of dtypes, row shapes and taps; arrays in the order sequences, initial values, non-sequences, steps."""
-    key: list[Any] = []
+    """Key of containers, dtypes, row shapes and taps; arrays in the order sequences, initial values, non-sequences,
+    steps."""
+    key: list[Any] = [type(sequences), type(outputs_info), type(non_sequences)]
     arrays: list[np.ndarray] = []
     try:
         for s in _items(sequences):
@@ -52,6 +56,26 @@ def flatten(sequences: Any, outputs_info: Any, non_sequences: Any, n_steps: Any)
     return tuple(key), arrays
 
 
+def forms_of(sequences: Any, outputs_info: Any, non_sequences: Any, n_steps: Any) -> tuple[Form, ...]:
+    """What the four arguments of a call that was flattened look like."""
+    given = (sequences, outputs_info, non_sequences)
+    return (*(_form(v) for v in given), Is(None) if n_steps is None else Leaf(count=True))
+
+
+def _form(value: Any) -> Form:
+    if value is None:
+        return Is(None)
+    if type(value) in (list, tuple):
+        return Items(type(value), tuple(_form(v) for v in value))
+    if type(value) is dict:
+        return Entries(tuple((k, _taps_form(v) if k == "taps" else _form(v)) for k, v in value.items()))
+    return LEAF
+
+
+def _taps_form(taps: Any) -> Form:
+    return Is(None) if taps is None else Equals(list(taps) if type(taps) is list else taps)
+
+
 def _items(value: Any) -> Any:
     if value is None:
         return ()
@@ -62,6 +86,8 @@ def _taps(spec: dict, name: str) -> tuple:
     if len(spec) != 1 + ("taps" in spec) or name not in spec:
         raise _Unusual
     taps = spec.get("taps")
+    if type(taps) not in (list, tuple, int, type(None)):
+        raise _Unusual
     return ("taps", tuple(taps) if type(taps) is list else taps)
 
 

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from scancc.backends.guards import Guard, can_be_guarded
 from scancc.backends.host import host_function
 from scancc.backends.machine_code import MachineCode, signature_of
 from scancc.backends.program import Program
 from scancc.backends.source import SourcePrinter
+from scancc.ir.loop import Const
+from scancc.ir.types import in_memory
+from scancc.passes.lower import Lowered
 from scancc.passes.pipeline import Compilation
+
+STACK_BYTES = 16_384  # of scratch memory: little even of the stack of a thread
 
 
 class CpuProgram(Program):
@@ -15,6 +28,37 @@ class CpuProgram(Program):
     def __init__(self, compilation: Compilation) -> None:
         super().__init__(compilation)
         kernel = self.lowered.kernel
+        stack = on_stack(self.lowered)
         self.source = SourcePrinter(kernel).print()
-        self.code = MachineCode(self.source, kernel.name, signature_of(kernel), compilation.options)
-        self.call = host_function(self.graph, self.lowered, self.code.call, self._fail)
+        self.code = MachineCode(
+            self.source, kernel.name, signature_of(kernel), compilation.options,
+            {i: stack[p.name] for i, p in enumerate(kernel.params) if p.name in stack},
+        )  # fmt: skip
+        held = {id(value): np.array(value, order="C") for value in self.lowered.constants.values()}
+        self._host = functools.partial(
+            host_function, self.graph, self.lowered, self.code.call, self._fail, stacked=stack,
+            constant=lambda value: held[id(value)], check=self._check_steps if self.given_steps else None,
+        )  # fmt: skip
+        self.call = self._host()
+
+    def guarded(self, guard: Guard) -> Callable[[tuple], Any] | None:
+        if not can_be_guarded(self.graph.inputs, guard.captured):
+            return None
+        return self._host(guard=guard)
+
+
+def on_stack(lowered: Lowered) -> dict[str, tuple[int, ...]]:
+    """Shapes of the small buffers that the host need not see, by name: they are the call's without an allocation."""
+    seen = {b for b, _ in lowered.results.values()} | {*lowered.executed.values(), *lowered.kernel.returned}
+    for failure in lowered.kernel.failures:
+        seen |= set() if failure.seen is None else set(failure.seen.values)
+        seen |= set() if failure.steps is None else {failure.steps}
+    found: dict[str, tuple[int, ...]] = {}
+    left = STACK_BYTES
+    for buffer in lowered.allocated:
+        shape = tuple(int(d.value) for d in buffer.shape if isinstance(d, Const))
+        size = prod(shape) * in_memory(buffer.dtype).itemsize
+        if buffer not in seen and buffer.role == "scratch" and len(shape) == len(buffer.shape) and size <= left:
+            found[buffer.name] = shape
+            left -= size
+    return found

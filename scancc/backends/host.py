@@ -7,16 +7,19 @@
         if code: fail(code)
         return (y_rows,)
 
-A short scan takes microseconds, so this is generated once instead of being interpreted at every call.
+A short scan takes less than a microsecond, so this is generated once instead of being interpreted at every call. With
+a guard (`guards.py`) in front it is all that Python does in a call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 
+from scancc.backends.guards import Guard, GuardSource
 from scancc.ir.graph import Graph
 from scancc.ir.loop import Const, Expr, Op, Var
 from scancc.ir.types import in_memory
@@ -26,36 +29,54 @@ INFIX = {
     "add": "+", "subtract": "-", "multiply": "*", "floor_divide": "//", "remainder": "%",
     "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!=",
 }  # fmt: skip
+DIVISIONS = frozenset({"floor_divide", "remainder"})  # by zero Python raises and NumPy does not
 
 
 def host_function(
     graph: Graph, lowered: Lowered, kernel: Callable[..., int], fail: Callable[[int, Mapping[str, Any]], None],
     empty: Callable[..., Any] = np.empty, constant: Callable[[np.ndarray], Any] = lambda a: np.array(a, order="C"),
     returned: list[str] | None = None, zeros: Callable[..., Any] = np.zeros, halves: tuple[str, ...] = (),
-) -> Callable[..., tuple]:  # fmt: skip
+    stacked: Collection[str] = (), check: Callable[[Mapping[str, Any]], None] | None = None, guard: Guard | None = None,
+) -> Callable[..., Any]:  # fmt: skip
     """A function of the input arrays, in the order of the graph's inputs, that returns the results in their order.
 
+    With a guard it is a function of the tuple of a call's arguments, and returns what the user gets, or MISS.
+
     `empty`, `zeros` and `constant` make the arrays that the call allocates, and those that the program holds.
-    `returned` names buffers to return as they are instead of results; `halves` are dtypes of 16 bits that the kernel
-    knows.
+    `check` gets the inputs by name before anything is allocated. `stacked` names buffers that the kernel's entry makes,
+    `returned` those to return as they are instead of results; `halves` are dtypes of 16 bits that the kernel knows.
     """
     scope: dict[str, Any] = {
-        "kernel_": kernel, "fail_": fail, "empty_": empty, "zeros_": zeros, "max_": max, "min_": min, "np_": np,
+        "kernel_": kernel, "fail_": fail, "empty_": empty, "zeros_": zeros, "np_": np,
         "uint16_": np.dtype(np.uint16),
     }  # fmt: skip
     lines: list[str] = []
     inputs = [p.name for p in lowered.kernel.params[: len(graph.inputs)]]
     by_input = {node.attrs["name"]: name for node, name in zip(graph.inputs, inputs, strict=True)}
+    scalars = {name: node.type.dtype for node, name in zip(graph.inputs, inputs, strict=True) if not node.type.ndim}
+    front: GuardSource | None = None
+    if guard is not None:
+        open_axes = {(by_input[name], axis): var.name for var, name, axis in lowered.lengths}
+        front = GuardSource(guard, scope, list(zip(graph.inputs, inputs, strict=True)), open_axes)
+        lines += front.tests("arguments_")
     for node, name in zip(graph.inputs, inputs, strict=True):
         if in_memory(node.type.dtype, halves) != node.type.dtype:
             lines.append(f"{name} = {name}.view(uint16_)")
-        if node.type.ndim == 0:
-            lines.append(f"{name} = {name}[()]")
-    for var, name, axis in lowered.lengths:
-        lines.append(f"{var.name} = {by_input[name]}.shape[{axis}]")
-    known: set[str] = {*inputs, *(v.name for v, _, _ in lowered.lengths)}
+    if front is None:
+        lines += [f"{name} = {name}[()]" for name in scalars]
+        lines += [f"{var.name} = {by_input[name]}.shape[{axis}]" for var, name, axis in lowered.lengths]
+    after_inputs = len(lines)
+    if check is not None:
+        scope["check_"] = check
+        lines.append(f"check_({{{', '.join(f'{given!r}: {name}' for given, name in by_input.items())}}})")
+    ops: set[str] = set()  # in lengths
+    numbers = itertools.count()
+    lengths = {v for v, _, _ in lowered.lengths}
+    known: set[str] = {*inputs, *(v.name for v in lengths)}
 
     def length(e: Expr) -> str:
+        if isinstance(e, Op):
+            ops.add(e.name)
         match e:
             case Const(value, _):
                 return str(int(value))
@@ -67,8 +88,8 @@ def host_function(
                 return name
             case Op("cast", (x,), _):
                 return f"int({length(x)})"
-            case Op(("minimum" | "maximum") as name, args, _):
-                return f"{name[:3]}_({', '.join(map(length, args))})"
+            case Op(("minimum" | "maximum") as name, (a, b), _):
+                return extreme("<" if name == "minimum" else ">", length(a), length(b))
             case Op("where", (condition, a, b), _):
                 return f"({length(a)} if {length(condition)} else {length(b)})"
             case Op(name, (a, b), _) if name in INFIX:
@@ -78,24 +99,46 @@ def host_function(
             case _:
                 raise AssertionError(f"not a length: {e}")
 
+    def extreme(sign: str, *operands: str) -> str:
+        """The smaller or larger of two, without a call. What is not a name or a number is computed once."""
+        names, firsts = [], []
+        for text in operands:
+            atom = text.isidentifier() or text.isdecimal()
+            names.append(text if atom else f"operand_{next(numbers)}_")
+            firsts.append(text if atom else f"({names[-1]} := {text})")
+        return f"({names[0]} if {firsts[0]} {sign} {firsts[1]} else {names[1]})"
+
+    def rows(d: Expr) -> str:
+        """A length of a buffer; counts that are computed may be negative."""
+        if isinstance(d, Const) or (isinstance(d, Var) and d in lengths):
+            return length(d)
+        return extreme(">", length(d), "0")
+
     for buffer in lowered.allocated:
-        shape = ", ".join(length(d) if isinstance(d, Const) else f"max_(0, {length(d)})" for d in buffer.shape)
+        if buffer.name in stacked:
+            continue
+        shape = ", ".join(map(rows, buffer.shape))
         scope[f"dtype_{buffer.name}"] = in_memory(buffer.dtype, halves)
         make = "zeros_" if buffer.role == "zeros" else "empty_"
         lines.append(f"{buffer.name} = {make}(({shape},), dtype_{buffer.name})")
     for buffer, value in lowered.constants.items():
         # Writable copies: a kernel is compiled for writable arrays, whatever it does with them.
         scope[buffer.name] = constant(value)
+    if front is not None and ops & DIVISIONS:
+        as_numpy = [f"{name} = {front.bind(dtype.type)}({name})" for name, dtype in scalars.items()]
+        lines[after_inputs:after_inputs] = as_numpy
     made = "".join(f", {b.name}" for b in lowered.kernel.returned)
-    lines.append(f"code_{made} = kernel_({', '.join(p.name for p in lowered.kernel.params)})")
+    given = [p.name for p in lowered.kernel.params if p.name not in stacked]
+    lines.append(f"code_{made} = kernel_({', '.join(given)})")
     lines.append("if code_: fail_(code_, locals())")
     for label, (buffer, _) in lowered.results.items():
         scope[f"as_{buffer.name}"] = graph.results[label].type.dtype
     results = returned if returned is not None else [_result(lowered, graph, label) for label in lowered.results]
-    lines.append(f"return ({''.join(r + ', ' for r in results)})")
-    source = f"def call_({', '.join(inputs)}):\n    " + "\n    ".join(lines) + "\n"
+    answer = front.result(results) if front is not None else f"({''.join(r + ', ' for r in results)})"
+    parameters = "arguments_" if front is not None else ", ".join(inputs)
+    source = f"def call_({parameters}):\n    " + "\n    ".join([*lines, f"return {answer}"]) + "\n"
     exec(compile(source, f"<scancc host {lowered.kernel.name}>", "exec"), scope)
-    function: Callable[..., tuple] = scope["call_"]
+    function: Callable[..., Any] = scope["call_"]
     return function
 
 

@@ -15,7 +15,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -43,7 +43,8 @@ from scancc_runtime import (
 )
 
 from scancc.backends import disk_cache
-from scancc.backends.numba_pipeline import KernelCompiler, LineCompiler
+from scancc.backends.entry import Stack
+from scancc.backends.numba_pipeline import STACK, KernelCompiler, LineCompiler
 from scancc.ir.loop import Buffer, Kernel
 from scancc.ir.types import in_memory
 from scancc.passes.pipeline import Options
@@ -83,11 +84,12 @@ class MachineCode:
     name: str
     signature: tuple
     options: Options
+    stack: Stack = field(default_factory=dict)  # parameters that `call` does not take
 
     def __post_init__(self) -> None:
         self.cached = False
-        key = disk_cache.key_of(self.source, str(self.signature), repr(self.options))
-        dispatcher = _dispatcher(self.source, self.name, self.options)
+        key = disk_cache.key_of(self.source, str(self.signature), repr(self.options), repr(self.stack))
+        dispatcher = _dispatcher(self.source, self.name, self.options, stack=self.stack)
         # What calls back into Python belongs to this process.
         keep = "objmode" not in self.source
         stored = disk_cache.load(key) if keep else None
@@ -100,7 +102,8 @@ class MachineCode:
             if keep:
                 disk_cache.store(key, next(iter(dispatcher.overloads.values())))
         dispatcher.disable_compile()
-        self.call: Callable[..., int] = dispatcher
+        # Without the dispatcher, which finds out anew what the types of the arguments are: the host knows.
+        self.call: Callable[..., int] = next(iter(dispatcher.overloads.values())).entry_point
         self._dispatcher = dispatcher
 
     @cached_property
@@ -143,7 +146,10 @@ def signature_of(kernel: Kernel) -> tuple:
     return tuple(types)
 
 
-def _dispatcher(source: str, name: str, options: Options, compiler: type[KernelCompiler] = KernelCompiler) -> Any:
+def _dispatcher(
+    source: str, name: str, options: Options, compiler: type[KernelCompiler] = KernelCompiler,
+    stack: Stack | None = None,
+) -> Any:  # fmt: skip
     filename = f"<scancc kernel {name}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
     namespace = dict(NAMESPACE)
@@ -153,6 +159,7 @@ def _dispatcher(source: str, name: str, options: Options, compiler: type[KernelC
         flags["fastmath"] = {"contract", "reassoc", "nsz", "arcp"}
     elif not options.strict_fp:
         flags["fastmath"] = {"contract"}
+    setattr(namespace[name], STACK, stack or {})
     return numba.njit(pipeline_class=compiler, **flags)(namespace[name])
 
 

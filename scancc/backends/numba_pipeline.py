@@ -16,6 +16,9 @@ from numba.core import analysis, ir, lowering, typed_passes, types
 from numba.core.compiler import Compiler
 from numba.core.compiler_machinery import register_pass
 
+from scancc.backends.entry import add_entry
+
+STACK = "scancc_stack"  # attribute of a kernel: the shapes of its arrays that lie on the stack, by parameter
 NUMBERS = (types.Number, types.Boolean, types.IntegerLiteral)
 
 
@@ -58,6 +61,11 @@ class KernelLower(lowering.Lower):  # type: ignore[misc]
         }
         self._blk_local_varmap: dict[str, Any] = {}
         self._operators: dict[Any, Any] = {}  # code of an operator on numbers, by its signature
+
+    def create_cpython_wrapper(self, release_gil: bool = False) -> None:
+        """What `MachineCode.call` calls."""
+        stack = getattr(self.func_ir.func_id.func, STACK, {})
+        add_entry(self.context, self.library, self.fndesc, self.env, self.call_helper, release_gil, stack)
 
     def lower_binop(self, resty: Any, expr: Any, op: Any) -> Any:
         signature = self.fndesc.calltypes[expr]

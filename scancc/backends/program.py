@@ -9,6 +9,7 @@ import numpy as np
 from scancc_runtime.messages import failed_check
 
 from scancc.arrays import as_kernel_array, on_host
+from scancc.backends.guards import Guard
 from scancc.errors import CheckError, ScanError, ScanIndexError, ScanValueError, ShapeError, StepsError
 from scancc.ir.graph import Node, operands, spec_of
 from scancc.ir.lengths import steps_fit
@@ -41,11 +42,13 @@ class Program:
         return show_kernel(self.lowered.kernel)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        if self.given_steps:
-            self._check_steps(inputs)
         return dict(zip(self.lowered.results, self.call(*(inputs[name] for name in self.inputs)), strict=True))
 
     direct = True  # whether `call` takes and returns NumPy arrays
+
+    def guarded(self, guard: Guard) -> Callable[[tuple], Any] | None:
+        """The whole call as one function of the tuple of its arguments, if the program can be called so."""
+        return None
 
     keep: Callable[[np.ndarray], Any] | None = None  # where shared variables stay between calls, if not on the host
 

@@ -9,7 +9,7 @@ and which containers take part, are those of JAX's pytrees.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 LEAF = "leaf"
@@ -37,6 +37,28 @@ def flatten(value: Any) -> tuple[list[Any], Tree]:
 def unflatten(tree: Tree, leaves: Any) -> Any:
     """The container of structure `tree` with these leaves."""
     return _build(tree, iter(leaves))
+
+
+def source_of(tree: Tree, leaves: Iterator[str], bind: Callable[[Any], str]) -> str:
+    """The text of what `unflatten` makes of leaves with these texts; `bind` names an object in the text."""
+    if tree == LEAF:
+        return next(leaves)
+    if tree == NONE:
+        return "None"
+    kind, how, trees = tree
+    children = [source_of(t, leaves, bind) for t in trees]
+    match kind:
+        case "dict":
+            return "{" + "".join(f"{bind(k)}: {c}, " for k, c in zip(how, children, strict=True)) + "}"
+        case "list":
+            return f"[{', '.join(children)}]"
+        case "tuple":
+            return f"({''.join(f'{c}, ' for c in children)})"
+        case "named":
+            return f"{bind(how[0])}({', '.join(children)})"
+        case _:
+            fields = (f"{f}={c}" for f, c in zip(how[1], children, strict=True))
+            return f"{bind(how[0])}({', '.join(fields)})"
 
 
 def paths(value: Any, prefix: str) -> list[str]:

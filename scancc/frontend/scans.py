@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from scancc.errors import CarryShapeError, CarryTypeError, ScanTypeError, ScanValueError
+from scancc.frontend import pytrees
 from scancc.frontend.control_flow import trace_with_control_flow
 from scancc.frontend.location import of_function
 from scancc.frontend.returns import Returned, parse_return
@@ -33,6 +34,16 @@ class TracedScan:
     single: bool
     updates: dict[Shared, Node]  # shared variables after the last step
     stored: dict[str, np.dtype]  # results that are stored with 16 bits
+
+    @property
+    def tree(self) -> pytrees.Tree:
+        """The container of results that the step returned."""
+        if not self.names:
+            return pytrees.NONE  # a step that only updates shared variables
+        leaves = (pytrees.LEAF,) * len(self.names)
+        if self.keys is not None:
+            return "dict", self.keys, leaves
+        return pytrees.LEAF if len(leaves) == 1 else ("tuple", len(leaves), leaves)
 
     def trace(self, name: str) -> Node:
         """All rows of a result."""

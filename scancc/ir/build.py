@@ -75,8 +75,9 @@ def sliced_length(n: Node, b: slice) -> Node:
 
     start, stop = (bound(b.start, low), bound(b.stop, high)) if step > 0 else (bound(b.start, high), bound(b.stop, low))
     span = make("subtract", stop, start) if step > 0 else make("subtract", start, stop)
-    count = make("floor_divide", make("add", span, integer(abs(step) - 1)), integer(abs(step)))
-    return make("maximum", count, zero)
+    if abs(step) > 1:
+        span = make("floor_divide", make("add", span, integer(abs(step) - 1)), integer(abs(step)))
+    return make("maximum", span, zero)
 
 
 def reshape(x: Node, shape: Shape, loc: Loc | None = None) -> Node:

@@ -106,7 +106,8 @@ def test_a_budget_is_kept():
     want = None
     for budget in (3_000, 30_000, 300_000, 3_000_000):
         f = sc.value_and_grad(lambda w, x, b=budget: loss(w, x, memory_budget=b))
-        value = f(0.7, x)
+        for _ in range(2):  # the second call makes what the next ones need
+            value = f(0.7, x)
         tracemalloc.start()
         f(0.7, x)
         most = tracemalloc.get_traced_memory()[1]

@@ -152,7 +152,7 @@ def _parts(loop: For, reorder: bool, initial: Mapping[Var, Expr]) -> Parts | Non
         return None  # nothing waits
     serial = _needed({v for s in state for v in reads(s)}, defined)
     carried = {s.var for s in state}
-    linear = linear_steps(state, {v: defined[v] for v in serial}, loop, initial) if reorder else None
+    linear = linear_steps(state, {v: s for v, s in defined.items() if v in serial}, loop, initial) if reorder else None
     rest, crossing = _rest(_wanted(stores, sums), defined, serial if linear is None else {linear.new}, carried)
     early: list[Store] = []
     if linear is None:

@@ -21,6 +21,7 @@ from scancc.ir.graph import Loc
 from scancc.ir.loop import Assign, Const, Expr, For, Let, Load, Op, Var
 from scancc.ir.walk import statements, subexpressions
 from scancc.passes.block_recurrences import MAX_TAPS
+from scancc.passes.circles import circles
 from scancc.passes.linear_parts import LinearParts
 
 WORTHWHILE = 3  # operations of a step that wait for one another, where one multiply-add would do
@@ -55,11 +56,29 @@ States = dict[Var, tuple[int, Expr | None]]
 
 def linear_steps(
     state: list[Assign], defined: dict[Var, Let], loop: For, initial: Mapping[Var, Expr]
-) -> LinearSteps | None:
-    """The recurrence of all of `state`, whose definitions are `defined`; None where it is not of this kind.
+) -> list[LinearSteps]:
+    """The recurrences of all of `state`, each of which reads only those before; none where one is not of this kind.
 
-    `initial` has the states that begin with a constant.
+    `defined` has the definitions that the states are made of, `initial` the states that begin with a constant.
     """
+    names = {s.var for s in state}
+    reads = {s.var: {x for e in (s.expr, *(defined[v].expr for v in _below(s.expr, defined)))
+                     for x in subexpressions(e) if x in names} for s in state}  # fmt: skip
+    found: list[LinearSteps] = []
+    known = dict(defined)
+    for circle in circles(reads):
+        one = _recurrence([s for s in state if s.var in circle], known, loop, initial)
+        if one is None:
+            return []
+        found.append(one)
+        del known[one.new]  # for those after it, a value like any other
+    return found if sum(len(one.states) for one in found) == len(state) else []
+
+
+def _recurrence(
+    state: list[Assign], defined: dict[Var, Let], loop: For, initial: Mapping[Var, Expr]
+) -> LinearSteps | None:
+    """The recurrence of all of `state`, None where it is not of this kind."""
     changing = {loop.var, *(s.var for s in statements(loop.body) if isinstance(s, (Let, Assign)))}
 
     def same(e: Expr) -> bool:

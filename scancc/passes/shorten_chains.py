@@ -23,6 +23,7 @@ from scancc.ir.loop import Assign, Break, Expr, Fail, For, Grow, If, Kernel, Let
 from scancc.ir.rewrite import Replaced
 from scancc.ir.walk import blocks, expressions, statements, subexpressions
 from scancc.passes.arrival import Step
+from scancc.passes.circles import circles
 from scancc.passes.fresh import Fresh
 from scancc.passes.linear_parts import LinearParts, Part
 
@@ -84,7 +85,7 @@ class _Loop:
         """What goes before the loop; its body is changed if that makes a step wait for less."""
         if len(self.sets) != len(self.following):
             return []
-        groups = self._groups()
+        groups = circles({s: self._made_of(e) for s, e in self.following.items()})
         parts = [self._linear(group) for group in groups]
         if not any(parts):
             return []
@@ -110,19 +111,6 @@ class _Loop:
         """The step with some definitions replaced."""
         definitions = {v: new.get(v, s.expr) for v, s in self.defined.items()}
         return Step(definitions, self.following, self.others, self._same)
-
-    def _groups(self) -> list[set[Var]]:
-        """States that depend on one another in a circle."""
-        reach = {s: self._made_of(e) for s, e in self.following.items()}
-        for middle in reach:
-            for s in reach:
-                if middle in reach[s]:
-                    reach[s] = reach[s] | reach[middle]
-        found: list[set[Var]] = []
-        for s in reach:
-            if s in reach[s] and not any(s in group for group in found):
-                found.append({t for t in reach[s] if s in reach[t]})
-        return found
 
     def _linear(self, group: set[Var]) -> dict[Var, Part]:
         """Definitions of the group's next states, taken apart where they may be written anew."""

@@ -14,6 +14,7 @@ from scancc.ir.walk import subexpressions
 
 LATENCY = 4.0  # cycles of a sum, a product, or both in one
 LATENCIES = {"divide": 14.0, "sqrt": 18.0, "negative": 0.0}
+LATENCIES |= dict.fromkeys("exp expm1 log log1p sin cos tanh erf expit power".split(), 40.0)
 WHOLE = 1.0  # integers and conditions
 LOAD = 5.0
 STEPS = 12  # over which the longest cycle shows: the lengths of cycles up to 4 divide it
@@ -98,8 +99,8 @@ class Step:
         """Cycles that the arithmetic takes if nothing waits."""
         return self.operations / UNITS
 
-    def waits(self, states: set[Var]) -> tuple[float, dict[Var, float]]:
-        """Cycles a step for these states alone, and when each of them is there, the last one at 0."""
+    def waits(self, states: set[Var]) -> tuple[float, dict[Expr, float]]:
+        """Cycles a step for these states alone, and when in a step what depends on them is there."""
         late = {self.place[s] for s in states}
         rows: list[tuple[int, float, list[int]]] = []
         for k, (cycles, operands) in enumerate(self.rows):
@@ -107,12 +108,12 @@ class Step:
             if waiting:
                 late.add(k)
                 rows.append((k, cycles, waiting))
-        times = dict.fromkeys(states, 0.0)
+        at = {self.place[s]: 0.0 for s in states}
         ends = [0.0]
         for _ in range(2 * STEPS):
-            at = {self.place[s]: t for s, t in times.items()}
             for k, cycles, waiting in rows:
                 at[k] = max([at[i] for i in waiting]) + cycles
-            times = {s: at[self.ends[s]] for s in states}
-            ends.append(max(times.values()))
-        return (ends[-1] - ends[STEPS]) / STEPS, {s: t - ends[-1] for s, t in times.items()}
+            times = {e: at[k] for e, k in self.place.items() if k in at} if len(ends) == 2 * STEPS else {}
+            at = {self.place[s]: at[self.ends[s]] for s in states}
+            ends.append(max(at.values()))
+        return (ends[-1] - ends[STEPS]) / STEPS, times

@@ -153,12 +153,13 @@ def _zero(e: Expr | None) -> bool:
 
 
 def _coefficients(
-    found: dict[Var, Expr | None], states: Mapping[Var, tuple[int, Expr | None]], depth: int, new: Var
+    found: Mapping[Expr, Expr | None], states: Mapping[Var, tuple[int, Expr | None]], depth: int, new: Var
 ) -> tuple[Expr, ...] | None:
     """By steps back; None where one is missing: a zero in its place would make NaNs of infinities."""
     made: dict[int, Expr] = {}
     one = Const(new.dtype.type(1), new.dtype)
     for var, c in found.items():
+        assert isinstance(var, Var)
         back, factor = states[var]
         value = factor if c is None else c if factor is None else Op("multiply", (c, factor), new.dtype)
         value = one if value is None else value

@@ -30,7 +30,7 @@ def mixed(x, y2, y1, z, c):
 
 def shares(x, y, z, w):
     """The coefficient of z changes from step to step, but not with z."""
-    y = np.tanh(x * y) + w
+    y = 0.4 * y + x
     return y, (x + (z - w) * y) / 3
 
 
@@ -40,10 +40,15 @@ def until(x, y, z, c):
     return (y, (z - y) / c + x), sc.until(np.abs(y) > 40)
 
 
-def errors(x, y, z, k):
-    """What the step keeps of its states, and a definition that nobody reads afterwards."""
-    error = x - (y + z)
-    return y + z + k * error, z + k * k * error
+def infection(rate, sick, well, k):
+    """What is not linear is a term of its own, and a number minus a small share of it stays that."""
+    new = well * (1 - np.exp(-rate * rate * sick))
+    return sick + new - k * sick, well - new + k * sick
+
+
+def product(x, y, z):
+    """A product of two states: the one that is there first is multiplied by what divides it."""
+    return (y * z + x) / 3, (z - y) / 3
 
 
 PROGRAMS = {
@@ -51,7 +56,8 @@ PROGRAMS = {
     mixed: ([dict(initial=np.array([0.5, -0.5]), taps=[-2, -1]), 0.5], [3.0]),
     shares: ([0.1, 0.2], [0.3]),
     until: ([0.1, 0.2], [1.9]),
-    errors: ([0.1, 0.2], [0.4]),
+    infection: ([0.1, 0.9], [0.2]),
+    product: ([0.1, 0.9], []),
 }
 
 
@@ -85,7 +91,7 @@ def test_equals_the_interpreter(step, dtype):
             np.testing.assert_allclose(have, want, rtol=1e-11 if dtype == "float64" else 2e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("step", [s for s in PROGRAMS if s is not shares], ids=lambda s: s.__name__)
+@pytest.mark.parametrize("step", [holt, mixed, until], ids=lambda s: s.__name__)
 def test_strict_results_are_those_of_the_interpreter(step):
     f, given = compiled(step, strict_fp=True)
     x = R.normal(size=300)
@@ -95,7 +101,7 @@ def test_strict_results_are_those_of_the_interpreter(step):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("step", [holt, mixed, errors], ids=lambda s: s.__name__)
+@pytest.mark.parametrize("step", [holt, mixed], ids=lambda s: s.__name__)
 def test_values_that_are_not_finite_appear_where_the_loop_has_them(step, bad):
     f, given = compiled(step)
     x = R.normal(size=90)
@@ -127,11 +133,12 @@ def test_what_stays():
     x = R.normal(size=40)
     # One multiply-add waits for the one before already.
     assert stays(lambda x, y, z: (0.5 * y + x, 0.5 * z + y), x, [0.0, 0.0])
-    # Not linear in what it waits for; of two states one is, but not the one that takes long.
-    assert stays(lambda x, y, z: ((y * z + x) / 3, (z - y) / 3), x, [0.0, 0.0])
-    assert stays(lambda x, y: np.tanh(y + x) / 3, x, [0.0])
+    # The circle that takes long is another one.
+    assert stays(lambda x, y, z: (np.tanh(y + x), (z - y) / 3), x, [0.0, 0.0])
     # Divided by what it waits for.
     assert stays(lambda x, y: x / (y + 2.5), x, [0.0])
+    # A reciprocal, and a coefficient of 1 - k, would be no shorter: the one it has stays apart.
+    assert stays(lambda x, y, k: y + k * (x - y), x, [0.0], 0.1)
     # Whole numbers.
     assert stays(lambda x, y, z: ((y + z) * 3, z - y * 2 + x), np.arange(20), [0, 0])
 
@@ -142,12 +149,12 @@ FACTORS = ("0.5", "c", "(c - 0.25)", "d", "(c * d)", "x")
 
 
 @st.composite
-def linear_steps(draw):
-    """The text of a step with up to three states, linear in them, in which later states read new values of earlier."""
+def steps(draw):
+    """The text of a step with up to three states, mostly linear, in which later states read new values of earlier."""
     names = ["p", "q", "r"][: draw(st.integers(1, 3))]
 
     def expression(readable, depth):
-        kind = draw(st.sampled_from(["sum", "difference", "product", "quotient", "negative", "leaf"]))
+        kind = draw(st.sampled_from(["sum", "difference", "product", "quotient", "negative", "curved", "leaf"]))
         if depth == 0 or kind == "leaf":
             return draw(st.sampled_from([*readable, *readable, "x", "c"]))
         inner = expression(readable, depth - 1)
@@ -158,6 +165,8 @@ def linear_steps(draw):
                 return f"({inner} * {draw(st.sampled_from(FACTORS))})"
             case "quotient":
                 return f"({inner} / {draw(st.sampled_from(['3.0', 'd', '(c + 2.0)']))})"
+            case "curved":
+                return f"({inner} * np.tanh({expression(readable, depth - 1)}))"
             case _:
                 return f"(-{inner})"
 
@@ -171,10 +180,10 @@ def linear_steps(draw):
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=SLOW, derandomize=True)
-@given(linear_steps(), st.sampled_from(["float64", "float32"]), st.integers(0, 1000))
-def test_random_linear_steps(made, dtype, seed):
+@given(steps(), st.sampled_from(["float64", "float32"]), st.integers(0, 1000))
+def test_random_steps(made, dtype, seed):
     names, text = made
-    scope: dict = {}
+    scope: dict = {"np": np}
     exec(text, scope)
     r = np.random.default_rng(seed)
     x, c, d = r.normal(size=30).astype(dtype), *r.uniform(0.5, 1.5, size=2).astype(dtype)
@@ -187,6 +196,7 @@ def test_random_linear_steps(made, dtype, seed):
     largest = max(1.0, *(np.abs(w).max() for w in want))
     for have, w in zip(sc.jit(run)(x, c, d), want, strict=True):
         assert have.dtype == w.dtype
-        np.testing.assert_allclose(have, w, rtol=0, atol=largest * (1e-12 if dtype == "float64" else 2e-4))
-    for have, w in zip(sc.jit(run, strict_fp=True)(x, c, d), want, strict=True):
-        np.testing.assert_array_equal(have, w)
+        np.testing.assert_allclose(have, w, rtol=0, atol=largest * (1e-11 if dtype == "float64" else 2e-4))
+    if "tanh" not in text:
+        for have, w in zip(sc.jit(run, strict_fp=True)(x, c, d), want, strict=True):
+            np.testing.assert_array_equal(have, w)

@@ -1,4 +1,4 @@
-"""Finds linear recurrences in the statements of a loop.
+"""Finds linear recurrences in the statements of a loop: one of all states, or several that read only those before.
 
     let new = add(u, add(multiply(a, y1), multiply(b, y2)));  set y2 = y1;  set y1 = new
 
@@ -13,6 +13,7 @@ of each step like u; then only one tap is dealt with: y = c y1 + u, one multiply
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,9 @@ def linear_steps(
 
     `defined` has the definitions that the states are made of, `initial` the states that begin with a constant.
     """
+    all_at_once = _recurrence(state, defined, loop, initial)
+    if all_at_once is not None:
+        return [all_at_once]
     names = {s.var for s in state}
     reads = {s.var: {x for e in (s.expr, *(defined[v].expr for v in _below(s.expr, defined)))
                      for x in subexpressions(e) if x in names} for s in state}  # fmt: skip
@@ -78,7 +82,7 @@ def linear_steps(
 def _recurrence(
     state: list[Assign], defined: dict[Var, Let], loop: For, initial: Mapping[Var, Expr]
 ) -> LinearSteps | None:
-    """The recurrence of all of `state`, None where it is not of this kind."""
+    """One recurrence of all of `state`; None where it is not of this kind."""
     changing = {loop.var, *(s.var for s in statements(loop.body) if isinstance(s, (Let, Assign)))}
 
     def same(e: Expr) -> bool:
@@ -88,7 +92,8 @@ def _recurrence(
         depth = max((k for k, _ in states.values()), default=0)
         if not 0 < depth <= MAX_TAPS or new.dtype.name not in ("float32", "float64"):
             continue
-        if any(f is not None and not _zero(initial.get(v)) for v, (_, f) in states.items()):
+        shared = Counter(k for k, _ in states.values())  # states that stand for one value have to begin alike: with 0
+        if any((f is not None or shared[k] > 1) and not _zero(initial.get(v)) for v, (k, f) in states.items()):
             continue
         parts = LinearParts(frozenset(states), defined, same)
         found = parts.of(new)

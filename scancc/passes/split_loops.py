@@ -169,7 +169,8 @@ def _parts(loop: For, reorder: bool, initial: Mapping[Var, Expr]) -> Parts | Non
         return None
     gain = SHARE * sum(map(cycles, own)) - CROSSING * len(crossing)
     if reorder and (linear or not state):
-        gain += 2 * LATENCY  # little or nothing is left that a step waits for, where all recurrences wait at once
+        # Little or nothing is left that a step waits for. Several recurrences wait at once, but each has a buffer.
+        gain += 2 * LATENCY - CROSSING * max(0, len(linear) - 1)
     if gain < LEAST_GAIN:
         return None
     first: list[Stmt] = [s for s in loop.body if (isinstance(s, Let) and s.var in serial) or s in early]

@@ -162,6 +162,17 @@ def test_gradients_of_a_likelihood():
         np.testing.assert_allclose(gradient[k], slope, rtol=1e-5)
 
 
+def test_states_of_one_value_that_begin_differently():
+    def step(x, a, b):
+        w = x + 0.5 * a + 0.2 * b
+        return w, w, np.log(np.abs(w) + 1) + np.exp(-w * w)
+
+    x = R.normal(size=CHUNK + 9)
+    f = sc.jit(lambda x, a, b: sc.scan(step, x, [a, b, None])[2])
+    for a, b in ((1.0, 2.0), (0.0, 1.0), (0.0, 0.0)):
+        np.testing.assert_allclose(f(x, a, b), f(x, a, b, mode="interpret"), rtol=1e-11)
+
+
 def never(step, x, info):
     f = sc.jit(lambda x: sc.scan(step, x, info))
     have, want = f(x), f(x, mode="interpret")

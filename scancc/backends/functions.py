@@ -71,6 +71,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("erf erfc", "c", "special.{op}({0})"),
     ("digamma trigamma", "f", "polygamma.{op}({0})"),
     ("partial_add", "f", "sums.partial({0}, {1})"),
+    ("multiply_add", "f", "sums.multiply_add({0}, {1}, {2})"),
     ("split_steps", "i", "revolve.split({0}, {1})"),
     ("philox4x32 philox4x64 threefry4x32", "u", "counters.{op}({0}, {1}, {2})"),
     ("log_gamma_variate poisson_variate", "f", "samplers.{op}({0}, {1})"),

@@ -1,4 +1,4 @@
-"""Finds linear recurrences in the statements of a loop.
+"""Finds linear recurrences in the statements of a loop: one of all states, or several that read only those before.
 
     let new = add(u, add(multiply(a, y1), multiply(b, y2)));  set y2 = y1;  set y1 = new
 
@@ -13,13 +13,17 @@ of each step like u; then only one tap is dealt with: y = c y1 + u, one multiply
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from scancc.ir.graph import Loc
 from scancc.ir.loop import Assign, Const, Expr, For, Let, Load, Op, Var
 from scancc.ir.walk import statements, subexpressions
 from scancc.passes.block_recurrences import MAX_TAPS
+from scancc.passes.circles import circles
+from scancc.passes.linear_parts import LinearParts
 
 WORTHWHILE = 3  # operations of a step that wait for one another, where one multiply-add would do
 
@@ -49,16 +53,36 @@ class LinearSteps:
 
 
 States = dict[Var, tuple[int, Expr | None]]
-Part = tuple[Expr | None, dict[Var, Expr | None]]  # rest, and coefficients by state; a coefficient None is 1
 
 
 def linear_steps(
     state: list[Assign], defined: dict[Var, Let], loop: For, initial: Mapping[Var, Expr]
-) -> LinearSteps | None:
-    """The recurrence of all of `state`, whose definitions are `defined`; None where it is not of this kind.
+) -> list[LinearSteps]:
+    """The recurrences of all of `state`, each of which reads only those before; none where one is not of this kind.
 
-    `initial` has the states that begin with a constant.
+    `defined` has the definitions that the states are made of, `initial` the states that begin with a constant.
     """
+    all_at_once = _recurrence(state, defined, loop, initial)
+    if all_at_once is not None:
+        return [all_at_once]
+    names = {s.var for s in state}
+    reads = {s.var: {x for e in (s.expr, *(defined[v].expr for v in _below(s.expr, defined)))
+                     for x in subexpressions(e) if x in names} for s in state}  # fmt: skip
+    found: list[LinearSteps] = []
+    known = dict(defined)
+    for circle in circles(reads):
+        one = _recurrence([s for s in state if s.var in circle], known, loop, initial)
+        if one is None:
+            return []
+        found.append(one)
+        del known[one.new]  # for those after it, a value like any other
+    return found if sum(len(one.states) for one in found) == len(state) else []
+
+
+def _recurrence(
+    state: list[Assign], defined: dict[Var, Let], loop: For, initial: Mapping[Var, Expr]
+) -> LinearSteps | None:
+    """One recurrence of all of `state`; None where it is not of this kind."""
     changing = {loop.var, *(s.var for s in statements(loop.body) if isinstance(s, (Let, Assign)))}
 
     def same(e: Expr) -> bool:
@@ -68,9 +92,11 @@ def linear_steps(
         depth = max((k for k, _ in states.values()), default=0)
         if not 0 < depth <= MAX_TAPS or new.dtype.name not in ("float32", "float64"):
             continue
-        if any(f is not None and not _zero(initial.get(v)) for v, (_, f) in states.items()):
+        shared = Counter(k for k, _ in states.values())  # states that stand for one value have to begin alike: with 0
+        if any((f is not None or shared[k] > 1) and not _zero(initial.get(v)) for v, (k, f) in states.items()):
             continue
-        found = _linear(new, frozenset(states), defined)
+        parts = LinearParts(frozenset(states), defined, same)
+        found = parts.of(new)
         if found is None or found[0] is None:
             continue
         coefficients = _coefficients(found[1], states, depth, new)
@@ -78,7 +104,7 @@ def linear_steps(
             continue
         varying = not all(map(same, coefficients))
         if varying and (depth > 1 or states[next(iter(states))][1] is not None
-                        or _waiting(new, frozenset(states), defined) < WORTHWHILE):  # fmt: skip
+                        or _waiting(new, states, parts, defined) < WORTHWHILE):  # fmt: skip
             continue
         by_depth = {k: v for v, (k, f) in states.items() if f is None}
         zero = Const(new.dtype.type(0), new.dtype)
@@ -132,12 +158,13 @@ def _zero(e: Expr | None) -> bool:
 
 
 def _coefficients(
-    found: dict[Var, Expr | None], states: Mapping[Var, tuple[int, Expr | None]], depth: int, new: Var
+    found: Mapping[Expr, Expr | None], states: Mapping[Var, tuple[int, Expr | None]], depth: int, new: Var
 ) -> tuple[Expr, ...] | None:
     """By steps back; None where one is missing: a zero in its place would make NaNs of infinities."""
     made: dict[int, Expr] = {}
     one = Const(new.dtype.type(1), new.dtype)
     for var, c in found.items():
+        assert isinstance(var, Var)
         back, factor = states[var]
         value = factor if c is None else c if factor is None else Op("multiply", (c, factor), new.dtype)
         value = one if value is None else value
@@ -145,90 +172,25 @@ def _coefficients(
     return tuple(made[k] for k in range(1, depth + 1)) if set(made) == set(range(1, depth + 1)) else None
 
 
-def _linear(e: Expr, taps: frozenset[Var], defined: dict[Var, Let]) -> Part | None:
-    """`e` in parts; None where it is not linear in the taps."""
-    if isinstance(e, Var) and e in taps:
-        return None, {e: None}
-    if not _below(e, defined, taps):
-        return e, {}
-    if isinstance(e, Var):
-        return _linear(defined[e].expr, taps, defined)
-    if not isinstance(e, Op):
-        return None
-    parts = [_linear(a, taps, defined) for a in e.args]
-    if any(p is None for p in parts):
-        return None
-    return _combined(e, [p for p in parts if p is not None])
-
-
-def _combined(e: Op, parts: list[Part]) -> Part | None:
-    match e.name:
-        case "negative":
-            return _negative(parts[0], e)
-        case "add":
-            return _sum(parts[0], parts[1], e)
-        case "subtract":
-            return _sum(parts[0], _negative(parts[1], e), e)
-        case "multiply":
-            return _product(parts[0], parts[1], e)
-        case _:
-            return None
-
-
-def _negative(part: Part, e: Op) -> Part:
-    rest, taps = part
-    minus = {t: Const(e.dtype.type(-1), e.dtype) if c is None else Op("negative", (c,), e.dtype)
-             for t, c in taps.items()}  # fmt: skip
-    return (None if rest is None else Op("negative", (rest,), e.dtype)), dict(minus)
-
-
-def _sum(a: Part, b: Part, e: Op) -> Part:
-    one = Const(e.dtype.type(1), e.dtype)
-    taps = dict(a[1])
-    for t, c in b[1].items():
-        taps[t] = Op("add", (taps[t] or one, c or one), e.dtype) if t in taps else c
-    if a[0] is None or b[0] is None:
-        return (b[0] if a[0] is None else a[0]), taps
-    return Op("add", (a[0], b[0]), e.dtype), taps
-
-
-def _product(a: Part, b: Part, e: Op) -> Part | None:
-    if a[1] and b[1]:
-        return None
-    (factor, _), (rest, taps) = (b, a) if a[1] else (a, b)
-    if factor is None:
-        return None
-    scaled: dict[Var, Expr | None] = {
-        t: factor if c is None else Op("multiply", (c, factor), e.dtype) for t, c in taps.items()
-    }
-    return (None if rest is None else Op("multiply", (rest, factor), e.dtype)), scaled
-
-
-def _below(e: Expr, defined: dict[Var, Let], wanted: frozenset[Var] | None = None) -> set[Var]:
-    """Variables that `e` is made of through definitions: those of the step, or the ones `wanted`."""
+def _below(e: Expr, defined: dict[Var, Let]) -> set[Var]:
+    """Definitions that `e` is made of."""
     found: set[Var] = set()
-    seen: set[Var] = set()
     pending = [e]
     while pending:
-        for x in subexpressions(pending.pop()):
-            if not isinstance(x, Var) or x in seen:
-                continue
-            seen.add(x)
-            if x in defined:
-                pending.append(defined[x].expr)
-            if x in (defined if wanted is None else wanted):
-                found.add(x)
+        new = {x for x in subexpressions(pending.pop()) if isinstance(x, Var) and x in defined} - found
+        found |= new
+        pending += [defined[x].expr for x in new]
     return found
 
 
-def _waiting(new: Var, taps: frozenset[Var], defined: dict[Var, Let]) -> int:
+def _waiting(new: Var, states: Mapping[Var, Any], parts: LinearParts, defined: dict[Var, Let]) -> int:
     """Operations on the longest way from a tap to the new value."""
 
     def longest(e: Expr) -> int:
         if isinstance(e, Var):
-            return 0 if e in taps or e not in defined else longest(defined[e].expr)
+            return longest(defined[e].expr) if e in parts.dependent and e not in states else 0
         if not isinstance(e, Op):
             return 0
-        return max((1 + longest(a) for a in e.args if _below(a, defined, taps)), default=0)
+        return max((1 + longest(a) for a in e.args if parts.depends(a)), default=0)
 
     return longest(new)

@@ -33,6 +33,7 @@ from scancc.passes.partial_sums import partial_sums
 from scancc.passes.plan_taps import Plan, plan_taps
 from scancc.passes.products import is_wide
 from scancc.passes.shorten import shorten
+from scancc.passes.shorten_chains import shorten_chains
 from scancc.passes.simplify import simplify
 from scancc.passes.split_loops import split_loops
 from scancc.passes.stages import stages_of
@@ -167,7 +168,7 @@ def analyse(graph: Graph, name: str, options: Options, device: Device = ANY) -> 
         lowered = replace(lowered, kernel=tile_lanes(lowered.kernel))
         lowered = split_loops(lowered, reorder=not options.strict_fp)
         if not options.strict_fp:
-            lowered = replace(lowered, kernel=partial_sums(lowered.kernel))
+            lowered = replace(lowered, kernel=partial_sums(shorten_chains(lowered.kernel)))
     verify_kernel(lowered.kernel)
     return Compilation(name, options, graph, applied, final, plan, lowered)
 

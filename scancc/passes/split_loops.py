@@ -11,7 +11,8 @@ A transformation of the loop IR, after lowering: a loop that waits for its state
 all that hangs on it. Loop distribution and strip-mining (Allen and Kennedy, "Optimizing Compilers for Modern
 Architectures", 2001) part them: first the recurrence, whose states go to a buffer that stays in the first-level cache,
 then the rest, which LLVM vectorises. A linear recurrence with constant coefficients is solved in blocks, as those are
-that stand alone. Only loops of scalar statements are taken apart, and only where that saves more than the buffers cost.
+that stand alone, and so are several of which each reads only those before. Only loops of scalar statements are taken
+apart, and only where that saves more than the buffers cost.
 
 Sums over time are then added up by several partial sums, as NumPy's are (not under `strict_fp`, where results are those
 of the loop bit for bit).
@@ -105,7 +106,7 @@ class Parts:
     rest    definitions that only stores and sums need; what they take from `serial` crosses
     stores  of the rest
     sums    accumulator -> what is added to it at each step
-    linear  how the state is solved in blocks, where it can be: then `serial` is empty
+    linear  how the state is solved, one recurrence after the other, where it can be: then `serial` is empty
     """
 
     loop: For
@@ -115,7 +116,7 @@ class Parts:
     stores: list[Store]
     sums: dict[Var, Expr]
     crossing: list[Var]
-    linear: LinearSteps | None = None
+    linear: list[LinearSteps]
     notes: list[Note] = field(default_factory=list)
 
 
@@ -152,10 +153,10 @@ def _parts(loop: For, reorder: bool, initial: Mapping[Var, Expr]) -> Parts | Non
         return None  # nothing waits
     serial = _needed({v for s in state for v in reads(s)}, defined)
     carried = {s.var for s in state}
-    linear = linear_steps(state, {v: defined[v] for v in serial}, loop, initial) if reorder else None
-    rest, crossing = _rest(_wanted(stores, sums), defined, serial if linear is None else {linear.new}, carried)
+    linear = linear_steps(state, {v: s for v, s in defined.items() if v in serial}, loop, initial) if reorder else []
+    rest, crossing = _rest(_wanted(stores, sums), defined, {r.new for r in linear} or serial, carried)
     early: list[Store] = []
-    if linear is None:
+    if not linear:
         # States are stored where they are made.
         early = [s for s in stores if s.expr in crossing and not reads(s) & rest]
         stores = [s for s in stores if s not in early]
@@ -163,16 +164,17 @@ def _parts(loop: For, reorder: bool, initial: Mapping[Var, Expr]) -> Parts | Non
     kept = [s for s in lets if s.var in rest]
     outside = [*(s.expr for s in kept), *sums.values(), *(s.expr for s in stores)]
     own = [s.expr for s in kept if s.var not in serial] + [*sums.values(), *(s.expr for s in stores)]
-    free = () if linear is None else (linear.rest, *linear.coefficients, *(s.expr for s in linear.lets))
+    free = [e for r in linear for e in (r.rest, *r.coefficients, *(s.expr for s in r.lets))]
     if not all(_vectorised(e) for e in (*outside, *free)):
         return None
     gain = SHARE * sum(map(cycles, own)) - CROSSING * len(crossing)
-    if reorder and (linear is not None or not state):
-        gain += 2 * LATENCY  # little or nothing is left that a step waits for
+    if reorder and (linear or not state):
+        # Little or nothing is left that a step waits for. Several recurrences wait at once, but each has a buffer.
+        gain += 2 * LATENCY - CROSSING * max(0, len(linear) - 1)
     if gain < LEAST_GAIN:
         return None
     first: list[Stmt] = [s for s in loop.body if (isinstance(s, Let) and s.var in serial) or s in early]
-    return Parts(loop, [] if linear is not None else first, state, kept, stores, sums, crossing, linear, notes)
+    return Parts(loop, [] if linear else first, state, kept, stores, sums, crossing, linear, notes)
 
 
 def _wanted(stores: list[Store], sums: dict[Var, Expr]) -> set[Var]:
@@ -258,6 +260,7 @@ class _Split:
     def __init__(self, parts: Parts, fresh: Fresh, reorder: bool) -> None:
         self.parts, self.fresh, self.reorder = parts, fresh, reorder
         self.made: list[Buffer] = []
+        self.chunks: list[Buffer] = []  # of the recurrences that are solved
         self.first, self.size = fresh.var("first"), fresh.var("size")
 
     def statements(self) -> list[Stmt]:
@@ -272,13 +275,14 @@ class _Split:
         ]
         before: list[Stmt] = []
         after: list[Stmt] = []
-        if self.parts.linear is not None:
-            place = self._solved(self.parts.linear, before, body, after, name)
-        else:
+        place: dict[Var, Expr] = {}
+        for linear in self.parts.linear:
+            place |= self._solved(linear, place, before, body, after, name)
+        if not self.parts.linear:
             place = self._in_steps(body, name)
         body += self._after(place)
-        if self.parts.linear is not None:
-            body += self._carry_over(self.parts.linear)
+        for linear, chunk_of in zip(self.parts.linear, self.chunks, strict=True):
+            body += self._carry_over(linear, chunk_of)
         return [*before, For(chunk, const_int(0), count, body, f"{CHUNK} steps of {name} at a time"), *after]
 
     def _loop(self, body: list[Stmt], note: str) -> For:
@@ -309,21 +313,23 @@ class _Split:
         return place
 
     def _solved(
-        self, linear: LinearSteps, before: list[Stmt], body: list[Stmt], after: list[Stmt], name: str
-    ) -> dict[Var, Expr]:
-        """All steps of a chunk at once; `chunk[depth + j]` is the value after step j."""
+        self, linear: LinearSteps, known: dict[Var, Expr], before: list[Stmt], body: list[Stmt], after: list[Stmt],
+        name: str,
+    ) -> dict[Var, Expr]:  # fmt: skip
+        """All steps of a chunk at once; `chunk[depth + j]` is the value after step j. `known`: of those before."""
         depth, new = linear.depth, linear.new
-        chunk = self.chunk = self._room(f"{new.name}_chunk", new, depth + CHUNK)
+        chunk = self._room(f"{new.name}_chunk", new, depth + CHUNK)
+        self.chunks.append(chunk)
         before += [Store(chunk, (const_int(depth - 1 - k),), v) for k, v in enumerate(linear.initial)]
         row = add(STEP, depth)
         free: list[Stmt] = [*linear.lets, Store(chunk, (row,), linear.rest, linear.loc)]
         if linear.varying:
             coefficient = self._room(f"{new.name}_coefficient", new)
             free.append(Store(coefficient, (STEP,), linear.coefficients[0]))
-            body.append(self._loop(free, "what is free of the state"))
+            body.append(self._loop(Replaced(known).block(free), "what is free of the state"))
             body.append(self._loop(self._multiply_add(linear, chunk, coefficient), f"steps of {name}, its recurrence"))
         else:
-            body.append(self._loop(free, "what is free of the state"))
+            body.append(self._loop(Replaced(known).block(free), "what is free of the state"))
             body.append(self._in_blocks(linear, before, chunk))
         place: dict[Var, Expr] = {new: Load(chunk, (row,))}
         for var, (back, factor) in linear.states.items():
@@ -349,9 +355,9 @@ class _Split:
         given = (start, self.size, Place(coefficients, zero), Place(state, zero), start)
         return Call(f"recurrences.solve{depth}", given, loc=linear.loc)
 
-    def _carry_over(self, linear: LinearSteps) -> list[Stmt]:
+    def _carry_over(self, linear: LinearSteps, chunk: Buffer) -> list[Stmt]:
         """The last values of a chunk are those before the first steps of the next one."""
-        return [Store(self.chunk, (const_int(k),), Load(self.chunk, (add(self.size, k),)))
+        return [Store(chunk, (const_int(k),), Load(chunk, (add(self.size, k),)))
                 for k in range(linear.depth)]  # fmt: skip
 
     # -- the rest ------------------------------------------------------------------------------------------------------

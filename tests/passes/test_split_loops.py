@@ -31,6 +31,19 @@ def three_taps(x, a, b, c):
     return (np.exp(-y * y) + y * y).sum()
 
 
+def two_in_turn(x, a, b, c):
+    """A mean and a variance, each linear in its own past: one is solved after the other."""
+
+    def step(x, mean, variance, a, b, c):
+        error = x - mean
+        variance = (0.2 + a * error * error + variance) / c
+        return 0.9 * mean + b * x, variance, np.log(variance) + error * error / variance
+
+    info = [a * 0, a * 0 + 1, None]
+    means, variances, terms = sc.scan(step, x, info, [a, b, c])
+    return terms.sum(), means[-1:], variances
+
+
 def local_level(y, q, h, a0):
     """Not linear: one step after the other, then the densities."""
 
@@ -77,6 +90,7 @@ def logistic_gradient(u, r, x0, unused):
 PROGRAMS = {
     garch: (0.1, 0.1, 0.8),
     three_taps: (0.5, -0.3, 0.2),
+    two_in_turn: (0.1, 0.2, 1.3),
     local_level: (0.1, 0.2, 0.3),
     lyapunov: (3.9, 0.4, 0.0),
     ar2_gradient: (0.5, -0.3, 0.0),
@@ -108,7 +122,12 @@ def test_equals_the_interpreter(program, dtype):
             np.testing.assert_allclose(have, want, rtol=1e-11 if dtype == "float64" else 3e-4)
 
 
-@pytest.mark.parametrize("program", [garch, local_level, lyapunov], ids=lambda p: p.__name__)
+def test_recurrences_are_solved_one_after_the_other():
+    source = sc.jit(two_in_turn).lower(np.ones(9), *PROGRAMS[two_in_turn]).source()
+    assert source.count("recurrences.solve1") == 2
+
+
+@pytest.mark.parametrize("program", [garch, two_in_turn, local_level, lyapunov], ids=lambda p: p.__name__)
 def test_strict_results_are_those_of_the_whole_loop(program, monkeypatch):
     x, given = R.normal(size=2 * CHUNK + 3), PROGRAMS[program]
     split = compiled(program, monkeypatch, strict_fp=True)
@@ -141,6 +160,17 @@ def test_gradients_of_a_likelihood():
         step[k] = 1e-6
         slope = (garch(r, *(at + step)) - garch(r, *(at - step))) / 2e-6
         np.testing.assert_allclose(gradient[k], slope, rtol=1e-5)
+
+
+def test_states_of_one_value_that_begin_differently():
+    def step(x, a, b):
+        w = x + 0.5 * a + 0.2 * b
+        return w, w, np.log(np.abs(w) + 1) + np.exp(-w * w)
+
+    x = R.normal(size=CHUNK + 9)
+    f = sc.jit(lambda x, a, b: sc.scan(step, x, [a, b, None])[2])
+    for a, b in ((1.0, 2.0), (0.0, 1.0), (0.0, 0.0)):
+        np.testing.assert_allclose(f(x, a, b), f(x, a, b, mode="interpret"), rtol=1e-11)
 
 
 def never(step, x, info):

@@ -217,9 +217,11 @@ def handed_over(a: DeviceArray, kind: str) -> Any:
 
             return torch.as_tensor(a, device="cuda")
         case "jax" | "jaxlib":
-            import jax.numpy
+            import jax
 
-            return jax.numpy.asarray(a)
+            # JAX keeps no reference to what owns the memory, and its streams wait for nobody else's.
+            (stream() or cuda().default_stream()).synchronize()
+            return jax.block_until_ready(jax.numpy.array(a, copy=True))
         case "numba":
             return cuda().as_cuda_array(a)
         case _:

@@ -39,6 +39,7 @@ STRATEGIES = ("lane", "block", "grid", "prefix", "thread")
 WIDE = 32  # iterations that are worth a block
 WIDEST = 8192  # iterations of a loop that one block should run by itself
 MANY = 16  # elements of a lane that are worth a pass over all lanes
+GRID_THREADS = 256  # of a block where other blocks have the rest: each thread has twice as many registers
 NEAR = 8192  # bytes of a ring that a block keeps in its own memory beside a trace
 ASIDE = 4096  # bytes of a block's memory that sums over its threads may need besides
 
@@ -146,7 +147,10 @@ def _team(lowered: Lowered, team: str, gather: bool, device: Device) -> Lowered:
     kernel = share_loops(lowered.kernel, team, gather)
     # What runs often decides.
     steps = [shared_width(s.body) for s in statements(kernel.body) if isinstance(s, For) and is_time_loop(s)]
-    return replace(lowered, kernel=replace(kernel, threads=device.threads(max(steps, default=kernel.width))))
+    width = max(steps, default=kernel.width)
+    if team == "grid":
+        width = min(width, GRID_THREADS)
+    return replace(lowered, kernel=replace(kernel, threads=device.threads(width)))
 
 
 def _in_block(graph: Graph, name: str, gather: bool, device: Device) -> tuple[Plan, Lowered]:

@@ -58,7 +58,7 @@ class _Checker:
         self.faults: list[str] = []
         self.mutable: set[str] = set()
         self.known: set[str] = {p.name for p in kernel.params if isinstance(p, Var)}
-        self.known |= {THREAD.name} if kernel.team else set()
+        self.known |= {THREAD.name} if kernel.threads else set()
         self.buffers: set[Buffer] = {p for p in kernel.params if isinstance(p, Buffer)} | set(shared_buffers(kernel))
 
     def run(self) -> list[str]:

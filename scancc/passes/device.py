@@ -11,6 +11,7 @@ class Device:
 
     fewest_threads: int = 32  # of a block that works together: a warp
     most_threads: int = 512  # of such a block: 128 registers are left to each
+    lane_threads: int = 128  # of a block whose threads have lanes of their own
     registers: int = 65_536  # of a block, of 32 bits each; on every device from compute capability 6.0
     registers_of_a_thread: int = 255
     shared: int = 163 * 1024  # bytes of a block's own memory, of which a kernel declares SHARED at most

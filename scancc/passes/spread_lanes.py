@@ -18,6 +18,7 @@ from scancc.errors import UnsupportedError
 from scancc.ir.loop import (
     INT64,
     OWN,
+    THREAD,
     Alloc,
     Buffer,
     Call,
@@ -98,6 +99,8 @@ class _Spread(Rewriter):
 
     def access(self, buffer: Buffer, index: tuple[Expr, ...]) -> tuple[Buffer, tuple[Expr, ...]]:
         new, axis = self.buffer(buffer), self.axes.get(buffer)
+        if buffer.role in OWN and not self.lowered.kernel.team:
+            return new, (*index, THREAD)  # a column for each thread
         return new, index if axis is None else (*index[:axis], LANE, *index[axis:])
 
     def var(self, var: Var) -> Expr:

@@ -17,8 +17,8 @@ from dataclasses import replace
 from scancc.batching.lanes import Lanes, lanes_of
 from scancc.errors import ScanValueError, UnsupportedError
 from scancc.ir.graph import PREFIX, Graph, spec_of, topological
-from scancc.ir.loop import Buffer, For
-from scancc.ir.walk import statements
+from scancc.ir.loop import Buffer, For, const_int
+from scancc.ir.walk import shared_buffers, statements
 from scancc.passes.cse import cse
 from scancc.passes.dce import dce
 from scancc.passes.dead_stores import drop_dead_stores
@@ -41,6 +41,7 @@ WIDEST = 8192  # iterations of a loop that one block should run by itself
 MANY = 16  # elements of a lane that are worth a pass over all lanes
 GRID_THREADS = 256  # of a block where other blocks have the rest: each thread has twice as many registers
 NEAR = 8192  # bytes of a ring that a block keeps in its own memory beside a trace
+LANE_BYTES = 128  # of rings that a thread keeps in its block's memory: with more of them fewer threads fit beside it
 ASIDE = 4096  # bytes of a block's memory that sums over its threads may need besides
 
 
@@ -77,7 +78,7 @@ def place(
                 return "block", plan, _ahead(own), lanes, (
                     f"the rows of a lane have up to {wide} elements" if wide > 1 else "asked for")  # fmt: skip
             lanes = _with_lanes(lanes, lie, first=False)
-            own = spread_lanes(own, lanes)
+            own = spread_lanes(_near(own, device), lanes)
             return "lane", plan, _ahead(own), lanes, "lanes do not depend on one another"
         except UnsupportedError:
             pass
@@ -162,12 +163,20 @@ def _in_block(graph: Graph, name: str, gather: bool, device: Device) -> tuple[Pl
     return plan, replace(lowered, kernel=hold_arrays(kernel, room))
 
 
-def _in_shared_memory(lowered: Lowered) -> tuple[Lowered, int]:
+def _near(lowered: Lowered, device: Device) -> Lowered:
+    """The program of a lane, whose small rings are in its block's memory: a column for each thread."""
+    lowered, _ = _in_shared_memory(lowered, LANE_BYTES)
+    threads = device.lane_threads
+    for b in shared_buffers(lowered.kernel):
+        b.shape = (*b.shape, const_int(threads))
+    return replace(lowered, kernel=replace(lowered.kernel, threads=threads))
+
+
+def _in_shared_memory(lowered: Lowered, room: int = SHARED) -> tuple[Lowered, int]:
     """Small buffers that nobody outside of the kernel sees become the block's own; and the bytes that are left."""
     seen = {b for b, _ in lowered.results.values()} | set(lowered.executed.values())
     for f in lowered.kernel.failures:
         seen |= set(f.seen.values if f.seen else ()) | ({f.steps} if f.steps else set())
-    room = SHARED
     kept: list[Buffer] = []
     for b in lowered.allocated:
         size = size_in_bytes(b)

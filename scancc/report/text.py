@@ -63,20 +63,19 @@ def strategy_lines(made: Compilation) -> Iterator[str]:
             "grid": "all blocks run all steps together, and wait for one another where they must",
         }
         yield f"strategy: {made.strategy}; {together[made.strategy]}: {made.why}"
-    if made.lowered.kernel.team:
-        yield from _team(made)
+    yield from _of_blocks(made)
     yield ""
 
 
-def _team(made: Compilation) -> Iterator[str]:
-    """Memory of a block's own, and the barriers of a kernel."""
+def _of_blocks(made: Compilation) -> Iterator[str]:
+    """Memory of a block's own, and the barriers of a kernel whose threads wait for one another."""
     kernel = made.lowered.kernel
     own = shared_buffers(kernel)
     if own:
         size = sum(estimate(b, {}) or 0 for b in own)
         yield f"  shared memory  {show_bytes(size)}: {', '.join(b.name for b in own)}"
     loops = [s for s in statements(kernel.body) if isinstance(s, For) and s.note.startswith("steps of")]
-    for s in loops:
+    for s in loops if kernel.team else ():
         count = sum(isinstance(i, Barrier) for i in statements(s.body))
         yield f"  barriers       {count} in the loop over {s.note}"
 

@@ -163,3 +163,20 @@ def test_a_lane_alone():
         own = {k: v if lanes.inputs[k] is None else np.take(v, lane, axis=lanes.inputs[k]) for k, v in inputs.items()}
         for k, v in interpreter.run(lanes.graph, own).items():
             assert np.allclose(v, np.take(whole[k], lane, axis=lanes.results[k]))
+
+
+@pytest.mark.parametrize(("taps", "near"), [(9, True), (16, True), (17, False), (40, False)])
+def test_short_rings_are_in_shared_memory(taps, near):
+    """128 bytes of each thread: a column of its block's memory. Longer ones are in global memory, lanes last."""
+    x = R.normal(size=(60, 7))
+
+    def season(x):
+        return sc.scan(lambda x, s, level: (0.1 * (x - level) + 0.9 * s, 0.5 * level + 0.5 * (x - s)), x,
+                       [dict(initial=np.zeros(taps), taps=[-taps]), 0.0])[1]  # fmt: skip
+
+    f = sc.jit(sc.vmap(season, in_axes=1, out_axes=1), target="cuda", strategy="lane")
+    program = f.lower(x)
+    assert program.compilation.strategy == "lane"
+    assert (f"s_ring = cuda.shared.array(({taps}, " in program.source()) == near
+    assert (f"s_ring         float64[{taps}, lanes]" in program.explain()) != near
+    np.testing.assert_allclose(f(x), f(x, mode="interpret"), rtol=1e-12)

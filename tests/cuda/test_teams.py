@@ -145,7 +145,7 @@ def test_weights_are_held_for_all_steps(hidden):
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
 def test_where_weights_are(monkeypatch, registers, room, dtype):
     """In registers of threads that have a column each, in shared memory, and where they were, in any mixture."""
-    device = Device(4, 32, 1 << 16, OTHER_OF_FEW + registers, SHARED + ASIDE + room)
+    device = Device(4, 32, registers_of_a_thread=OTHER_OF_FEW + registers, shared=SHARED + ASIDE + room)
     monkeypatch.setattr(toolkit, "limits", lambda: device)
     rows, columns, weights = 17 + registers % 7, 19, f"{dtype}_{registers}_{room}"
     size = 3 if dtype == "int64" else 0.2

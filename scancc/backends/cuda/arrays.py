@@ -221,7 +221,7 @@ def handed_over(a: DeviceArray, kind: str) -> Any:
 
             # JAX keeps no reference to what owns the memory, and its streams wait for nobody else's.
             (stream() or cuda().default_stream()).synchronize()
-            return jax.block_until_ready(jax.numpy.array(a, copy=True))
+            return jax.numpy.array(a, copy=True).block_until_ready()
         case "numba":
             return cuda().as_cuda_array(a)
         case _:

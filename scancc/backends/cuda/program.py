@@ -15,7 +15,7 @@ from scancc.backends.cuda.launch import Launch
 from scancc.backends.cuda.ragged import fill
 from scancc.backends.cuda.source import HALVES, LANE_BITS, CudaPrinter
 from scancc.backends.cuda.tiles import items_of, threads_of
-from scancc.backends.cuda.toolkit import SIMULATED_THREADS, TRAFFIC, cuda, kernel_function, limits, on_stream, simulated
+from scancc.backends.cuda.toolkit import TRAFFIC, cuda, kernel_function, limits, on_stream, simulated
 from scancc.backends.cuda.transpose import moved
 from scancc.backends.host import host_function
 from scancc.backends.program import Program
@@ -29,7 +29,6 @@ from scancc.passes.pipeline import Compilation
 from scancc.passes.spread_lanes import LANES
 from scancc.passes.strategies import LANES_FIRST
 
-THREADS = 128  # of a block whose threads have lanes of their own
 SIMULATED_ITEMS = 2
 
 
@@ -59,7 +58,7 @@ class CudaProgram(Program):
     @property
     def most_registers(self) -> int | None:
         """Of a thread: more threads than their registers allow would not start at all."""
-        return None if self.threads <= THREADS else limits().registers_of_each(self.threads)
+        return None if self.threads <= limits().lane_threads else limits().registers_of_each(self.threads)
 
     @cached_property
     def _kernel(self) -> Launch:
@@ -208,11 +207,9 @@ class CudaProgram(Program):
 
 
 def _threads(kernel: Kernel, prefix: Prefix | None) -> int:
-    if kernel.threads:
-        return kernel.threads
-    if simulated():
-        return SIMULATED_THREADS
-    return THREADS if prefix is None else threads_of(prefix, HALVES)
+    if prefix is not None and not simulated():
+        return threads_of(prefix, HALVES)
+    return kernel.threads or limits().lane_threads
 
 
 def _scalar(a: Any) -> np.ndarray:

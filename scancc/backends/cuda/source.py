@@ -70,6 +70,8 @@ class CudaPrinter(SourcePrinter):
             if self.kernel.team == "block":
                 threads = f"{self.block_threads}"
             lines += [f"thread = {thread}", f"threads = {threads}"]
+        elif not self.kernel.team and shared_buffers(self.kernel):
+            lines.append(f"thread = {TEAMS['block'][0]}")
         if self.kernel.team == "grid":
             lines.append("grid = cuda.cg.this_grid()")
         if any(isinstance(s, Barrier) and s.checked for s in statements(self.kernel.body)):

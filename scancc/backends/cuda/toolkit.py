@@ -76,7 +76,7 @@ def cuda() -> Any:
 def limits() -> Device:
     """Those of the device that is there; of any where there is none, which matters to who only looks at a kernel."""
     if simulated():
-        return Device(fewest_threads=SIMULATED_THREADS, most_threads=SIMULATED_THREADS)
+        return Device(SIMULATED_THREADS, SIMULATED_THREADS, SIMULATED_THREADS)
     try:
         found = cuda().get_current_device()
     except DeviceError:

@@ -69,11 +69,8 @@ h, w = np.ones(256, "f"), np.ones((256, 256), "f")
 cases["kalman"] = (kalman, (1, 0, 0), (x, np.ones((B, 2)), np.ones((B, 2, 2))))
 cases["rnn_batch"] = (rnn, (1, 0, None), (np.ones((T, 64, 256), "f"), np.ones((64, 256), "f"), w))
 others = {
-    "rnn": (rnn, {}, (np.ones((T, 256), "f"), h, w)),
     "rnn_grid": (rnn, {"strategy": "grid"}, (np.ones((T, 256), "f"), h, w)),
     "centred": (centred, {}, (np.ones((T, 256), "f"), h)),
-    "rnn_gradient": (sc.grad(lambda w, x, h: (rnn(x, h, w) ** 2).sum()), {"strategy": "block"},
-                     (w, np.ones((T, 256), "f"), h)),
     "ema_prefix": (ema, {}, (np.ones(T),)),
     "affine32_prefix": (affine, {"parallel": "prefix"}, (np.ones(T, "f"), np.ones(T, "f"))),
     "ar2_prefix": (ar2, {}, (np.ones(T), np.ones(2))),
@@ -98,13 +95,13 @@ print(json.dumps(found))
 # Registers and bytes of shared memory that a kernel may take at most, and whether it has barriers.
 MOST = {
     "ar2": (40, 0), "ar2_float32": (40, 0), "garch": (64, 0), "garch_gradient": (80, 0), "lorenz": (56, 0),
-    "kalman": (80, 0), "rnn": (255, 2048), "rnn_batch": (255, 2048), "rnn_grid": (72, 0), "centred": (72, 3072),
-    "rnn_gradient": (255, 8192), "ema_prefix": (72, 36864), "affine32_prefix": (40, 34816), "ar2_prefix": (104, 36864),
+    "kalman": (80, 0), "rnn_batch": (255, 2048), "rnn_grid": (72, 0), "centred": (72, 3072),
+    "ema_prefix": (72, 36864), "affine32_prefix": (40, 34816), "ar2_prefix": (104, 36864),
     "transpose": (40, 8448),
 }  # fmt: skip
 # For 8.0 the assembler makes functions of shuffles in loops, and calls take registers.
 CALLS = {"ema_prefix": 96, "affine32_prefix": 80, "ar2_prefix": 240}
-WAITING = ("rnn", "rnn_batch", "centred", "rnn_gradient", "ema_prefix", "affine32_prefix", "ar2_prefix", "transpose")
+WAITING = ("rnn_batch", "centred", "ema_prefix", "affine32_prefix", "ar2_prefix", "transpose")
 DTYPES = "bool_ int8 uint8 int16 uint16 int32 uint32 int64 uint64 float16 float32 float64 complex64 complex128".split()
 
 

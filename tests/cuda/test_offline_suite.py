@@ -20,8 +20,10 @@ folder, part, parts = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 targets = targets_of([folder], Path("."))
 files = sorted({t.file for t in targets})
 assert len(files) >= 20
+# Four states by two observations, all of whose derivatives are alive at once: more doubles than a thread has registers.
+TOO_LARGE = ("kalman_4x2_gradient",)
 found = {}
-for target in (t for t in targets if files.index(t.file) % parts == part):
+for target in (t for t in targets if files.index(t.file) % parts == part and t.name not in TOO_LARGE):
     program = target.program(None).compiled
     for k, launch in enumerate(getattr(program, "stages", [program])):
         text = launch.ptx((8, 0))  # which a device of 9.0 takes, too
@@ -30,8 +32,6 @@ for target in (t for t in targets if files.index(t.file) % parts == part):
             found[f"{target.name} {k} {cc[0]}.{cc[1]}"] = launch.compilation.strategy, vars(r)
 print(json.dumps(found))
 """
-# Four states by two observations, all of whose derivatives are alive at once: more doubles than a thread has registers.
-SPILLS = ("kalman_4x2_gradient",)
 STATIC = 48 * 1024
 PARTS = 4
 
@@ -45,8 +45,7 @@ def test_resources(part):
     found = json.loads(run.stdout.splitlines()[-1])
     assert len(found) >= 16
     for label, (strategy, r) in found.items():
-        if not label.startswith(SPILLS):
-            assert (r["stack"], r["spill_stores"], r["spill_loads"]) == (0, 0, 0), (label, r)
+        assert (r["stack"], r["spill_stores"], r["spill_loads"]) == (0, 0, 0), (label, r)
         assert 0 < r["registers"] <= 255, label
         assert r["shared"] <= STATIC, label
         assert strategy in ("lane", "thread") or r["barriers"] > 0 or strategy == "grid", (label, strategy)

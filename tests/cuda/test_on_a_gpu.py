@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SUITES = (
     "test_conformance.py", "autodiff/test_scans.py", "test_lax.py", "test_shared.py", "cuda/test_lanes.py",
-    "cuda/test_teams.py", "cuda/test_prefixes.py", "cuda/test_prefixes_of_lanes.py", "cuda/test_products.py",
+    "cuda/test_teams.py", "cuda/test_prefixes.py", "cuda/test_prefixes_of_lanes.py", "cuda/test_tiled_products.py",
     "cuda/test_lanes_that_end.py", "cuda/test_libraries.py", "cuda/test_random_device_programs.py",
 )  # fmt: skip
 

@@ -30,7 +30,7 @@ def loss(x, a):
     return (diagonal(x, a) ** 2).sum()
 
 
-X, A = R.normal(size=(37, 5)), R.uniform(-0.9, 0.9, 5)
+X, A = R.normal(size=(21, 5)), R.uniform(-0.9, 0.9, 5)
 PREFIX = {"parallel": "prefix"}
 # name: function, options, arguments, launches
 PROGRAMS = {
@@ -66,12 +66,12 @@ def test_programs(name):
     TRAFFIC.clear()
     same(g(*args), want)
     assert launches in (None, TRAFFIC["launch"])
-    for seed in range(3):
+    for seed in range(2):
         with permuted(seed):
             same(g(*args), want)
 
 
-@pytest.mark.parametrize("steps", [8, 9, 16, 31, 64, 65])
+@pytest.mark.parametrize("steps", [8, 9, 16, 31, 33])
 def test_every_length_of_the_last_tile(steps):
     g = sc.jit(diagonal, target="cuda", parallel="prefix")
     x = R.normal(size=(steps, 5))

@@ -49,10 +49,7 @@ class CpuProgram(Program):
 
 def on_stack(lowered: Lowered) -> dict[str, tuple[int, ...]]:
     """Shapes of the small buffers that the host need not see, by name: they are the call's without an allocation."""
-    seen = {b for b, _ in lowered.results.values()} | {*lowered.executed.values(), *lowered.kernel.returned}
-    for failure in lowered.kernel.failures:
-        seen |= set() if failure.seen is None else set(failure.seen.values)
-        seen |= set() if failure.steps is None else {failure.steps}
+    seen = lowered.seen()
     found: dict[str, tuple[int, ...]] = {}
     left = STACK_BYTES
     for buffer in lowered.allocated:

@@ -42,6 +42,16 @@ class Buffer:
     shape: tuple[Expr, ...]
     role: str
 
+    @property
+    def nbytes(self) -> int | None:
+        """Bytes of its memory; None where a length is known at run time."""
+        total = self.dtype.itemsize
+        for d in self.shape:
+            if not isinstance(d, Const):
+                return None
+            total *= int(d.value)
+        return total
+
     def __repr__(self) -> str:
         return f"{self.name}: {self.dtype}[{', '.join(show_expr(s) for s in self.shape)}]"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from scancc.ir.loop import (
     OWN,
@@ -23,6 +23,7 @@ from scancc.ir.loop import (
     Prefix,
     Stmt,
     Store,
+    Var,
 )
 
 
@@ -85,6 +86,21 @@ def subexpressions(e: Expr) -> Iterator[Expr]:
             stack += e.args
         elif isinstance(e, Load):
             stack += e.index
+
+
+def variables(e: Expr) -> set[Var]:
+    return {x for x in subexpressions(e) if isinstance(x, Var)}
+
+
+def made_of(wanted: Iterable[Expr], defined: Mapping[Var, Expr]) -> set[Var]:
+    """Which of the defined variables these depend on, themselves and through definitions."""
+    found: set[Var] = set()
+    pending = list(wanted)
+    while pending:
+        new = (variables(pending.pop()) & defined.keys()) - found
+        found |= new
+        pending += [defined[v] for v in new]
+    return found
 
 
 def always_loaded(e: Expr) -> Iterator[Load]:

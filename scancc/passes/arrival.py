@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from scancc.ir.loop import Expr, Load, Op, Var
-from scancc.ir.walk import subexpressions
+from scancc.ir.walk import made_of, subexpressions
 
 LATENCY = 4.0  # cycles of a sum, a product, or both in one
 LATENCIES = {"divide": 14.0, "sqrt": 18.0, "negative": 0.0}
@@ -33,7 +33,9 @@ class Step:
     ) -> None:  # fmt: skip
         self.definitions, self.following, self.same = definitions, following, same
         results = [*following.values(), *others]
-        inside = {x for e in (*(definitions[v] for v in self._needed(results)), *results) for x in subexpressions(e)}
+        read = made_of(results, definitions)
+        needed = [v for v in definitions if v in read]
+        inside = {x for e in (*(definitions[v] for v in needed), *results) for x in subexpressions(e)}
         self.readers = Counter(e for x in inside if isinstance(x, Op) for e in set(map(self._made, x.args)))
         # A place for every expression, in an order of evaluation: cycles from the operands on, and their places.
         self.rows: list[tuple[float, tuple[int, ...]]] = []
@@ -41,21 +43,11 @@ class Step:
         self.operations = 0  # on floats
         for s in following:
             self._add(s, 0.0, ())
-        for v in self._needed(results):
+        for v in needed:
             self.place[v] = self._placed(definitions[v])
         self.ends = {s: self._placed(e) for s, e in following.items()}
         for e in others:
             self._placed(e)
-
-    def _needed(self, wanted: list[Expr]) -> list[Var]:
-        """Variables that these depend on, in the order of their definitions."""
-        found: set[Var] = set()
-        pending = list(wanted)
-        while pending:
-            new = {x for x in subexpressions(pending.pop()) if isinstance(x, Var) and x in self.definitions} - found
-            found |= new
-            pending += [self.definitions[v] for v in new]
-        return [v for v in self.definitions if v in found]
 
     def _made(self, e: Expr) -> Expr:
         """What a variable is a name of."""

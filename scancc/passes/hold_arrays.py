@@ -12,7 +12,6 @@ in vain.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from scancc.ir.loop import (
@@ -25,22 +24,21 @@ from scancc.ir.loop import (
     Kernel,
     Load,
     Op,
-    Stmt,
     Store,
     Var,
     const_int,
 )
 from scancc.ir.rewrite import Rewriter
-from scancc.ir.walk import blocks, expressions, statements, subexpressions
+from scancc.ir.walk import expressions, statements, subexpressions
 from scancc.passes.disjoint import Lets, definitions
-from scancc.passes.hold_weights import is_time_loop
+from scancc.passes.share_loops import time_loops
 
 
 def hold_arrays(kernel: Kernel, room: int) -> Kernel:
     """The kernel with copies of what fits into `room` bytes, the smallest arrays first."""
     lets = definitions(kernel)
     used: dict[Buffer, bool] = {}
-    loops = list(_time_loops(kernel.body))
+    loops = list(time_loops(kernel.body))
     for loop in loops:
         inside = {s.var for s in statements(loop.body) if isinstance(s, For)}
         for s in statements(loop.body):
@@ -50,8 +48,8 @@ def hold_arrays(kernel: Kernel, room: int) -> Kernel:
                         same = all(_of_loops(i, inside, lets) for i in load.index)
                         used[load.buffer] = used.get(load.buffer, True) and same
     held: dict[Buffer, Buffer] = {}
-    for b in sorted((b for b, same in used.items() if same), key=lambda b: size_in_bytes(b) or 0):
-        size = size_in_bytes(b)
+    for b in sorted((b for b, same in used.items() if same), key=lambda b: b.nbytes or 0):
+        size = b.nbytes
         if b.shape and size and size <= room:
             room -= size
             held[b] = Buffer(f"{b.name}_held", b.dtype, b.shape, "shared")
@@ -69,26 +67,6 @@ class _Held(Rewriter):
 
     def access(self, buffer: Buffer, index: tuple[Expr, ...]) -> tuple[Buffer, tuple[Expr, ...]]:
         return self.held.get(buffer, buffer), index
-
-
-def size_in_bytes(b: Buffer) -> int | None:
-    total = b.dtype.itemsize
-    for d in b.shape:
-        if not isinstance(d, Const):
-            return None
-        total *= int(d.value)
-    return total
-
-
-def _time_loops(block: list[Stmt]) -> Iterator[For]:
-    """The outermost of them."""
-    for s in block:
-        if is_time_loop(s):
-            assert isinstance(s, For)
-            yield s
-        elif not (isinstance(s, For) and s.share):
-            for inner in blocks(s):
-                yield from _time_loops(inner)
 
 
 def _of_loops(e: Expr, inside: set[Var], lets: Lets) -> bool:
@@ -113,6 +91,6 @@ def _copy(b: Buffer, copy: Buffer) -> For:
         d = b.shape[k]
         index.insert(0, Op("remainder", (tail, d), INT64) if k else tail)
         tail = Op("floor_divide", (tail, d), INT64)
-    total = const_int((size_in_bytes(b) or 0) // b.dtype.itemsize)
+    total = const_int((b.nbytes or 0) // b.dtype.itemsize)
     places = tuple(index)
     return For(flat, const_int(0), total, [Store(copy, places, Load(b, places))], "held for all steps", share="team")

@@ -52,6 +52,8 @@ from scancc.ir.rewrite import Replaced
 from scancc.ir.walk import blocks, expressions, statements, subexpressions
 from scancc.passes.device import Device
 from scancc.passes.fresh import Fresh
+from scancc.passes.partial_sums import is_sum
+from scancc.passes.share_loops import is_time_loop
 
 OTHER, OTHER_OF_FEW = 63, 79  # registers that a thread needs besides, and where it has FEW: gates make steps longer
 FEW = 128
@@ -231,12 +233,6 @@ class _Holding:
         return out
 
 
-def is_time_loop(s: Stmt) -> bool:
-    """Whether all threads run a loop together, with loops in it that are shared out."""
-    return isinstance(s, For) and not s.share and not s.threads and any(
-        isinstance(i, For) and i.share for i in statements(s.body))  # fmt: skip
-
-
 def _products(row: For) -> Iterator[_Product]:
     """The first load of an input in each loop of a row's body whose place depends on the two loops alone."""
     if not isinstance(row.stop, Const) or row.start != const_int(0):
@@ -279,13 +275,7 @@ def _adds(p: _Product) -> bool:
     if total is None or total.dtype.kind not in "fc":
         return False
     (change,) = (s for s in p.inner.body if isinstance(s, Assign))
-    match change.expr:
-        case Op("add", (first, e), _) if first == total and not any(x == total for x in subexpressions(e)):
-            pass
-        case _:
-            return False
-    elsewhere = [s for s in p.inner.body if s is not change]
-    if any(x == total for s in elsewhere for e in expressions(s) for x in subexpressions(e)):
+    if not is_sum(change, p.inner):
         return False
     place = p.row.body.index(p.inner)
     begin = p.row.body[place - 1] if place else None

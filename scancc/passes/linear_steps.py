@@ -20,7 +20,7 @@ from typing import Any
 
 from scancc.ir.graph import Loc
 from scancc.ir.loop import Assign, Const, Expr, For, Let, Load, Op, Var
-from scancc.ir.walk import statements, subexpressions
+from scancc.ir.walk import made_of, statements, subexpressions
 from scancc.passes.block_recurrences import MAX_TAPS
 from scancc.passes.circles import circles
 from scancc.passes.linear_parts import LinearParts
@@ -66,8 +66,8 @@ def linear_steps(
     if all_at_once is not None:
         return [all_at_once]
     names = {s.var for s in state}
-    reads = {s.var: {x for e in (s.expr, *(defined[v].expr for v in _below(s.expr, defined)))
-                     for x in subexpressions(e) if x in names} for s in state}  # fmt: skip
+    within = {v: s.expr for v, s in defined.items()} | {n: n for n in names}
+    reads = {s.var: made_of([s.expr], within) & names for s in state}
     found: list[LinearSteps] = []
     known = dict(defined)
     for circle in circles(reads):
@@ -108,7 +108,7 @@ def _recurrence(
             continue
         by_depth = {k: v for v, (k, f) in states.items() if f is None}
         zero = Const(new.dtype.type(0), new.dtype)
-        below = {v for e in (found[0], *coefficients) for v in _below(e, defined)}
+        below = made_of((found[0], *coefficients), {v: s.expr for v, s in defined.items()})
         lets = [s for s in loop.body if isinstance(s, Let) and s.var in below]
         return LinearSteps(new, coefficients, states, tuple(by_depth.get(k, zero) for k in range(1, depth + 1)),
                            found[0], lets, defined[new].loc, varying)  # fmt: skip
@@ -170,17 +170,6 @@ def _coefficients(
         value = one if value is None else value
         made[back] = Op("add", (made[back], value), new.dtype) if back in made else value
     return tuple(made[k] for k in range(1, depth + 1)) if set(made) == set(range(1, depth + 1)) else None
-
-
-def _below(e: Expr, defined: dict[Var, Let]) -> set[Var]:
-    """Definitions that `e` is made of."""
-    found: set[Var] = set()
-    pending = [e]
-    while pending:
-        new = {x for x in subexpressions(pending.pop()) if isinstance(x, Var) and x in defined} - found
-        found |= new
-        pending += [defined[x].expr for x in new]
-    return found
 
 
 def _waiting(new: Var, states: Mapping[Var, Any], parts: LinearParts, defined: dict[Var, Let]) -> int:

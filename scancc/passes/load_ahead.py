@@ -20,7 +20,6 @@ from dataclasses import replace
 from scancc.ir.loop import (
     INT64,
     Assign,
-    Buffer,
     Const,
     Declare,
     Expr,
@@ -72,8 +71,7 @@ def _first(loop: For, fresh: Fresh) -> For:
     if not any(isinstance(s, For) for s in loop.body):
         return loop
     values: dict[Load, Expr] = {}
-    stored = {b for s in statements(loop.body) for b, _, stores in accesses(s) if stores}
-    early = [x for x in _early_loads(loop) if x.buffer not in stored and loop.var in x.index][:AHEAD]
+    early = [x for x in _early_loads(loop) if loop.var in x.index][:AHEAD]
     reads = list(_read(early, values, {}, fresh))
     return replace(loop, body=[*reads, *Replaced({}, values).block(loop.body)])
 
@@ -122,7 +120,7 @@ def _loop(loop: For, fresh: Fresh) -> list[Stmt]:
 
 def _early_loads(loop: For) -> list[Load]:
     """What every iteration reads, of memory that the loop does not write, at places that are known before it begins."""
-    stored: set[Buffer] = {s.buffer for s in loop.body if isinstance(s, Store)}
+    stored = {b for s in statements(loop.body) for b, _, stores in accesses(s) if stores}
     set_here = {s.var for s in loop.body if isinstance(s, (Let, Declare, Assign))}
     found: dict[Load, None] = {}
     for s in loop.body:

@@ -42,14 +42,15 @@ def _loop(loop: For) -> None:
     if any(isinstance(x, Load) and x.buffer in stored for x in inside):
         return
     sets = [s for s in loop.body if isinstance(s, Assign)]
-    if not sets or not all(_is_sum(s, loop) for s in sets):
+    if not sets or not all(s.var.dtype.kind == "f" and is_sum(s, loop) for s in sets):
         return  # something else waits from one iteration to the next
     loop.body = [_partial(s) if isinstance(s, Assign) else s for s in loop.body]
 
 
-def _is_sum(s: Assign, loop: For) -> bool:
+def is_sum(s: Assign, loop: For) -> bool:
+    """Whether all that a loop does with a variable is to add to it."""
     e = s.expr
-    if not (isinstance(e, Op) and e.name == "add" and e.dtype.kind == "f" and s.var in e.args):
+    if not (isinstance(e, Op) and e.name == "add" and s.var in e.args):
         return False
     readers = sum(x == s.var for other in loop.body for e in expressions(other) for x in subexpressions(e))
     return readers == 1

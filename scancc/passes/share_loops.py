@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import TypeGuard
 
 from scancc.ir.loop import (
     BOOL,
@@ -96,6 +97,21 @@ def shares(kernel: Kernel) -> tuple[int, bool]:
     loops = [s for s in statements(kernel.body) if isinstance(s, For) and _independent(s, lets)]
     widths = [_trips(*_nest(s, lets)) for s in loops] + list(_sums(kernel.body))
     return max((w for w in widths if w is not None), default=1), None in widths
+
+
+def time_loops(block: list[Stmt]) -> Iterator[For]:
+    """The outermost loops that all threads run together, with loops in them that are shared out already."""
+    for s in block:
+        if is_time_loop(s):
+            yield s
+        elif not (isinstance(s, For) and s.share):
+            for inner in blocks(s):
+                yield from time_loops(inner)
+
+
+def is_time_loop(s: Stmt) -> TypeGuard[For]:
+    return isinstance(s, For) and not s.share and not s.threads and any(
+        isinstance(i, For) and i.share for i in statements(s.body))  # fmt: skip
 
 
 def shared_width(block: list[Stmt]) -> int:

@@ -42,7 +42,7 @@ from scancc.ir.loop import (
     weight,
 )
 from scancc.ir.rewrite import Replaced
-from scancc.ir.walk import blocks, expressions, statements, subexpressions
+from scancc.ir.walk import blocks, expressions, statements, subexpressions, variables
 from scancc.passes.arrival import Step
 from scancc.passes.circles import circles
 from scancc.passes.fresh import Fresh
@@ -101,7 +101,7 @@ class _Loop:
         return not any(isinstance(x, Load) or x in self.changing for x in subexpressions(e))
 
     def _made_of(self, e: Expr) -> set[Var]:
-        return {s for x in subexpressions(e) if isinstance(x, Var) for s in self.states.get(x, ())}
+        return {s for x in variables(e) for s in self.states.get(x, ())}
 
     def shortened(self) -> list[Stmt]:
         """What goes before the loop; its body is changed if that makes a step wait for less."""

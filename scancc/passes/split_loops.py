@@ -46,7 +46,7 @@ from scancc.ir.loop import (
     sub,
 )
 from scancc.ir.rewrite import Replaced
-from scancc.ir.walk import expressions, statements, subexpressions
+from scancc.ir.walk import expressions, made_of, statements, subexpressions, variables
 from scancc.passes.fresh import Fresh
 from scancc.passes.linear_steps import LinearSteps, linear_steps
 from scancc.passes.lower import Lowered
@@ -120,10 +120,6 @@ class Parts:
     notes: list[Note] = field(default_factory=list)
 
 
-def variables(e: Expr) -> set[Var]:
-    return {x for x in subexpressions(e) if isinstance(x, Var)}
-
-
 def reads(s: Stmt) -> set[Var]:
     return {v for e in expressions(s) for v in variables(e)}
 
@@ -151,7 +147,7 @@ def _parts(loop: For, reorder: bool, initial: Mapping[Var, Expr]) -> Parts | Non
     state = [s for s in sets if s.var not in sums]
     if not sets:
         return None  # nothing waits
-    serial = _needed({v for s in state for v in reads(s)}, defined)
+    serial = made_of((s.expr for s in state), {v: s.expr for v, s in defined.items()})
     carried = {s.var for s in state}
     linear = linear_steps(state, {v: s for v, s in defined.items() if v in serial}, loop, initial) if reorder else []
     rest, crossing = _rest(_wanted(stores, sums), defined, {r.new for r in linear} or serial, carried)
@@ -211,18 +207,6 @@ def _sums(sets: list[Assign], defined: dict[Var, Let], body: list[Stmt]) -> dict
     return found
 
 
-def _needed(wanted: set[Var], defined: dict[Var, Let]) -> set[Var]:
-    """Variables of the step that these depend on, with themselves."""
-    found: set[Var] = set()
-    pending = [v for v in wanted if v in defined]
-    while pending:
-        v = pending.pop()
-        if v not in found:
-            found.add(v)
-            pending += [u for u in reads(defined[v]) if u in defined]
-    return found
-
-
 def _rest(
     wanted: set[Var], defined: dict[Var, Let], serial: set[Var], carried: set[Var]
 ) -> tuple[set[Var], list[Var]]:
@@ -241,7 +225,7 @@ def _rest(
 
 
 def _cheap(v: Var, defined: dict[Var, Let], carried: set[Var]) -> bool:
-    needed = _needed({v}, defined)
+    needed = made_of([v], {u: s.expr for u, s in defined.items()})
     return all(not reads(defined[u]) & carried for u in needed) and sum(cycles(defined[u].expr) for u in needed) <= 2
 
 

@@ -17,20 +17,20 @@ from dataclasses import replace
 from scancc.batching.lanes import Lanes, lanes_of
 from scancc.errors import ScanValueError, UnsupportedError
 from scancc.ir.graph import PREFIX, Graph, spec_of, topological
-from scancc.ir.loop import Buffer, For, const_int
-from scancc.ir.walk import shared_buffers, statements
+from scancc.ir.loop import Buffer, const_int
+from scancc.ir.walk import shared_buffers
 from scancc.passes.cse import cse
 from scancc.passes.dce import dce
 from scancc.passes.dead_stores import drop_dead_stores
 from scancc.passes.device import SHARED, Device
-from scancc.passes.hold_arrays import hold_arrays, size_in_bytes
-from scancc.passes.hold_weights import hold_weights, is_time_loop
+from scancc.passes.hold_arrays import hold_arrays
+from scancc.passes.hold_weights import hold_weights
 from scancc.passes.load_ahead import load_ahead
 from scancc.passes.lower import Lowered, lower
 from scancc.passes.mark_prefixes import prefix_of
 from scancc.passes.plan_taps import Plan, plan_taps
 from scancc.passes.products import lone_product
-from scancc.passes.share_loops import share_loops, shared_width, shares
+from scancc.passes.share_loops import share_loops, shared_width, shares, time_loops
 from scancc.passes.simplify import simplify
 from scancc.passes.spread_lanes import spread_lanes
 
@@ -147,8 +147,7 @@ def _with_lanes(lanes: Lanes, lie: frozenset[str], first: bool) -> Lanes:
 def _team(lowered: Lowered, team: str, gather: bool, device: Device) -> Lowered:
     kernel = share_loops(lowered.kernel, team, gather)
     # What runs often decides.
-    steps = [shared_width(s.body) for s in statements(kernel.body) if isinstance(s, For) and is_time_loop(s)]
-    width = max(steps, default=kernel.width)
+    width = max((shared_width(s.body) for s in time_loops(kernel.body)), default=kernel.width)
     if team == "grid":
         width = min(width, GRID_THREADS)
     return replace(lowered, kernel=replace(kernel, threads=device.threads(width)))
@@ -174,12 +173,10 @@ def _near(lowered: Lowered, device: Device) -> Lowered:
 
 def _in_shared_memory(lowered: Lowered, room: int = SHARED) -> tuple[Lowered, int]:
     """Small buffers that nobody outside of the kernel sees become the block's own; and the bytes that are left."""
-    seen = {b for b, _ in lowered.results.values()} | set(lowered.executed.values())
-    for f in lowered.kernel.failures:
-        seen |= set(f.seen.values if f.seen else ()) | ({f.steps} if f.steps else set())
+    seen = lowered.seen()
     kept: list[Buffer] = []
     for b in lowered.allocated:
-        size = size_in_bytes(b)
+        size = b.nbytes
         if b in seen or size is None or size > room:
             kept.append(b)
             continue

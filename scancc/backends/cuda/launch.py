@@ -55,8 +55,7 @@ class Launch:
         start = driver.cuLaunchCooperativeKernel if together else driver.cuLaunchKernel
         rest = () if together else (0,)
         (code,) = start(function, blocks, 1, 1, threads, 1, 1, self.shared, on, ctypes.addressof(packed), *rest)
-        if code:
-            raise DeviceError(str(driver.cuGetErrorString(code)[1].decode()))
+        _check(code)
 
     def most_blocks(self, threads: int) -> int:
         """How many blocks are on the device at once."""
@@ -64,8 +63,7 @@ class Launch:
 
         on = device()
         code, of_each = driver.cuOccupancyMaxActiveBlocksPerMultiprocessor(self._on_device(), threads, self.shared)
-        if code:
-            raise DeviceError(str(driver.cuGetErrorString(code)[1].decode()))
+        _check(code)
         count = driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
         return int(of_each) * int(driver.cuDeviceGetAttribute(count, on)[1])
 
@@ -113,6 +111,13 @@ class Launch:
                 values.append(a)
         layout.pack_into(packed, 0, *values)
         return packed
+
+
+def _check(code: Any) -> None:
+    from cuda.bindings import driver
+
+    if code:
+        raise DeviceError(str(driver.cuGetErrorString(code)[1].decode()))
 
 
 def _fields(p: Buffer | Var) -> str:

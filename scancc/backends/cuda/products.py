@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-from scancc.backends.cuda import offline
 from scancc.backends.cuda.arrays import DeviceArray
-from scancc.backends.cuda.launch import Launch
 from scancc.backends.cuda.memory import flat
 from scancc.backends.cuda.program import CudaProgram
-from scancc.backends.cuda.toolkit import cuda, kernel_function, simulated
+from scancc.backends.cuda.toolkit import simulated
 from scancc.ir.loop import INT64, Buffer, Kernel, Var
 from scancc.passes.pipeline import Compilation
 from scancc.passes.products import Product, lone_product
@@ -52,11 +49,8 @@ class ProductProgram(CudaProgram):
         assert found is not None
         self.product = found
         self.tile = SIMULATED if simulated() else TILE
-        self.source = source(found, self.tile)
-        self.kernel = kernel_of(found)
-
-    def ptx(self, cc: tuple[int, int]) -> str:
-        return offline.ptx(self.source, self.kernel, self.compilation.options.fastmath, cc)
+        self.threads = self.tile.threads
+        self.kernel, self.source = kernel_of(found), source(found, self.tile)
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         there = self.sent(inputs)
@@ -67,13 +61,8 @@ class ProductProgram(CudaProgram):
         blocks = -(-rows // self.tile.rows) * -(-columns // self.tile.columns)
         if blocks:
             args = (flat(left.contiguous()), flat(right.contiguous()), flat(result), rows)
-            self._started(self._launch_of, blocks, self.tile.threads, (*args, self._no_status))
+            self._started(self._kernel, blocks, self.threads, (*args, self._no_status))
         return {label: DeviceArray(result) for label in self.graph.results}
-
-    @cached_property
-    def _launch_of(self) -> Launch:
-        fastmath = self.compilation.options.fastmath
-        return Launch(lambda: kernel_function(self.source, self.kernel, cuda(), fastmath), self.kernel, fastmath)
 
 
 def kernel_of(p: Product) -> Kernel:

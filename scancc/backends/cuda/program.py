@@ -23,7 +23,6 @@ from scancc.errors import DeviceError
 from scancc.ir.loop import Kernel, Prefix, const_int
 from scancc.ir.types import in_memory
 from scancc.ir.walk import shared_buffers, statements
-from scancc.passes.hold_arrays import size_in_bytes
 from scancc.passes.lower.prefix import TILE, TILES
 from scancc.passes.pipeline import Compilation
 from scancc.passes.spread_lanes import LANES
@@ -43,7 +42,7 @@ class CudaProgram(Program):
         prefix = next((s for s in statements(kernel.body) if isinstance(s, Prefix)), None)
         self.threads = _threads(kernel, prefix)
         items = 1 if prefix is None else SIMULATED_ITEMS if simulated() else items_of(prefix, self.threads, HALVES)
-        self.source = CudaPrinter(kernel, self.threads, items).print()
+        self.kernel, self.source = kernel, CudaPrinter(kernel, self.threads, items).print()
         self.lowered.definitions[TILE.name] = const_int(self.threads * items)
         self._tiles = next((i for i, p in enumerate(kernel.params) if p is TILES), None)
         self._lanes = next((i for i, p in enumerate(kernel.params) if p is LANES), None)
@@ -62,12 +61,12 @@ class CudaProgram(Program):
 
     @cached_property
     def _kernel(self) -> Launch:
-        fastmath, kernel, most = self.compilation.options.fastmath, self.lowered.kernel, self.most_registers
-        held = sum(size_in_bytes(b) or 0 for b in shared_buffers(kernel) if b.role == "held")
+        fastmath, kernel, most = self.compilation.options.fastmath, self.kernel, self.most_registers
+        held = sum(b.nbytes or 0 for b in shared_buffers(kernel) if b.role == "held")
         return Launch(lambda: kernel_function(self.source, kernel, cuda(), fastmath), kernel, fastmath, most, held)
 
     def ptx(self, cc: tuple[int, int]) -> str:
-        return offline.ptx(self.source, self.lowered.kernel, self.compilation.options.fastmath, cc)
+        return offline.ptx(self.source, self.kernel, self.compilation.options.fastmath, cc)
 
     # -- a call ------------------------------------------------------------------------------------------------
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:

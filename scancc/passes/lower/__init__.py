@@ -30,6 +30,14 @@ class Lowered:
     constants: dict[Buffer, np.ndarray]  # buffers with their contents
     cut: dict[str, int] = field(default_factory=dict)  # the axis that `executed` cuts, where it is not the first
 
+    def seen(self) -> set[Buffer]:
+        """Buffers whose contents somebody looks at after the kernel."""
+        found = {b for b, _ in self.results.values()} | {*self.executed.values(), *self.kernel.returned}
+        for failure in self.kernel.failures:
+            found |= set() if failure.seen is None else set(failure.seen.values)
+            found |= set() if failure.steps is None else {failure.steps}
+        return found
+
 
 def lower(graph: Graph, plan: Plan, name: str, library: bool = True, prefix: bool = False) -> Lowered:
     """`library`: whether the kernel may call what computes on memory, and enlarge traces that a condition ends;

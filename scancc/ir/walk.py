@@ -103,6 +103,17 @@ def made_of(wanted: Iterable[Expr], defined: Mapping[Var, Expr]) -> set[Var]:
     return found
 
 
+def without_unread(block: list[Stmt]) -> list[Stmt]:
+    """The block without definitions that nothing in it reads any more."""
+    read: set[Var] = set()
+    kept: list[Stmt] = []
+    for s in reversed(block):
+        if not isinstance(s, Let) or s.var in read:
+            read |= {v for inner in statements([s]) for e in expressions(inner) for v in variables(e)}
+            kept.append(s)
+    return kept[::-1]
+
+
 def always_loaded(e: Expr) -> Iterator[Load]:
     """Loads that `e` makes whatever the numbers are: of a choice only the condition is sure to be computed."""
     if isinstance(e, Load):

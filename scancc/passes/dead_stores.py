@@ -18,9 +18,7 @@ from scancc.passes.lower import Lowered
 def drop_dead_stores(lowered: Lowered) -> Lowered:
     """The same program; statements are changed in place."""
     kernel = lowered.kernel
-    read: set[Buffer] = {b for b, _ in lowered.results.values()} | set(lowered.executed.values())
-    for f in kernel.failures:
-        read |= set(f.seen.values if f.seen else ()) | ({f.steps} if f.steps else set())
+    read = lowered.seen()
     for s in statements(kernel.body):
         read |= {b for b, _, stores in accesses(s) if not stores}
         match s:

@@ -32,6 +32,7 @@ from scancc.passes.order_sums import order_sums
 from scancc.passes.partial_sums import partial_sums
 from scancc.passes.plan_taps import Plan, plan_taps
 from scancc.passes.products import is_wide
+from scancc.passes.ring_runs import ring_runs
 from scancc.passes.shorten import shorten
 from scancc.passes.shorten_chains import shorten_chains
 from scancc.passes.simplify import simplify
@@ -165,7 +166,7 @@ def analyse(graph: Graph, name: str, options: Options, device: Device = ANY) -> 
     plan = plan_taps(final)
     lowered = drop_dead_stores(lower(final, plan, name))
     if options.optimize:
-        lowered = replace(lowered, kernel=tile_lanes(lowered.kernel))
+        lowered = replace(lowered, kernel=ring_runs(tile_lanes(lowered.kernel)))
         lowered = split_loops(lowered, reorder=not options.strict_fp)
         if not options.strict_fp:
             lowered = replace(lowered, kernel=partial_sums(shorten_chains(lowered.kernel)))

@@ -42,7 +42,7 @@ from scancc.ir.loop import (
     weight,
 )
 from scancc.ir.rewrite import Replaced
-from scancc.ir.walk import blocks, expressions, statements, subexpressions, variables
+from scancc.ir.walk import blocks, expressions, statements, subexpressions, variables, without_unread
 from scancc.passes.arrival import Step
 from scancc.passes.circles import circles
 from scancc.passes.fresh import Fresh
@@ -161,7 +161,7 @@ class _Loop:
             if isinstance(s, Let) and s.var in new:
                 s = replace(s, expr=before.without(new[s.var], s.var.name))
             body.append(s)
-        self.loop.body = _wanted(body)
+        self.loop.body = without_unread(body)
         return list(before.lets.values())
 
 
@@ -204,17 +204,6 @@ class _Before:
             return e
         return Op(e.name, tuple(self._named(a, name) if self.readers[a] > 1 or a in self.lets else self._made(a, name)
                                 for a in e.args), e.dtype)  # fmt: skip
-
-
-def _wanted(body: list[Stmt]) -> list[Stmt]:
-    """Without definitions that nothing reads any more."""
-    read: set[Expr] = set()
-    kept: list[Stmt] = []
-    for s in reversed(body):
-        if not isinstance(s, Let) or s.var in read:
-            read |= {x for i in statements([s]) for e in expressions(i) for x in subexpressions(e)}
-            kept.append(s)
-    return kept[::-1]
 
 
 def _in_order(part: Part, times: Mapping[Expr, float], new: Var) -> Expr:

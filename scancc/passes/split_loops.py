@@ -74,16 +74,27 @@ VECTORISED = frozenset(CYCLES) | frozenset(
 def split_loops(lowered: Lowered, reorder: bool) -> Lowered:
     """The same program; `reorder` allows sums to be rounded in another order."""
     fresh = Fresh(lowered.kernel)
-    body: list[Stmt] = []
     made: list[Buffer] = []
+    body = _block(lowered.kernel.body, fresh, reorder, made)
+    if not made:
+        return lowered
+    kernel = replace(lowered.kernel, body=body, params=[*lowered.kernel.params, *made])
+    return replace(lowered, kernel=kernel, allocated=[*lowered.allocated, *made])
+
+
+def _block(block: list[Stmt], fresh: Fresh, reorder: bool, made: list[Buffer]) -> list[Stmt]:
+    """The block with its loops split; `made` gets the buffers that this takes."""
+    body: list[Stmt] = []
     initial: dict[Var, Expr] = {}
-    for s in lowered.kernel.body:
+    for s in block:
         known = dict(initial)
         if isinstance(s, Declare) and isinstance(s.expr, Const):
             initial[s.var] = s.expr
         for inner in statements([s]):
             if isinstance(inner, Assign):
                 initial.pop(inner.var, None)
+        if isinstance(s, For) and s.note.startswith("runs of"):
+            s.body = _block(s.body, fresh, reorder, made)
         parts = _parts(s, reorder, known) if isinstance(s, For) and s.note.startswith("steps of") else None
         if parts is None:
             body.append(s)
@@ -91,10 +102,7 @@ def split_loops(lowered: Lowered, reorder: bool) -> Lowered:
         split = _Split(parts, fresh, reorder)
         body += split.statements()
         made += split.made
-    if not made:
-        return lowered
-    kernel = replace(lowered.kernel, body=body, params=[*lowered.kernel.params, *made])
-    return replace(lowered, kernel=kernel, allocated=[*lowered.allocated, *made])
+    return body
 
 
 @dataclass
@@ -139,9 +147,10 @@ def _parts(loop: For, reorder: bool, initial: Mapping[Var, Expr]) -> Parts | Non
     notes = [s for s in loop.body if isinstance(s, Note)]
     if len(lets) + len(stores) + len(sets) + len(notes) != len(loop.body) or not _in_order(loop.body, sets):
         return None
-    loaded = {x.buffer for s in loop.body for e in expressions(s) for x in subexpressions(e) if isinstance(x, Load)}
-    if any(s.buffer in loaded for s in stores):
-        return None  # taps that are read where they were stored
+    loads = {x for s in loop.body for e in expressions(s) for x in subexpressions(e) if isinstance(x, Load)}
+    both = {s.buffer for s in stores} & {x.buffer for x in loads}
+    if not all(_of_its_step(b, loads, stores, loop) for b in both):
+        return None  # taps that are read where a step before has stored them
     defined = {s.var: s for s in lets}
     sums = _sums(sets, defined, loop.body)
     state = [s for s in sets if s.var not in sums]
@@ -152,6 +161,8 @@ def _parts(loop: For, reorder: bool, initial: Mapping[Var, Expr]) -> Parts | Non
     linear = linear_steps(state, {v: s for v, s in defined.items() if v in serial}, loop, initial) if reorder else []
     rest, crossing = _rest(_wanted(stores, sums), defined, {r.new for r in linear} or serial, carried)
     early: list[Store] = []
+    if both and not linear:
+        return None  # what is read would be read again, after it was stored
     if not linear:
         # States are stored where they are made.
         early = [s for s in stores if s.expr in crossing and not reads(s) & rest]
@@ -171,6 +182,17 @@ def _parts(loop: For, reorder: bool, initial: Mapping[Var, Expr]) -> Parts | Non
         return None
     first: list[Stmt] = [s for s in loop.body if (isinstance(s, Let) and s.var in serial) or s in early]
     return Parts(loop, [] if linear else first, state, kept, stores, sums, crossing, linear, notes)
+
+
+def _of_its_step(b: Buffer, loads: set[Load], stores: list[Store], loop: For) -> bool:
+    """Whether each step touches one element of the buffer, which no other step does."""
+    places = {x.index for x in loads if x.buffer is b} | {s.index for s in stores if s.buffer is b}
+    if len(places) != 1:
+        return False
+    (index,) = places
+    changing = {s.var for s in loop.body if isinstance(s, (Let, Assign))}
+    return any(i == loop.var or isinstance(i, Op) and i.name == "add" and loop.var in i.args
+               and not any(v in changing for v in variables(i)) for i in index)  # fmt: skip
 
 
 def _wanted(stores: list[Store], sums: dict[Var, Expr]) -> set[Var]:

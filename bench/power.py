@@ -1,8 +1,9 @@
 """A^k element by element, as a loop: result = result * A, k times, of which the last row is wanted, float64.
 
 The first example of Theano's documentation of scan. A has ten elements, or is one number; the critical path is one
-multiplication a step. Its derivative needs every row: k A^(k-1), as the loop has it. `A**k` is no peer: it multiplies
-log k times, or takes a logarithm. For one number C, which -ffast-math lets reorder products, makes several partial
+multiplication a step. scancc finds that such a loop is a power of A (`passes/geometric_loops.py`), so its time does not
+depend on k, and peers that run the loop are no match; "numpy, A**k" is what says so at once. Its derivative needs every
+row: k A^(k-1), as the loop has it. For one number C, which -ffast-math lets reorder products, makes several partial
 ones.
 """
 
@@ -164,6 +165,7 @@ def workloads(quick: bool) -> list[Workload]:
         "jax, scan": of_known_length(jax_scan),
         "jax, scan, unroll=8": of_known_length(jax_scan, unroll=8),
         "pytensor": peers.by_pytensor(by_pytensor, *NAMES),
+        "numpy, A**k": peers.by_call(lambda A, k: A**k, *NAMES),
     }
     forward = common | {
         "numba": peers.by_numba(rows, *NAMES),

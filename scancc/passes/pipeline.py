@@ -22,6 +22,7 @@ from scancc.passes.defer_sums import defer_sums
 from scancc.passes.device import ANY, Device
 from scancc.passes.forward_outputs import forward_outputs
 from scancc.passes.fuse import fuse
+from scancc.passes.geometric_loops import geometric_loops
 from scancc.passes.hoist import hoist, is_worth
 from scancc.passes.lower import Lowered, lower
 from scancc.passes.mark_prefixes import keep_prefixes, mark_prefixes
@@ -169,7 +170,7 @@ def analyse(graph: Graph, name: str, options: Options, device: Device = ANY) -> 
         lowered = replace(lowered, kernel=ring_runs(tile_lanes(lowered.kernel)))
         lowered = split_loops(lowered, reorder=not options.strict_fp)
         if not options.strict_fp:
-            lowered = replace(lowered, kernel=partial_sums(shorten_chains(lowered.kernel)))
+            lowered = replace(lowered, kernel=partial_sums(shorten_chains(geometric_loops(lowered.kernel))))
     verify_kernel(lowered.kernel)
     return Compilation(name, options, graph, applied, final, plan, lowered)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from scancc.ir.graph import Node
 from scancc.ir.loop import BOOL, INT64, Const, Expr, Load, Op, Place, add, const_int, mul, product, sub
-from scancc.ir.types import Dim
+from scancc.ir.types import Dim, Shape
 from scancc.passes.lower.context import Lowering
 from scancc.passes.lower.values import Index, Lazy, Registers
 from scancc.passes.plan_taps import in_registers
@@ -54,28 +54,49 @@ def lower_broadcast_to(low: Lowering, node: Node) -> None:
 
 def lower_reshape(low: Lowering, node: Node) -> None:
     (x,) = node.args
-    old, new = x.type.shape, node.type.shape
-    # Axes of length 1 come and go without any arithmetic; the general case goes through the flat index.
-    kept_old = [a for a, d in enumerate(old) if d != 1]
-    kept_new = [a for a, d in enumerate(new) if d != 1]
+    new = node.type.shape
 
-    def squeezed(index: Index) -> Index:
-        own: list[Expr] = [const_int(0)] * len(old)
-        for a, b in zip(kept_old, kept_new, strict=True):
-            own[a] = index[b]
+    def on_index(index: Index) -> Index:
+        own: list[Expr] = [const_int(0)] * x.type.ndim
+        old_lengths, new_lengths = low.lengths(x.type), low.lengths(node.type)
+        for old_axes, new_axes in together(x.type.shape, new):
+            flat: Expr = const_int(0)
+            for axis in new_axes:
+                flat = add(flat, mul(index[axis], product(new_lengths[axis + 1 : new_axes.stop])))
+            own[old_axes.start : old_axes.stop] = unravel(flat, old_lengths[old_axes.start : old_axes.stop])
         return tuple(own)
 
-    def general(index: Index) -> Index:
-        lengths = low.lengths(node.type)
-        flat: Expr = const_int(0)
-        for axis, i in enumerate(index):
-            flat = add(flat, mul(i, product(lengths[axis + 1 :])))
-        return unravel(flat, low.lengths(x.type))
-
-    same = [old[a] for a in kept_old] == [new[b] for b in kept_new]
     source = _place(low, x)
     dense = source if source is not None and source.row_stride is None and not source.transposed else None
-    _view(low, node, lambda a: a.reshape(new), squeezed if same else general, dense)  # type: ignore[arg-type]
+    _view(low, node, lambda a: a.reshape(new), on_index, dense)  # type: ignore[arg-type]
+
+
+def together(old: Shape, new: Shape) -> list[tuple[range, range]]:
+    """The axes of a reshape in groups that have as many elements before as after, from the last ones on.
+
+    An axis that stays, beside others that do not, needs no arithmetic: in (n, 32, 128) to (n 32, 128) the last axis has
+    the same subscript, which a loop over it can count. A flat position would have to be divided by 128.
+    """
+    found: list[tuple[range, range]] = []
+    a, b = len(old), len(new)
+    while a and b:
+        if (old[a - 1] == 1) != (new[b - 1] == 1):
+            a, b = (a - 1, b) if old[a - 1] == 1 else (a, b - 1)  # axes of length 1 come and go
+            continue
+        i, j = a - 1, b - 1
+        before, after = old[i], new[j]
+        while before != after and isinstance(before, int) and isinstance(after, int) and (i if before < after else j):
+            if before < after:
+                i -= 1
+                before = before * old[i] if isinstance(old[i], int) else old[i]  # type: ignore[operator]
+            else:
+                j -= 1
+                after = after * new[j] if isinstance(new[j], int) else new[j]  # type: ignore[operator]
+        if before != after or before == 0:
+            break
+        found.append((range(i, a), range(j, b)))
+        a, b = i, j
+    return [*found, (range(a), range(b))] if a and b else found
 
 
 def unravel(flat: Expr, lengths: Index) -> Index:

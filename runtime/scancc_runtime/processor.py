@@ -11,3 +11,8 @@ def has(feature: str) -> bool:
     if config.CPU_FEATURES is not None:
         return f"+{feature}" in config.CPU_FEATURES.split(",")
     return bool(llvm.get_host_cpu_features().get(feature, False))
+
+
+def vector_bytes() -> int:
+    """Width of the vectors of the CPU that numba compiles for."""
+    return 64 if has("avx512f") else 32 if has("avx2") else 16

@@ -13,14 +13,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from scancc_runtime.flat import load, pointer, store
-from scancc_runtime.processor import has
+from scancc_runtime.processor import vector_bytes
 
 BLOCKS = (8, 4, 1)  # accumulators a block
-
-
-def _vector_bytes() -> int:
-    """Width of the vectors of the CPU that numba compiles for."""
-    return 64 if has("avx512f") else 32 if has("avx2") else 16
 
 
 def _plain(out, o0, x, x0, w, w0, k, n, stride):  # type: ignore[no-untyped-def]
@@ -53,7 +48,7 @@ def vecmat(typingctx, out, o0, x, x0, w, w0, k, n, stride):  # type: ignore[no-u
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         element = context.get_value_type(scalar)
         size = scalar.bitwidth // 8
-        width = _vector_bytes() // size
+        width = vector_bytes() // size
         data = [
             context.make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 2, 4)
         ]

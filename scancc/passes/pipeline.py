@@ -30,6 +30,7 @@ from scancc.passes.merge_duplicates import merge_duplicates
 from scancc.passes.narrow_storage import narrow_storage
 from scancc.passes.narrow_views import narrow_views
 from scancc.passes.order_sums import order_sums
+from scancc.passes.pack_weights import pack_weights
 from scancc.passes.partial_sums import partial_sums
 from scancc.passes.plan_taps import Plan, plan_taps
 from scancc.passes.products import is_wide
@@ -167,7 +168,7 @@ def analyse(graph: Graph, name: str, options: Options, device: Device = ANY) -> 
     plan = plan_taps(final)
     lowered = drop_dead_stores(lower(final, plan, name))
     if options.optimize:
-        lowered = replace(lowered, kernel=ring_runs(tile_lanes(lowered.kernel)))
+        lowered = pack_weights(replace(lowered, kernel=ring_runs(tile_lanes(lowered.kernel))))
         lowered = split_loops(lowered, reorder=not options.strict_fp)
         if not options.strict_fp:
             lowered = replace(lowered, kernel=partial_sums(shorten_chains(geometric_loops(lowered.kernel))))

@@ -1,0 +1,104 @@
+"""Matrices that all steps multiply with, in panels: the same products, for every shape, and who keeps BLAS."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba import njit
+from scancc_runtime import panels
+
+import scancc as sc
+from scancc.passes.pack_weights import LEAST_STEPS
+
+PACKED = "panels.multiply"
+
+
+@njit
+def pack(out, w, k, n, stride, transposed):
+    panels.pack(out, 0, w, 0, stride, k, n, transposed)
+
+
+@njit
+def multiply(out, a, w, m, n, k, n_out, a_stride):
+    panels.multiply(out, 1, n_out, a, 0, a_stride, w, 0, m, n, k)
+
+
+@settings(max_examples=150, deadline=None)
+@given(m=st.integers(1, 20), k=st.integers(0, 40), n=st.integers(1, 150), beside=st.integers(0, 3),
+       dtype=st.sampled_from(["f4", "f8"]), transposed=st.booleans())  # fmt: skip
+def test_products(m, k, n, beside, dtype, transposed):
+    """Rows that lie apart, in what is read and in what is written; nothing beside them is touched."""
+    r = np.random.default_rng(m * n + k)
+    a, w = r.normal(size=(m, k + beside)).astype(dtype), r.normal(size=(k, n)).astype(dtype)
+    lie = np.ascontiguousarray(w.T if transposed else w)
+    packed = np.full(k * (-(-n // 32) * 32), np.nan, dtype)
+    pack(packed, lie.reshape(-1), k, n, lie.shape[1], transposed)
+    out = np.full(1 + m * (n + beside) + 64, 7.0, dtype)
+    multiply(out, a.reshape(-1), packed, m, n, k, n + beside, k + beside)
+    rows = out[1 : 1 + m * (n + beside)].reshape(m, n + beside)
+    np.testing.assert_allclose(rows[:, :n], a[:, :k] @ w, rtol=1e-4 if dtype == "f4" else 1e-11, atol=1e-5)
+    assert (rows[:, n:] == 7).all() and out[0] == 7 and (out[1 + m * (n + beside) :] == 7).all()
+
+
+def network(x, h, w):
+    return sc.scan(lambda x, h, w: np.tanh(x + h @ w), x, h, w)
+
+
+def arguments(steps, batch, units, dtype="float32"):
+    r = np.random.default_rng(units)
+    rows = (batch, units) if batch else (units,)
+    return (r.normal(size=(steps, *rows)).astype(dtype), np.zeros(rows, dtype),
+            (r.normal(size=(units, units)) / units).astype(dtype))  # fmt: skip
+
+
+@pytest.mark.parametrize("steps", [1, LEAST_STEPS - 1, LEAST_STEPS, 30])
+@pytest.mark.parametrize("batch", [0, 1, 5, 13])
+@pytest.mark.parametrize(("units", "dtype"), [(64, "float32"), (100, "float32"), (65, "float64")])
+def test_networks(steps, batch, units, dtype):
+    f = sc.jit(network)
+    given_arrays = arguments(steps, batch, units, dtype)
+    assert PACKED in f.lower(*given_arrays).loop_ir()
+    tolerance = {"rtol": 1e-4, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-11, "atol": 1e-13}
+    np.testing.assert_allclose(f(*given_arrays), f(*given_arrays, mode="interpret"), **tolerance)
+    loss = sc.jit(sc.grad(lambda x, h, w: (network(x, h, w) ** 2).sum(), 2))
+    np.testing.assert_allclose(loss(*given_arrays), loss(*given_arrays, mode="interpret"), rtol=1e-3, atol=1e-3)
+
+
+def test_the_gradient_has_the_transpose():
+    loss = sc.jit(sc.grad(lambda x, h, w: (network(x, h, w) ** 2).sum(), 2))
+    text = loss.lower(*arguments(30, 5, 64)).loop_ir()
+    assert text.count("call panels.pack") == 2 and text.count(PACKED) >= 2
+
+
+def test_views_that_are_packed():
+    """Columns of a larger matrix: rows that lie apart."""
+    def step(x, h, w):
+        return np.tanh(x + h @ w[:, :64] + h @ w[:, 64:])
+
+    x, h, _ = arguments(20, 6, 64)
+    w = np.random.default_rng(0).normal(size=(64, 128)).astype("f4") / 64
+    f = sc.jit(lambda x, h, w: sc.scan(step, x, h, w))
+    np.testing.assert_allclose(f(x, h, w), f(x, h, w, mode="interpret"), rtol=1e-4, atol=1e-5)
+
+
+LEFT = {
+    "small": (network, arguments(30, 5, 32)),
+    "integers": (lambda x, h, w: sc.scan(lambda x, h, w: x + h @ w, x, h, w), tuple(
+        np.ones(s, "int64") for s in ((20, 5, 64), (5, 64), (64, 64)))),
+    "a matrix of each step": (lambda x, h, w: sc.scan(lambda x, w, h: np.tanh(x + h @ w), [x, w], h),
+                              (np.ones((20, 4, 64)), np.ones((4, 64)), np.full((20, 64, 64), 0.01))),
+    "a state": (lambda x, h, w: sc.scan(lambda x, h, w: (np.tanh(x + h @ w), w * 0.99), x, [h, w])[0],
+                arguments(20, 5, 64)),
+    "few steps that are known": (lambda x, h, w: sc.scan(lambda h, w: np.tanh(h @ w), None, h, w, n_steps=3),
+                                 arguments(3, 5, 64)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_others_are_left_alone(name):
+    f, given_arrays = LEFT[name]
+    f = sc.jit(f)
+    assert PACKED not in f.lower(*given_arrays).loop_ir()
+    np.testing.assert_allclose(f(*given_arrays), f(*given_arrays, mode="interpret"), rtol=1e-4, atol=1e-6)

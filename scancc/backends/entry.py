@@ -9,7 +9,7 @@ The host's side of a call (`host.py`) passes arrays that are C-contiguous, align
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import reduce
 from math import prod
 from typing import Any
@@ -24,7 +24,7 @@ from numba.np.numpy_support import as_dtype
 # Fields behind the head that all objects have, of PyArrayObject (`char *data; int nd; npy_intp *dimensions, *strides;
 # PyObject *base; PyArray_Descr *descr; int flags`) and of PyArray_Descr (`PyTypeObject *typeobj; char kind, type,
 # byteorder, _; int type_num`).
-DATA, RANK, DIMENSIONS, DTYPE, FLAGS = (object.__basicsize__ + 8 * i for i in (0, 1, 2, 5, 6))
+DATA, RANK, DIMENSIONS, STRIDES, DTYPE, FLAGS = (object.__basicsize__ + 8 * i for i in (0, 1, 2, 3, 5, 6))
 NUMBER = object.__basicsize__ + 12
 ALIGNMENT = 64  # of what lies on the stack: a cache line
 
@@ -64,7 +64,7 @@ class Entry(PyCallWrapper):  # type: ignore[misc]
         given = 0
         for i, ty in enumerate(argtypes):
             if i in self.stack:
-                values.append(array_on_stack(self.context, builder, ty, self.stack[i]))
+                values.append(self._on_stack(builder, ty, self.stack[i]))
                 continue
             item = api.tuple_getitem(args, given)
             given += 1
@@ -86,40 +86,36 @@ class Entry(PyCallWrapper):  # type: ignore[misc]
         """The array of an ndarray, to which no reference is taken. Raises TypeError for another dtype or rank."""
         intp = self.context.get_value_type(types.intp)
         int32 = ir.IntType(32)
-        number = field(builder, field(builder, item, DTYPE, cgutils.voidptr_t), NUMBER, int32)
+
+        def field(base: Any, offset: int, kind: ir.Type) -> Any:
+            return builder.load(cgutils.pointer_add(builder, base, offset, kind.as_pointer()))
+
+        number = field(field(item, DTYPE, cgutils.voidptr_t), NUMBER, int32)
         numbers = numbers_of(as_dtype(ty.dtype))
         fits = reduce(builder.or_, [builder.icmp_signed("==", number, int32(n)) for n in numbers])
-        fits = builder.and_(fits, builder.icmp_signed("==", field(builder, item, RANK, int32), int32(ty.ndim)))
+        fits = builder.and_(fits, builder.icmp_signed("==", field(item, RANK, int32), int32(ty.ndim)))
         with builder.if_then(builder.not_(fits), likely=False):
             # An array that a step captured and that was given another dtype or rank since.
             api.err_set_string("PyExc_TypeError", f"an array is not {ty.dtype} with {ty.ndim} axes any more")
             builder.branch(failed)
-        data = field(builder, item, DATA, self.context.get_data_type(ty.dtype).as_pointer())
-        dimensions = field(builder, item, DIMENSIONS, intp.as_pointer())
-        shape = [builder.load(cgutils.gep_inbounds(builder, dimensions, axis)) for axis in range(ty.ndim)]
-        return array_at(self.context, builder, ty, data, shape)
+        data = field(item, DATA, self.context.get_data_type(ty.dtype).as_pointer())
+        shape, strides = (
+            [builder.load(cgutils.gep_inbounds(builder, field(item, offset, intp.as_pointer()), axis))
+             for axis in range(ty.ndim)] for offset in (DIMENSIONS, STRIDES)
+        )  # fmt: skip
+        return self._made(builder, ty, data, shape, strides)
 
+    def _on_stack(self, builder: Any, ty: types.Array, shape: tuple[int, ...]) -> Any:
+        intp = self.context.get_value_type(types.intp)
+        element = self.context.get_data_type(ty.dtype)
+        size = self.context.get_abi_sizeof(element)
+        memory = cgutils.alloca_once(builder, ir.ArrayType(element, prod(shape)))
+        memory.align = ALIGNMENT
+        steps = [intp(size * prod(shape[axis + 1 :])) for axis in range(len(shape))]
+        return self._made(builder, ty, builder.bitcast(memory, element.as_pointer()), [intp(n) for n in shape], steps)
 
-def field(builder: Any, base: Any, offset: int, kind: ir.Type) -> Any:
-    """What lies in an object at an offset."""
-    return builder.load(cgutils.pointer_add(builder, base, offset, kind.as_pointer()))
-
-
-def array_on_stack(context: Any, builder: Any, ty: types.Array, shape: tuple[int, ...]) -> Any:
-    memory = cgutils.alloca_once(builder, ir.ArrayType(context.get_data_type(ty.dtype), prod(shape)))
-    memory.align = ALIGNMENT
-    intp = context.get_value_type(types.intp)
-    return array_at(context, builder, ty, memory, [intp(n) for n in shape])
-
-
-def array_at(context: Any, builder: Any, ty: types.Array, memory: Any, shape: Sequence[Any]) -> Any:
-    """numba's array of memory that is C-contiguous."""
-    element = context.get_data_type(ty.dtype)
-    size = context.get_value_type(types.intp)(context.get_abi_sizeof(element))
-    strides = [size] * bool(shape)
-    for n in reversed(shape[1:]):
-        strides.insert(0, builder.mul(strides[0], n))
-    array = make_array(ty)(context, builder)
-    data = builder.bitcast(memory, element.as_pointer())
-    populate_array(array, data=data, shape=shape, strides=strides, itemsize=size, meminfo=None)
-    return array._getvalue()
+    def _made(self, builder: Any, ty: types.Array, data: Any, shape: list[Any], strides: list[Any]) -> Any:
+        array = make_array(ty)(self.context, builder)
+        size = self.context.get_abi_sizeof(self.context.get_data_type(ty.dtype))
+        populate_array(array, data=data, shape=shape, strides=strides, itemsize=size, meminfo=None)
+        return array._getvalue()

@@ -13,16 +13,16 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
+from math import prod
 from typing import Any
 
 import numpy as np
+from llvmlite import binding as llvm
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.core.compiler_lock import global_compiler_lock
 
-from scancc.backends.entry import (
-    ALIGNMENT, DATA, DIMENSIONS, DTYPE, FLAGS, RANK, array_at, array_on_stack, field,
-)  # fmt: skip
+from scancc.backends.entry import ALIGNMENT, DATA, DIMENSIONS, DTYPE, FLAGS, RANK
 from scancc.backends.guards import MISS, NUMBERS
 from scancc.backends.machine_code import MachineCode
 from scancc.ir.graph import Graph, Node
@@ -38,12 +38,15 @@ CARRAY = 0x1 | 0x100 | 0x400  # flags of an array that is C-contiguous, aligned 
 EMPTY, ZEROS = 184, 183  # PyArray_Empty and PyArray_Zeros in the table of NumPy's C interface
 ONE_ARGUMENT = 0x8  # METH_O
 
-BYTES, INT, INT32 = ir.IntType(8).as_pointer(), ir.IntType(64), ir.IntType(32)
-COMPARISONS = {
+VOID, BYTES, BIT, INT, INT32 = ir.VoidType(), ir.IntType(8).as_pointer(), ir.IntType(1), ir.IntType(64), ir.IntType(32)
+ARITHMETIC = {"add": "sadd_with_overflow", "subtract": "ssub_with_overflow", "multiply": "smul_with_overflow"}
+BETWEEN = {
     "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!=",
     "minimum": "<", "maximum": ">",
 }  # fmt: skip
-ARITHMETIC = {"add": "sadd", "subtract": "ssub", "multiply": "smul"}
+LARGEST = np.iinfo(np.int64).max
+
+Length = Any  # an int where it is known, otherwise a value of the code
 
 
 class Definition(ctypes.Structure):
@@ -69,7 +72,7 @@ def native_call(
     if lowered.kernel.returned or lowered.executed or not lowered.results or not code.pure:
         return None
     try:
-        with global_compiler_lock:  # numba's
+        with global_compiler_lock:  # numba's, for LLVM
             return NativeCall(code, graph, lowered, stacked, captured, constants, counts).function()
     except NotNative:
         return None
@@ -85,58 +88,52 @@ class NativeCall:
         captured: Sequence[np.ndarray], constants: Mapping[Buffer, np.ndarray], counts: Sequence[bool],
     ) -> None:  # fmt: skip
         self._code, self._lowered = code, lowered
-        self._kept: list[Any] = [code, MISS]  # whose addresses the code holds
+        self._kept: list[Any] = [code]  # whose addresses the code holds
         self._context = code.compiled.target_context
-        module = self._context.create_module("call")
-        self._function = ir.Function(module, ir.FunctionType(BYTES, [BYTES, BYTES]), f"call.{id(self)}")
+        self._module = ir.Module("call")
+        self._function = ir.Function(self._module, ir.FunctionType(BYTES, [BYTES, BYTES]), "call")
         self._builder = ir.IRBuilder(self._function.append_basic_block("entry"))
-        self._api = self._context.get_python_api(self._builder)
-        self._miss = self._function.append_basic_block("miss")
-        self._undo = self._function.append_basic_block("undo")
+        self._miss = self._block("miss", lambda b: (self._python("Py_IncRef", VOID, self._address(MISS)),
+                                                    b.ret(self._address(MISS))))  # fmt: skip
+        # What is to be undone where the call goes no further; each object that is made adds one to it.
+        self._undo = self._block("undo", lambda b: (self._python("PyErr_Clear", VOID), b.branch(self._miss)))
         self._types = {p.name: ty for p, ty in zip(lowered.kernel.params, code.signature, strict=True)}
-        self._values: dict[str, Any] = {}  # of the kernel's parameters
-        self._known: dict[str, Any] = {}  # integers that lengths are computed from
-        self._objects: dict[Buffer, Any] = {}  # arrays that the call makes, by what they are for
-        self._made: dict[Any, Any] = {}  # all objects that it makes, by where they are noted for the undoing
+        self._values: dict[str, list[Any]] = {}  # of the kernel's parameters: one number, or what an array consists of
+        self._known: dict[str, Length] = {}  # integers that lengths are computed from
+        self._objects: dict[Buffer | None, Any] = {}  # arrays that the call makes; None: scratch memory
+        axes = [len(x.shape) for x in lowered.allocated]
+        self._shape = self._builder.alloca(INT, max([1, *axes]))  # of an array that is being made
 
         self._inputs(graph, captured, counts)
         for buffer, value in constants.items():
-            memory = INT(value.ctypes.data).inttoptr(BYTES)
             self._kept.append(value)
-            self._array(buffer.name, memory, [INT(n) for n in value.shape])
+            self._array(buffer.name, INT(value.ctypes.data).inttoptr(BYTES), list(value.shape))
         self._buffers(graph, stacked)
         self._call()
-        with self._builder.goto_block(self._undo):
-            for place in self._made:
-                self._api.decref(self._builder.load(place))
-            self._api.err_clear()
-            self._builder.branch(self._miss)
-        with self._builder.goto_block(self._miss):
-            miss = self._address(MISS)
-            self._api.incref(miss)
-            self._builder.ret(miss)
-        self._library = self._context.codegen().create_library("call")
-        self._library.add_ir_module(module)
-        self._library.finalize()
 
     def function(self) -> Callable[[tuple], Any]:
         """As CPython calls it. Its `self` holds what it needs to live."""
-        address = self._library.get_pointer_to_function(self._function.name)
-        definition = Definition(b"call", address, ONE_ARGUMENT, None)
+        module = llvm.parse_assembly(str(self._module))
+        module.verify()
+        # Short, straight code: to optimise it takes longer than what comes of that in thousands of calls.
+        machine = llvm.Target.from_default_triple().create_target_machine(opt=0, jit=True)
+        engine = llvm.create_mcjit_compiler(module, machine)
+        engine.finalize_object()
+        definition = Definition(b"call", engine.get_function_address("call"), ONE_ARGUMENT, None)
         make = ctypes.pythonapi.PyCFunction_NewEx
         make.restype, make.argtypes = ctypes.py_object, [ctypes.POINTER(Definition), ctypes.py_object, ctypes.c_void_p]
-        made: Callable[[tuple], Any] = make(definition, (definition, self._library, *self._kept), None)
+        made: Callable[[tuple], Any] = make(definition, (definition, engine, *self._kept), None)
         return made
 
     # -- inputs --------------------------------------------------------------------------------------------------
 
     def _inputs(self, graph: Graph, captured: Sequence[np.ndarray], counts: Sequence[bool]) -> None:
         arguments, given = self._function.args[1], len(graph.inputs) - len(captured)
-        self._demand(self._equal(field(self._builder, arguments, COUNT, INT), given))
+        self._demand(self._equal(self._field(arguments, COUNT, INT), given))
         lengths = {(name, axis): var.name for var, name, axis in self._lowered.lengths}
         for i, (node, param) in enumerate(zip(graph.inputs, self._lowered.kernel.params, strict=False)):
             if i < given:
-                value = field(self._builder, arguments, ITEMS + 8 * i, BYTES)
+                value = self._field(arguments, ITEMS + 8 * i, BYTES)
             else:
                 # The user may have changed it in place since: its elements, but also its flags, shape and dtype.
                 value = self._address(captured[i - given])
@@ -149,75 +146,79 @@ class NativeCall:
         b, shape = self._builder, node.type.shape
         self._demand(self._is(value, np.ndarray))
         # The one object that NumPy has for a dtype is of native byte order; others are taken the general way.
-        same = self._equal(field(b, value, DTYPE, INT), self._keep(np.dtype(node.type.dtype.type)))
-        rank = b.icmp_signed("==", field(b, value, RANK, INT32), INT32(len(shape)))
-        flags = b.and_(field(b, value, FLAGS, INT32), INT32(CARRAY))
-        self._demand(reduce(b.and_, (same, rank, b.icmp_signed("==", flags, INT32(CARRAY)))))
-        memory = field(b, value, DATA, BYTES)
+        same = self._equal(self._field(value, DTYPE, INT), self._keep(np.dtype(node.type.dtype.type)))
+        rank = self._equal(self._field(value, RANK, INT32), len(shape))
+        flags = self._equal(b.and_(self._field(value, FLAGS, INT32), INT32(CARRAY)), CARRAY)
+        self._demand(same, rank, flags)
+        memory = self._field(value, DATA, BYTES)
         if not shape:
-            self._scalar(name, memory)
+            self._is_number(name, memory)
             return
-        there = field(b, value, DIMENSIONS, INT.as_pointer())
-        read = [b.load(cgutils.gep_inbounds(b, there, axis)) for axis in range(len(shape))]
-        fixed = [self._equal(n, d) for n, d in zip(read, shape, strict=True) if isinstance(d, int)]
-        if fixed:
-            self._demand(reduce(b.and_, fixed))
+        there = self._field(value, DIMENSIONS, BYTES)
+        read = [self._field(there, 8 * axis, INT) for axis in range(len(shape))]
+        self._demand(*[self._equal(n, d) for n, d in zip(read, shape, strict=True) if isinstance(d, int)])
         for axis, n in enumerate(read):
             variable = lengths.get((node.attrs["name"], axis))
             if variable is not None:
-                self._values[variable] = self._known[variable] = n
-        self._array(name, memory, read)
+                self._values[variable], self._known[variable] = [n], n
+        self._array(name, memory, [d if isinstance(d, int) else n for n, d in zip(read, shape, strict=True)])
 
     def _number(self, name: str, dtype: np.dtype, value: Any, count: bool) -> None:
-        b = self._builder
-        kinds = [int] if count else NUMBERS[dtype]
-        done = self._function.append_basic_block("number")
-        kept = cgutils.alloca_once(b, self._context.get_value_type(self._types[name]))
-        if int in kinds:
-            with b.if_then(self._is(value, int)):
-                integer = self._api.long_as_longlong(value)
-                # -1 may be the number or an error.
-                with b.if_then(self._equal(integer, -1), likely=False):
-                    self._demand(cgutils.is_null(b, self._api.err_occurred()), self._undo)
-                if count:
-                    self._demand(self._not_negative(integer))
-                b.store(integer, kept)
-                b.branch(done)
-        if bool in kinds:
-            with b.if_then(self._is(value, bool)):
-                b.store(self._equal(b.ptrtoint(value, INT), self._keep(True)), kept)
-                b.branch(done)
+        """A number of one of the types that are taken for the dtype, from where its object has it."""
+        b, kinds = self._builder, [int] if count else NUMBERS[dtype]
         stored = [self._is(value, kind) for kind in kinds if kind not in (int, bool)]
-        self._demand(reduce(b.or_, stored) if stored else ir.Constant(ir.IntType(1), 0))
-        ty = self._types[name]
-        memory = cgutils.pointer_add(b, value, VALUE, self._context.get_data_type(ty).as_pointer())
-        b.store(self._context.unpack_value(b, ty, memory), kept)
-        b.branch(done)
-        b.position_at_end(done)
-        self._is_number(name, b.load(kept))
+        memory = b.gep(value, [INT(VALUE)])
+        if int in kinds or bool in kinds:
+            # Python's own have another place, which is filled here.
+            place = b.alloca(INT)
+            filled = b.bitcast(place, BYTES)
+            own, other, found = (self._function.append_basic_block(n) for n in ("own", "other", "found"))
+            b.cbranch(self._is(value, int if int in kinds else bool), own, other)
+            b.position_at_end(own)
+            if int in kinds:
+                integer = self._python("PyLong_AsLongLong", INT, value)
+                with b.if_then(self._equal(integer, -1), likely=False):  # the number, or an error
+                    self._demand(self._equal(b.ptrtoint(self._python("PyErr_Occurred", BYTES), INT), 0), to=self._undo)
+                if count:
+                    self._demand(b.icmp_signed(">=", integer, INT(0)))
+                b.store(integer, place)
+            else:
+                b.store(b.zext(self._equal(b.ptrtoint(value, INT), self._keep(True)), INT), place)
+            own = b.block
+            b.branch(found)
+            b.position_at_end(other)
+            self._demand(reduce(b.or_, stored, BIT(0)))
+            other = b.block
+            b.branch(found)
+            b.position_at_end(found)
+            chosen = b.phi(BYTES)
+            chosen.add_incoming(filled, own)
+            chosen.add_incoming(memory, other)
+            memory = chosen
+        else:
+            self._demand(reduce(b.or_, stored))
+        self._is_number(name, memory)
 
-    def _scalar(self, name: str, memory: Any) -> None:
-        """The element of an array without axes."""
-        ty = self._types[name]
-        memory = self._builder.bitcast(memory, self._context.get_data_type(ty).as_pointer())
-        self._is_number(name, self._context.unpack_value(self._builder, ty, memory))
-
-    def _is_number(self, name: str, value: Any) -> None:
-        self._values[name] = value
-        ty = self._types[name]
+    def _is_number(self, name: str, memory: Any) -> None:
+        """A parameter of the kernel that lies in memory."""
+        b, ty = self._builder, self._types[name]
+        model = self._context.data_model_manager[ty]
+        value = model.load_from_data_pointer(b, b.bitcast(memory, model.get_data_type().as_pointer()))
+        argument = model.as_argument(b, value)
+        self._values[name] = list(argument) if isinstance(argument, tuple) else [argument]
         if isinstance(ty, types.Boolean):
-            self._known[name] = self._builder.zext(value, INT)
+            self._known[name] = b.zext(value, INT)
         elif isinstance(ty, types.Integer) and ty.signed:
-            self._known[name] = self._builder.sext(value, INT) if ty.bitwidth < 64 else value
+            self._known[name] = b.sext(value, INT) if ty.bitwidth < 64 else value
 
     # -- lengths -------------------------------------------------------------------------------------------------
 
-    def _length(self, e: Expr) -> Any:
+    def _length(self, e: Expr) -> Length:
         """An integer; whatever leaves 64 bits is a MISS."""
         b = self._builder
         match e:
-            case Const(value, dtype) if dtype.kind in "iub":
-                return INT(int(value))
+            case Const(value, dtype) if dtype.kind in "ib":
+                return int(value)
             case Var(name, _):
                 if name not in self._known:
                     if name not in self._lowered.definitions:
@@ -227,15 +228,15 @@ class NativeCall:
             case Op("cast", (x,), dtype) if dtype == np.int64 and x.dtype.kind in "ib":
                 return self._length(x)
             case Op("where", (condition, x, y), _):
-                return b.select(self._equal(self._length(condition), 0), self._length(y), self._length(x))
-            case Op(name, (x, y), _) if name in COMPARISONS:
-                one, two = self._length(x), self._length(y)
-                found = b.icmp_signed(COMPARISONS[name], one, two)
-                return b.select(found, one, two) if name in ("minimum", "maximum") else b.zext(found, INT)
+                return b.select(self._equal(_int(self._length(condition)), 0), *map(_int, map(self._length, (y, x))))
             case Op(name, (x, y), dtype) if name in ARITHMETIC and dtype == np.int64:
-                return self._checked(ARITHMETIC[name], self._length(x), self._length(y))
+                return self._checked(name, self._length(x), self._length(y))
+            case Op(name, (x, y), dtype) if name in BETWEEN and x.dtype.kind in "ib" and y.dtype.kind in "ib":
+                one, two = _int(self._length(x)), _int(self._length(y))
+                found = b.icmp_signed(BETWEEN[name], one, two)
+                return b.select(found, one, two) if name in ("minimum", "maximum") else b.zext(found, INT)
             case Op("floor_divide" | "remainder" as name, (x, y), dtype) if dtype == np.int64:
-                one, two = self._length(x), self._length(y)
+                one, two = _int(self._length(x)), _int(self._length(y))
                 self._demand(b.icmp_signed(">", two, INT(0)))
                 rest = b.srem(one, two)
                 below = b.icmp_signed("<", rest, INT(0))
@@ -245,16 +246,21 @@ class NativeCall:
             case _:
                 raise NotNative
 
-    def _checked(self, operator: str, x: Any, y: Any) -> Any:
+    def _checked(self, operator: str, x: Length, y: Length) -> Length:
+        if isinstance(x, int) and isinstance(y, int):
+            known = int(getattr(np, operator)(x, y, dtype=object))
+            if abs(known) > LARGEST:
+                raise NotNative
+            return known
         b = self._builder
-        both = getattr(b, f"{operator}_with_overflow")(x, y)
+        both = getattr(b, ARITHMETIC[operator])(_int(x), _int(y))
         self._demand(b.not_(b.extract_value(both, 1)))
         return b.extract_value(both, 0)
 
-    def _rows(self, d: Expr) -> Any:
+    def _rows(self, d: Expr) -> Length:
         """A length of a buffer; counts that are computed may be negative."""
-        n = self._length(d)
-        return n if isinstance(d, Const) else self._builder.select(self._not_negative(n), n, INT(0))
+        n, b = self._length(d), self._builder
+        return max(n, 0) if isinstance(n, int) else b.select(b.icmp_signed(">", n, INT(0)), n, INT(0))
 
     # -- memory --------------------------------------------------------------------------------------------------
 
@@ -264,74 +270,113 @@ class NativeCall:
         returned = set(result_buffers(lowered))
         scalars = {lowered.results[k][0] for k, n in graph.results.items() if k in lowered.results and not n.type.ndim}
         shapes = {x: [self._rows(d) for d in x.shape] for x in lowered.allocated if x.name not in stacked}
-        total, places = INT(0), {}
+        total: Length = 0
+        places: dict[Buffer, Length] = {}
         for buffer, shape in shapes.items():
             if buffer not in returned and buffer.role != "zeros":
                 places[buffer] = total
-                size = reduce(lambda x, y: self._checked("smul", x, y), shape, INT(in_memory(buffer.dtype).itemsize))
-                size = b.and_(self._checked("sadd", size, INT(ALIGNMENT - 1)), INT(-ALIGNMENT))
-                total = self._checked("sadd", total, size)
+                size: Length = in_memory(buffer.dtype).itemsize
+                for n in shape:
+                    size = self._checked("multiply", size, n)
+                up = _int(self._checked("add", size, ALIGNMENT - 1))
+                total = self._checked("add", total, b.and_(up, INT(-ALIGNMENT)))
         for name, fixed in stacked.items():
-            self._values[name] = array_on_stack(self._context, b, self._types[name], fixed)
+            memory = b.alloca(ir.ArrayType(self._context.get_data_type(self._types[name].dtype), prod(fixed)))
+            memory.align = ALIGNMENT
+            self._array(name, memory, list(fixed))
         for buffer, shape in shapes.items():
             if buffer not in places:
                 axes = [] if buffer in scalars and len(shape) == 1 else shape
-                array = self._new(axes, buffer.dtype, ZEROS if buffer.role == "zeros" else EMPTY)
-                self._objects[buffer] = array
-                self._array(buffer.name, field(b, array, DATA, BYTES), shape)
+                array = self._new(buffer, axes, buffer.dtype, ZEROS if buffer.role == "zeros" else EMPTY)
+                self._array(buffer.name, self._field(array, DATA, BYTES), shape)
         if places:
-            memory = field(b, self._new([total], np.dtype(np.uint8), EMPTY), DATA, BYTES)
+            memory = self._field(self._new(None, [total], np.dtype(np.uint8), EMPTY), DATA, BYTES)
             for buffer, place in places.items():
-                self._array(buffer.name, b.gep(memory, [place]), shapes[buffer])
+                self._array(buffer.name, b.gep(memory, [_int(place)]), shapes[buffer])
 
-    def _new(self, shape: Sequence[Any], dtype: np.dtype, maker: int) -> Any:
+    def _new(self, buffer: Buffer | None, shape: Sequence[Length], dtype: np.dtype, maker: int) -> Any:
         """A new array; MISS where there is no memory for it."""
-        b, n = self._builder, len(shape)
-        lengths = cgutils.alloca_once(b, INT, max(1, n))
-        for axis, length in enumerate(shape):
-            b.store(length, b.gep(lengths, [INT(axis)]))
-        ty = ir.FunctionType(BYTES, [INT32, INT.as_pointer(), BYTES, INT32])
+        b = self._builder
+        for axis, n in enumerate(shape):
+            b.store(_int(n), b.gep(self._shape, [INT(axis)]))
         kind = self._address(dtype)
-        self._api.incref(kind)  # the maker takes the reference
-        made = b.call(b.inttoptr(INT(_numpy_function(maker)), ty.as_pointer()), [INT32(n), lengths, kind, INT32(0)])
-        place = cgutils.alloca_once(b, BYTES)
-        b.store(made, place)
-        self._made[place] = made
-        self._demand(cgutils.is_not_null(b, made), self._undo)
-        return made
+        self._python("Py_IncRef", VOID, kind)  # the maker takes the reference
+        ty = ir.FunctionType(BYTES, [INT32, INT.as_pointer(), BYTES, INT32])
+        function = b.inttoptr(INT(_numpy_function(maker)), ty.as_pointer())
+        array = b.call(function, [INT32(len(shape)), self._shape, kind, INT32(0)])
+        self._demand(self._there(array), to=self._undo)
+        before = self._undo
+        self._undo = self._block("undo", lambda b: (self._python("Py_DecRef", VOID, array), b.branch(before)))
+        self._objects[buffer] = array
+        return array
 
-    def _array(self, name: str, memory: Any, shape: Sequence[Any]) -> None:
-        self._values[name] = array_at(self._context, self._builder, self._types[name], memory, shape)
+    def _array(self, name: str, memory: Any, shape: Sequence[Length]) -> None:
+        """What numba passes of an array that is C-contiguous."""
+        b, element = self._builder, self._context.get_data_type(self._types[name].dtype)
+        size = self._context.get_abi_sizeof(element)
+        steps: list[Length] = []
+        count: Length = 1
+        for n in reversed(shape):
+            steps.insert(0, size * count if isinstance(count, int) else b.mul(count, INT(size)))
+            known = isinstance(n, int) and isinstance(count, int)
+            count = n * count if known else b.mul(_int(n), _int(count))  # type: ignore[operator]
+        null = ir.Constant(BYTES, None)
+        self._values[name] = [null, null, *map(_int, (count, size)), b.bitcast(memory, element.as_pointer()),
+                              *map(_int, (*shape, *steps))]  # fmt: skip
 
     # -- the kernel ----------------------------------------------------------------------------------------------
 
     def _call(self) -> None:
-        b, convention, fndesc = self._builder, self._context.call_conv, self._code.compiled.fndesc
+        """A function of numba: it returns a status, and its result through a pointer."""
+        b, fndesc = self._builder, self._code.compiled.fndesc
         address = self._code.compiled.library.get_pointer_to_function(fndesc.llvm_func_name)
-        ty = convention.get_function_type(fndesc.restype, fndesc.argtypes)
-        values = [self._values[p.name] for p in self._lowered.kernel.params]
-        kernel = b.inttoptr(INT(address), ty.as_pointer())
-        thread = self._api.save_thread()
-        status, failure = convention.call_function(b, kernel, fndesc.restype, fndesc.argtypes, values)
-        self._api.restore_thread(thread)
-        self._demand(b.and_(status.is_ok, self._equal(failure, 0)), self._undo)
+        ty = self._context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes)
+        values = [v for p in self._lowered.kernel.params for v in self._values[p.name]]
+        failure, raised = (b.alloca(t.pointee) for t in ty.args[:2])
+        if not address or failure.type.pointee != INT or [v.type for v in values] != list(ty.args[2:]):
+            raise NotNative  # a numba that does it in another way
+        thread = self._python("PyEval_SaveThread", BYTES)
+        status = b.call(b.inttoptr(INT(address), ty.as_pointer()), [failure, raised, *values])
+        self._python("PyEval_RestoreThread", VOID, thread)
+        self._demand(self._equal(status, 0), to=self._undo)
+        self._demand(self._equal(b.load(failure), 0), to=self._undo)
         results = [self._objects[buffer] for buffer in result_buffers(self._lowered)]
         answer = results[0]
         if len(results) > 1:
-            answer = self._api.tuple_new(len(results))
-            self._demand(cgutils.is_not_null(b, answer), self._undo)
+            answer = self._python("PyTuple_New", BYTES, INT(len(results)))
+            self._demand(self._there(answer), to=self._undo)
             for i, array in enumerate(results):
-                b.store(array, cgutils.pointer_add(b, answer, ITEMS + 8 * i, BYTES.as_pointer()))
-        for array in self._made.values():
-            if array not in results:
-                self._api.decref(array)
+                b.store(array, b.bitcast(b.gep(answer, [INT(ITEMS + 8 * i)]), BYTES.as_pointer()))
+        for array in self._objects.values():
+            if not any(array is r for r in results):
+                self._python("Py_DecRef", VOID, array)
         b.ret(answer)
 
     # -- small things --------------------------------------------------------------------------------------------
 
-    def _demand(self, condition: Any, otherwise: Any = None) -> None:
-        with self._builder.if_then(self._builder.not_(condition), likely=False):
-            self._builder.branch(otherwise or self._miss)
+    def _block(self, name: str, fill: Callable[[Any], Any]) -> Any:
+        block = self._function.append_basic_block(name)
+        with self._builder.goto_block(block):
+            fill(self._builder)
+        return block
+
+    def _demand(self, *conditions: Any, to: Any = None) -> None:
+        if conditions:
+            after = self._function.append_basic_block("then")
+            self._builder.cbranch(reduce(self._builder.and_, conditions), after, to or self._miss)
+            self._builder.position_at_end(after)
+
+    def _python(self, name: str, returned: Any, *given: Any) -> Any:
+        """A call of a function of CPython's."""
+        function = self._module.globals.get(name)
+        if function is None:
+            function = ir.Function(self._module, ir.FunctionType(returned, [g.type for g in given]), name)
+        return self._builder.call(function, given)
+
+    def _field(self, base: Any, offset: int, kind: Any) -> Any:
+        """What lies in an object at an offset."""
+        b = self._builder
+        return b.load(b.bitcast(b.gep(base, [INT(offset)]), kind.as_pointer()))
 
     def _keep(self, value: Any) -> int:
         """The address of an object that lives as long as the code."""
@@ -343,13 +388,17 @@ class NativeCall:
 
     def _is(self, value: Any, kind: type) -> Any:
         """Whether an object is of this very type."""
-        return self._equal(field(self._builder, value, TYPE, INT), self._keep(kind))
+        return self._equal(self._field(value, TYPE, INT), self._keep(kind))
 
     def _equal(self, x: Any, y: int) -> Any:
-        return self._builder.icmp_signed("==", x, INT(y))
+        return self._builder.icmp_signed("==", x, x.type(y))
 
-    def _not_negative(self, x: Any) -> Any:
-        return self._builder.icmp_signed(">=", x, INT(0))
+    def _there(self, pointer: Any) -> Any:
+        return self._builder.icmp_unsigned("!=", pointer, ir.Constant(BYTES, None))
+
+
+def _int(n: Length) -> Any:
+    return INT(n) if isinstance(n, int) else n
 
 
 def _numpy_function(number: int) -> int:

@@ -10,35 +10,29 @@ general way, where the errors are. Kernels that print are not called from here, 
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from math import prod
 from typing import Any
 
 import numpy as np
-from llvmlite import binding as llvm
 from llvmlite import ir
 from numba.core import types
 from numba.core.compiler_lock import global_compiler_lock
 
 from scancc.backends.entry import ALIGNMENT, DATA, DIMENSIONS, DTYPE, FLAGS, RANK
-from scancc.backends.guards import MISS, NUMBERS
+from scancc.backends.guards import NUMBERS
 from scancc.backends.machine_code import MachineCode
+from scancc.backends.python_function import BIT, BYTES, INT, INT32, VOID, PythonFunction, numpy_function
 from scancc.ir.graph import Graph, Node
 from scancc.ir.loop import Buffer, Const, Expr, Op, Var
 from scancc.ir.types import in_memory
 from scancc.passes.lower import Lowered
 
-HEAD = object.__basicsize__
-TYPE = HEAD - 8  # where an object's type is
-VALUE = HEAD  # where the value of a float, a complex number or a scalar of NumPy is
-COUNT, ITEMS = HEAD, tuple.__basicsize__  # where the length of a tuple is, and its first item
+VALUE = object.__basicsize__  # where the value of a float, a complex number or a scalar of NumPy is
+COUNT, ITEMS = object.__basicsize__, tuple.__basicsize__  # where the length of a tuple is, and its first item
 CARRAY = 0x1 | 0x100 | 0x400  # flags of an array that is C-contiguous, aligned and writable
 EMPTY, ZEROS = 184, 183  # PyArray_Empty and PyArray_Zeros in the table of NumPy's C interface
-ONE_ARGUMENT = 0x8  # METH_O
-
-VOID, BYTES, BIT, INT, INT32 = ir.VoidType(), ir.IntType(8).as_pointer(), ir.IntType(1), ir.IntType(64), ir.IntType(32)
 ARITHMETIC = {"add": "sadd_with_overflow", "subtract": "ssub_with_overflow", "multiply": "smul_with_overflow"}
 BETWEEN = {
     "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!=",
@@ -47,13 +41,6 @@ BETWEEN = {
 LARGEST = np.iinfo(np.int64).max
 
 Length = Any  # an int where it is known, otherwise a value of the code
-
-
-class Definition(ctypes.Structure):
-    """PyMethodDef: what a function of CPython is made from."""
-
-    _fields_ = [("name", ctypes.c_char_p), ("address", ctypes.c_void_p), ("flags", ctypes.c_int),
-                ("text", ctypes.c_char_p)]  # fmt: skip
 
 
 class NotNative(Exception):
@@ -67,7 +54,7 @@ def native_call(
     """A function of the tuple of inputs, but for the last ones, which were captured; None if there is none.
 
     It returns the tuple of the buffers that hold results, each once, or the only one as it is; scalars have no axes.
-    `counts` says of the inputs given whether they are numbers of steps. The other arguments are those of `host_function`.
+    `counts` says of the inputs that are given whether they are numbers of steps.
     """
     if lowered.kernel.returned or lowered.executed or not lowered.results or not code.pure:
         return None
@@ -82,19 +69,15 @@ def result_buffers(lowered: Lowered) -> list[Buffer]:
     return list(dict.fromkeys(buffer for buffer, _ in lowered.results.values()))
 
 
-class NativeCall:
+class NativeCall(PythonFunction):
     def __init__(
         self, code: MachineCode, graph: Graph, lowered: Lowered, stacked: Mapping[str, tuple[int, ...]],
         captured: Sequence[np.ndarray], constants: Mapping[Buffer, np.ndarray], counts: Sequence[bool],
     ) -> None:  # fmt: skip
+        super().__init__()
         self._code, self._lowered = code, lowered
-        self._kept: list[Any] = [code]  # whose addresses the code holds
+        self._kept.append(code)
         self._context = code.compiled.target_context
-        self._module = ir.Module("call")
-        self._function = ir.Function(self._module, ir.FunctionType(BYTES, [BYTES, BYTES]), "call")
-        self._builder = ir.IRBuilder(self._function.append_basic_block("entry"))
-        self._miss = self._block("miss", lambda b: (self._python("Py_IncRef", VOID, self._address(MISS)),
-                                                    b.ret(self._address(MISS))))  # fmt: skip
         # What is to be undone where the call goes no further; each object that is made adds one to it.
         self._undo = self._block("undo", lambda b: (self._python("PyErr_Clear", VOID), b.branch(self._miss)))
         self._types = {p.name: ty for p, ty in zip(lowered.kernel.params, code.signature, strict=True)}
@@ -107,28 +90,14 @@ class NativeCall:
         self._inputs(graph, captured, counts)
         for buffer, value in constants.items():
             self._kept.append(value)
-            self._array(buffer.name, INT(value.ctypes.data).inttoptr(BYTES), list(value.shape))
+            self._array(buffer.name, self._pointer(value.ctypes.data), list(value.shape))
         self._buffers(graph, stacked)
         self._call()
-
-    def function(self) -> Callable[[tuple], Any]:
-        """As CPython calls it. Its `self` holds what it needs to live."""
-        module = llvm.parse_assembly(str(self._module))
-        module.verify()
-        # Short, straight code: to optimise it takes longer than what comes of that in thousands of calls.
-        machine = llvm.Target.from_default_triple().create_target_machine(opt=0, jit=True)
-        engine = llvm.create_mcjit_compiler(module, machine)
-        engine.finalize_object()
-        definition = Definition(b"call", engine.get_function_address("call"), ONE_ARGUMENT, None)
-        make = ctypes.pythonapi.PyCFunction_NewEx
-        make.restype, make.argtypes = ctypes.py_object, [ctypes.POINTER(Definition), ctypes.py_object, ctypes.c_void_p]
-        made: Callable[[tuple], Any] = make(definition, (definition, engine, *self._kept), None)
-        return made
 
     # -- inputs --------------------------------------------------------------------------------------------------
 
     def _inputs(self, graph: Graph, captured: Sequence[np.ndarray], counts: Sequence[bool]) -> None:
-        arguments, given = self._function.args[1], len(graph.inputs) - len(captured)
+        arguments, given = self._argument, len(graph.inputs) - len(captured)
         self._demand(self._equal(self._field(arguments, COUNT, INT), given))
         lengths = {(name, axis): var.name for var, name, axis in self._lowered.lengths}
         for i, (node, param) in enumerate(zip(graph.inputs, self._lowered.kernel.params, strict=False)):
@@ -169,8 +138,9 @@ class NativeCall:
         stored = [self._is(value, kind) for kind in kinds if kind not in (int, bool)]
         memory = b.gep(value, [INT(VALUE)])
         if int in kinds or bool in kinds:
-            # Python's own have another place, which is filled here.
-            place = b.alloca(INT)
+            # Python's own have their value elsewhere.
+            model = self._context.data_model_manager[self._types[name]]
+            place = b.alloca(model.get_data_type())
             filled = b.bitcast(place, BYTES)
             own, other, found = (self._function.append_basic_block(n) for n in ("own", "other", "found"))
             b.cbranch(self._is(value, int if int in kinds else bool), own, other)
@@ -183,7 +153,7 @@ class NativeCall:
                     self._demand(b.icmp_signed(">=", integer, INT(0)))
                 b.store(integer, place)
             else:
-                b.store(b.zext(self._equal(b.ptrtoint(value, INT), self._keep(True)), INT), place)
+                b.store(model.as_data(b, self._equal(b.ptrtoint(value, INT), self._keep(True))), place)
             own = b.block
             b.branch(found)
             b.position_at_end(other)
@@ -302,7 +272,7 @@ class NativeCall:
         kind = self._address(dtype)
         self._python("Py_IncRef", VOID, kind)  # the maker takes the reference
         ty = ir.FunctionType(BYTES, [INT32, INT.as_pointer(), BYTES, INT32])
-        function = b.inttoptr(INT(_numpy_function(maker)), ty.as_pointer())
+        function = b.inttoptr(INT(numpy_function(maker)), ty.as_pointer())
         array = b.call(function, [INT32(len(shape)), self._shape, kind, INT32(0)])
         self._demand(self._there(array), to=self._undo)
         before = self._undo
@@ -352,58 +322,6 @@ class NativeCall:
                 self._python("Py_DecRef", VOID, array)
         b.ret(answer)
 
-    # -- small things --------------------------------------------------------------------------------------------
-
-    def _block(self, name: str, fill: Callable[[Any], Any]) -> Any:
-        block = self._function.append_basic_block(name)
-        with self._builder.goto_block(block):
-            fill(self._builder)
-        return block
-
-    def _demand(self, *conditions: Any, to: Any = None) -> None:
-        if conditions:
-            after = self._function.append_basic_block("then")
-            self._builder.cbranch(reduce(self._builder.and_, conditions), after, to or self._miss)
-            self._builder.position_at_end(after)
-
-    def _python(self, name: str, returned: Any, *given: Any) -> Any:
-        """A call of a function of CPython's."""
-        function = self._module.globals.get(name)
-        if function is None:
-            function = ir.Function(self._module, ir.FunctionType(returned, [g.type for g in given]), name)
-        return self._builder.call(function, given)
-
-    def _field(self, base: Any, offset: int, kind: Any) -> Any:
-        """What lies in an object at an offset."""
-        b = self._builder
-        return b.load(b.bitcast(b.gep(base, [INT(offset)]), kind.as_pointer()))
-
-    def _keep(self, value: Any) -> int:
-        """The address of an object that lives as long as the code."""
-        self._kept.append(value)
-        return id(value)
-
-    def _address(self, value: Any) -> Any:
-        return INT(self._keep(value)).inttoptr(BYTES)
-
-    def _is(self, value: Any, kind: type) -> Any:
-        """Whether an object is of this very type."""
-        return self._equal(self._field(value, TYPE, INT), self._keep(kind))
-
-    def _equal(self, x: Any, y: int) -> Any:
-        return self._builder.icmp_signed("==", x, x.type(y))
-
-    def _there(self, pointer: Any) -> Any:
-        return self._builder.icmp_unsigned("!=", pointer, ir.Constant(BYTES, None))
-
 
 def _int(n: Length) -> Any:
     return INT(n) if isinstance(n, int) else n
-
-
-def _numpy_function(number: int) -> int:
-    """The address of a function of NumPy's C interface, by its place in the table."""
-    pointer = ctypes.pythonapi.PyCapsule_GetPointer
-    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    table = pointer(np._core._multiarray_umath._ARRAY_API, None)  # type: ignore[attr-defined]
-    return int(ctypes.cast(table, ctypes.POINTER(ctypes.c_void_p))[number])  # type: ignore[arg-type]

@@ -164,7 +164,7 @@ def assert_same(a, b):
 
 def settled(compiled, *args, **kwargs):
     """After these calls, calls like them are guarded."""
-    for _ in range(3):
+    for _ in range(RecentCalls.OFTEN + 1):
         compiled(*args, **kwargs)
     assert compiled._recent.calls
     return compiled

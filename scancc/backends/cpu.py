@@ -46,13 +46,10 @@ class CpuProgram(Program):
     def guarded(self, guard: Guard) -> Callable[[tuple], Any] | None:
         if not can_be_guarded(self.graph.inputs, guard.captured):
             return None
-        if not self.given_steps:
-            counts = [leaf.count for form in guard.arguments for leaf in leaves(form)]
-            native = native_call(
-                self.code, self.graph, self.lowered, self._stack, guard.captured, self._constants, counts
-            )
-            if native is not None:
-                return around_native(self.graph, self.lowered, guard, native)
+        counts = [leaf.count for form in guard.arguments for leaf in leaves(form)]
+        native = native_call(self.code, self.graph, self.lowered, self._stack, guard.captured, self._constants, counts)
+        if native is not None:
+            return around_native(self.graph, self.lowered, guard, native)
         return self._host(guard=guard)
 
 

@@ -289,7 +289,7 @@ class NativeCall(PythonFunction):
         for n in reversed(shape):
             steps.insert(0, size * count if isinstance(count, int) else b.mul(count, INT(size)))
             known = isinstance(n, int) and isinstance(count, int)
-            count = n * count if known else b.mul(_int(n), _int(count))  # type: ignore[operator]
+            count = n * count if known else b.mul(_int(n), _int(count))
         null = ir.Constant(BYTES, None)
         self._values[name] = [null, null, *map(_int, (count, size)), b.bitcast(memory, element.as_pointer()),
                               *map(_int, (*shape, *steps))]  # fmt: skip

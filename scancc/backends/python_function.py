@@ -30,6 +30,14 @@ class Definition(ctypes.Structure):
                 ("text", ctypes.c_char_p)]  # fmt: skip
 
 
+NEW_FUNCTION = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.POINTER(Definition), ctypes.py_object, ctypes.c_void_p)(
+    ("PyCFunction_NewEx", ctypes.pythonapi)
+)
+IN_CAPSULE = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
+
+
 class PythonFunction:
     """A function under construction. Wherever a demand is not met it returns MISS."""
 
@@ -51,9 +59,7 @@ class PythonFunction:
         engine = llvm.create_mcjit_compiler(module, machine)
         engine.finalize_object()
         definition = Definition(b"call", engine.get_function_address("call"), ONE_ARGUMENT, None)
-        make = ctypes.pythonapi.PyCFunction_NewEx
-        make.restype, make.argtypes = ctypes.py_object, [ctypes.POINTER(Definition), ctypes.py_object, ctypes.c_void_p]
-        made: Callable[[Any], Any] = make(definition, (definition, engine, *self._kept), None)
+        made: Callable[[Any], Any] = NEW_FUNCTION(definition, (definition, engine, *self._kept), None)
         return made
 
     def _block(self, name: str, fill: Callable[[Any], Any]) -> Any:
@@ -104,7 +110,5 @@ class PythonFunction:
 
 def numpy_function(number: int) -> int:
     """The address of a function of NumPy's C interface, by its place in the table."""
-    pointer = ctypes.pythonapi.PyCapsule_GetPointer
-    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    table = pointer(np._core._multiarray_umath._ARRAY_API, None)  # type: ignore[attr-defined]
+    table = IN_CAPSULE(np._core._multiarray_umath._ARRAY_API, None)  # type: ignore[attr-defined]
     return int(ctypes.cast(table, ctypes.POINTER(ctypes.c_void_p))[number])  # type: ignore[arg-type]

@@ -19,13 +19,13 @@ from scancc.frontend.pytrees import source_of, unflatten
 from scancc.frontend.returns import Until
 from scancc.frontend.scan_arguments import ScanArguments, SequenceArgument, backward_of, normalise
 from scancc.frontend.scans import TracedScan, add_scan
-from scancc.frontend.scope import SYMBOLIC, Scope, current, entered
+from scancc.frontend.scope import SYMBOLIC, UNUSUAL, Scope, current, entered
 from scancc.frontend.shared import Shared, kinds_of, values_of
 from scancc.frontend.tracer import Tracer, is_traced, wrap
 from scancc.inspection import Inspection
 from scancc.ir.graph import NOTHING_ASKED, Backward, Graph
 from scancc.passes.pipeline import Options
-from scancc.signature import flatten, forms_of
+from scancc.signature import flatten, forms_of, signature_of
 from scancc.step_gradients import StepGradient
 
 
@@ -124,8 +124,8 @@ class ScanFunction:
         stream: Any = None,
     ) -> Any:
         flat, plain = None, False
-        if current() is None:
-            plain = mode == "compiled" and stream is None and not NANS.get()
+        if not UNUSUAL or current() is None:
+            plain = mode == "compiled" and stream is None and not (UNUSUAL and NANS.get())
             if plain:
                 arguments = (sequences, outputs_info, non_sequences, n_steps, go_backwards, strict, return_list)
                 for call in self._recent.calls:
@@ -177,7 +177,7 @@ class ScanFunction:
         return StepGradient(self, loss, wrt, False)
 
     def _program(self, args: ScanArguments, strict: bool) -> EagerProgram:
-        key = (_signature(args), strict)
+        key = (signature_of(args), strict)
         return self.programs.get(  # type: ignore[no-any-return]
             key, lambda: EagerProgram(self, args, strict), EagerProgram.is_current
         )
@@ -292,22 +292,6 @@ def _with_values(args: ScanArguments, values: Mapping[str, Any]) -> ScanArgument
         else tuple(o if o.initial is None else replace(o, initial=values[f"initial:{o.name}"]) for o in args.outputs),
         tuple((n, values[f"nonseq:{n}"]) for n, _ in args.non_sequences),
         values.get("steps:n_steps"),
-        args.go_backwards,
-    )
-
-
-def _signature(args: ScanArguments) -> tuple:
-    def kind(v: Any, skip: int = 0) -> tuple:
-        a = as_argument(v)
-        return a.dtype.str, a.ndim, a.shape[skip:]
-
-    return (
-        tuple((s.name, s.taps, kind(s.value, 1)) for s in args.sequences),
-        None
-        if args.outputs is None
-        else tuple((o.name, o.taps, None if o.initial is None else kind(o.initial)) for o in args.outputs),
-        tuple((n, kind(v)) for n, v in args.non_sequences),
-        args.n_steps is not None,
         args.go_backwards,
     )
 

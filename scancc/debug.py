@@ -13,7 +13,7 @@ from scancc import interpreter
 from scancc.driver import NANS
 from scancc.errors import CheckError, ScanTypeError, ScanValueError
 from scancc.frontend.location import here
-from scancc.frontend.scope import SYMBOLIC, current
+from scancc.frontend.scope import SYMBOLIC, UNUSUAL, current
 from scancc.frontend.tracer import Tracer, is_traced, unwrap
 from scancc.interpreter import StepRecord
 from scancc.ir import build
@@ -112,6 +112,8 @@ def debug_nans(on: bool = True) -> Iterator[None]:
     The run is repeated by the interpreter to find it. NaNs that were in the inputs are not errors by themselves: it is
     the first op that makes a NaN of none that counts.
     """
+    if NANS not in UNUSUAL:
+        UNUSUAL.append(NANS)  # for good: contexts that are copied meanwhile may outlive the block
     token = NANS.set(on)
     try:
         yield

@@ -23,7 +23,7 @@ from scancc.frontend.control_flow import trace_with_control_flow
 from scancc.frontend.location import name_of, of_function
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.pytrees import flatten, source_of, unflatten
-from scancc.frontend.scope import SYMBOLIC, Scope, current, entered
+from scancc.frontend.scope import SYMBOLIC, UNUSUAL, Scope, current, entered
 from scancc.frontend.shared import kinds_of, values_of
 from scancc.frontend.tracer import Tracer, as_stored, is_traced
 from scancc.inspection import Inspection
@@ -49,9 +49,11 @@ class JitFunction:
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(self, *args: Any, mode: str = "compiled", stream: Any = None) -> Any:
-        if current() is not None:
-            return self.fn(*args)
-        plain = mode == "compiled" and stream is None and not NANS.get()
+        plain = mode == "compiled" and stream is None
+        if UNUSUAL:
+            if current() is not None:
+                return self.fn(*args)
+            plain = plain and not NANS.get()
         if plain:
             for call in self._recent.calls:
                 found = call(args)

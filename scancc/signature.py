@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from scancc.arrays import as_argument
 from scancc.backends.guards import LEAF, Entries, Equals, Form, Is, Items, Leaf
+from scancc.frontend.scan_arguments import ScanArguments
 
 Flat = tuple[tuple, list[np.ndarray]]
 
@@ -98,3 +100,21 @@ def _leaf(value: Any, key: list[Any], arrays: list[np.ndarray]) -> None:
         value = np.asarray(value)
     key.append((value.dtype, value.shape))
     arrays.append(value)
+
+
+def signature_of(args: ScanArguments) -> tuple:
+    """What a scan is compiled for, of arguments that went through `normalise`."""
+
+    def kind(v: Any, skip: int = 0) -> tuple:
+        a = as_argument(v)
+        return a.dtype.str, a.ndim, a.shape[skip:]
+
+    return (
+        tuple((s.name, s.taps, kind(s.value, 1)) for s in args.sequences),
+        None
+        if args.outputs is None
+        else tuple((o.name, o.taps, None if o.initial is None else kind(o.initial)) for o in args.outputs),
+        tuple((n, kind(v)) for n, v in args.non_sequences),
+        args.n_steps is not None,
+        args.go_backwards,
+    )

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from scancc.backends.guards import Guard, can_be_guarded
-from scancc.backends.host import host_function
+from scancc.backends.guards import Guard, can_be_guarded, leaves
+from scancc.backends.host import around_native, host_function
 from scancc.backends.machine_code import MachineCode, signature_of
+from scancc.backends.native import native_call
 from scancc.backends.program import Program
 from scancc.backends.source import SourcePrinter
 from scancc.ir.loop import Const
@@ -35,6 +36,7 @@ class CpuProgram(Program):
             {i: stack[p.name] for i, p in enumerate(kernel.params) if p.name in stack},
         )  # fmt: skip
         held = {id(value): np.array(value, order="C") for value in self.lowered.constants.values()}
+        self._stack, self._constants = stack, {b: held[id(value)] for b, value in self.lowered.constants.items()}
         self._host = functools.partial(
             host_function, self.graph, self.lowered, self.code.call, self._fail, stacked=stack,
             constant=lambda value: held[id(value)], check=self._check_steps if self.given_steps else None,
@@ -44,6 +46,10 @@ class CpuProgram(Program):
     def guarded(self, guard: Guard) -> Callable[[tuple], Any] | None:
         if not can_be_guarded(self.graph.inputs, guard.captured):
             return None
+        counts = [leaf.count for form in guard.arguments for leaf in leaves(form)]
+        native = native_call(self.code, self.graph, self.lowered, self._stack, guard.captured, self._constants, counts)
+        if native is not None:
+            return around_native(self.graph, self.lowered, guard, native)
         return self._host(guard=guard)
 
 

@@ -22,9 +22,9 @@ from numba.np.arrayobj import make_array, populate_array
 from numba.np.numpy_support import as_dtype
 
 # Fields behind the head that all objects have, of PyArrayObject (`char *data; int nd; npy_intp *dimensions, *strides;
-# PyObject *base; PyArray_Descr *descr`) and of PyArray_Descr (`PyTypeObject *typeobj; char kind, type, byteorder, _;
-# int type_num`).
-DATA, RANK, DIMENSIONS, STRIDES, DTYPE = (object.__basicsize__ + 8 * i for i in (0, 1, 2, 3, 5))
+# PyObject *base; PyArray_Descr *descr; int flags`) and of PyArray_Descr (`PyTypeObject *typeobj; char kind, type,
+# byteorder, _; int type_num`).
+DATA, RANK, DIMENSIONS, STRIDES, DTYPE, FLAGS = (object.__basicsize__ + 8 * i for i in (0, 1, 2, 3, 5, 6))
 NUMBER = object.__basicsize__ + 12
 ALIGNMENT = 64  # of what lies on the stack: a cache line
 

@@ -76,17 +76,17 @@ LEAF = Leaf()
 Input = tuple[Node, str]  # an input of the program and its variable
 
 
-def leaves(form: Form) -> int:
-    """How many inputs of the program a form stands for."""
+def leaves(form: Form) -> list[Leaf]:
+    """The inputs of the program that a form stands for."""
     match form:
         case Leaf():
-            return 1
+            return [form]
         case Items(_, parts):
-            return sum(map(leaves, parts))
+            return [leaf for part in parts for leaf in leaves(part)]
         case Entries(entries):
-            return sum(leaves(part) for _, part in entries)
+            return [leaf for _, part in entries for leaf in leaves(part)]
         case _:
-            return 0
+            return []
 
 
 @dataclass(frozen=True)
@@ -112,16 +112,18 @@ class GuardSource:
     """Lines of code that test a call and leave the program's inputs, and their open lengths, in variables.
 
     `inputs` are those of the program with their variables; `lengths` names open axes, by the input's variable and the
-    axis.
+    axis. Without it the inputs themselves are not tested: only what holds them is.
     """
 
     def __init__(
-        self, guard: Guard, scope: dict[str, Any], inputs: Sequence[Input], lengths: Mapping[tuple[str, int], str]
-    ) -> None:
+        self, guard: Guard, scope: dict[str, Any], inputs: Sequence[Input],
+        lengths: Mapping[tuple[str, int], str] | None = None,
+    ) -> None:  # fmt: skip
         self.guard = guard
         self._scope = scope
         self._inputs = inputs
         self._lengths = lengths
+        self.given = len(inputs) - len(guard.captured)  # how many of the inputs a call gives
         self._lines: list[str] = []
         self._names = 0
         self._miss = f"return {self.bind(MISS)}"
@@ -136,10 +138,12 @@ class GuardSource:
 
     def tests(self, arguments: str) -> list[str]:
         """`arguments` is the variable with the tuple of them."""
-        guard, given = self.guard, len(self._inputs) - len(self.guard.captured)
+        guard, given = self.guard, self.given
         self._demand(f"len({arguments}) == {len(guard.arguments)}")
         self._each(guard.arguments, arguments, self._inputs[:given])
         for value, (node, name) in zip(guard.captured, self._inputs[given:], strict=True):
+            if self._lengths is None:
+                break
             # The user may have changed it in place since: its elements, but also its flags, shape and dtype.
             self._lines.append(f"{name} = {self.bind(value)}")
             self._array(name, node)
@@ -154,7 +158,7 @@ class GuardSource:
         """The items of a tuple or list that has as many."""
         inside = []
         for part in parts:
-            here, inputs = inputs[: leaves(part)], inputs[leaves(part) :]
+            here, inputs = inputs[: len(leaves(part))], inputs[len(leaves(part)) :]
             inside.append((part, here, here[0][1] if isinstance(part, Leaf) else self._new()))
         if inside:
             self._lines.append(f"{', '.join(name for _, _, name in inside)}, = {given}")
@@ -175,7 +179,7 @@ class GuardSource:
                 self._demand(f"type({given}) is {self.bind(dict)} and len({given}) == {len(parts)}")
                 values = "".join(f"{given}.get({key!r}, {self.bind(MISS)}), " for key, _ in parts)
                 self._each([part for _, part in parts], f"({values})", inputs)
-            case Leaf(count):
+            case Leaf(count) if self._lengths is not None:
                 ((node, _),) = inputs
                 if node.type.ndim:
                     self._array(given, node)
@@ -192,6 +196,7 @@ class GuardSource:
             self._demand(f"{as_it_is} and {name}.shape == {shape!r} and {name}.flags.carray")
             return
         self._demand(f"{as_it_is} and {name}.ndim == {len(shape)} and {name}.flags.carray")
+        assert self._lengths is not None
         read = [self._lengths.get((name, axis)) or self._new() for axis in range(len(shape))]
         self._lines.append(f"{', '.join(read)}, = {name}.shape")
         fixed = [f"{r} == {d}" for r, d in zip(read, shape, strict=True) if isinstance(d, int)]

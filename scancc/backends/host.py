@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from scancc.backends.guards import Guard, GuardSource
+from scancc.backends.guards import MISS, Guard, GuardSource, Leaf
+from scancc.backends.native import result_buffers
 from scancc.ir.graph import Graph
 from scancc.ir.loop import Const, Expr, Op, Var
 from scancc.ir.types import in_memory
@@ -136,7 +137,32 @@ def host_function(
     results = returned if returned is not None else [_result(lowered, graph, label) for label in lowered.results]
     answer = front.result(results) if front is not None else f"({''.join(r + ', ' for r in results)})"
     parameters = "arguments_" if front is not None else ", ".join(inputs)
-    source = f"def call_({parameters}):\n    " + "\n    ".join([*lines, f"return {answer}"]) + "\n"
+    return _function(parameters, [*lines, f"return {answer}"], lowered, scope)
+
+
+def around_native(
+    graph: Graph, lowered: Lowered, guard: Guard, native: Callable[[tuple], Any]
+) -> Callable[[tuple], Any]:
+    """The same function where machine code does all of it but what concerns the containers of a call."""
+    buffers = result_buffers(lowered)
+    made = "".join(f"{b.name}, " for b in buffers) if len(buffers) > 1 else buffers[0].name
+    scope: dict[str, Any] = {"native_": native}
+    inputs = [(node, p.name) for node, p in zip(graph.inputs, lowered.kernel.params, strict=False)]
+    front = GuardSource(guard, scope, inputs)
+    tests = front.tests("arguments_")
+    answer = front.result([_view(lowered, graph, label, lowered.results[label][0].name) for label in lowered.results])
+    flat = all(isinstance(form, Leaf) for form in guard.arguments)
+    if flat and answer in (made, f"({made})"):
+        return native
+    given = "arguments_" if flat else f"({''.join(f'{name}, ' for _, name in inputs[: front.given])})"
+    miss = front.bind(MISS)
+    lines = [*([] if flat else tests), f"found_ = native_({given})", f"if found_ is {miss}: return {miss}",
+             f"{made} = found_", f"return {answer}"]  # fmt: skip
+    return _function("arguments_", lines, lowered, scope)
+
+
+def _function(parameters: str, lines: list[str], lowered: Lowered, scope: dict[str, Any]) -> Callable[..., Any]:
+    source = f"def call_({parameters}):\n    " + "\n    ".join(lines) + "\n"
     exec(compile(source, f"<scancc host {lowered.kernel.name}>", "exec"), scope)
     function: Callable[..., Any] = scope["call_"]
     return function
@@ -147,8 +173,13 @@ def _result(lowered: Lowered, graph: Graph, label: str) -> str:
     name = buffer.name if in_memory(buffer.dtype) == buffer.dtype else f"{buffer.name}.view(as_{buffer.name})"
     if label in lowered.executed:
         return f"{name}[{lead} : {lead} + int({lowered.executed[label].name}[0])]"
+    scalar = graph.results[label].type.ndim == 0 and len(buffer.shape) == 1
+    return f"{name}.reshape(())" if scalar else _view(lowered, graph, label, name)
+
+
+def _view(lowered: Lowered, graph: Graph, label: str, name: str) -> str:
+    """The part of a buffer that is a result."""
+    buffer, lead = lowered.results[label]
     if len(buffer.shape) > max(1, graph.results[label].type.ndim):  # one number in each of many lanes
         return f"{name}[0]"
-    if graph.results[label].type.ndim == 0:
-        return f"{name}.reshape(())"
     return f"{name}[{lead}:]" if lead else name

@@ -93,19 +93,20 @@ class MachineCode:
         key = disk_cache.key_of(self.source, str(self.signature), repr(self.options), repr(self.stack))
         dispatcher = _dispatcher(self.source, self.name, self.options, stack=self.stack)
         # What calls back into Python belongs to this process.
-        keep = "objmode" not in self.source
-        stored = disk_cache.load(key) if keep else None
+        self.pure = "objmode" not in self.source
+        stored = disk_cache.load(key) if self.pure else None
         if stored is not None and adopt(dispatcher, stored):
             self.cached = True
         else:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NumbaWarning)  # of prints: that they take the lock of the interpreter
                 dispatcher.compile(self.signature)
-            if keep:
+            if self.pure:
                 disk_cache.store(key, next(iter(dispatcher.overloads.values())))
         dispatcher.disable_compile()
         # Without the dispatcher, which finds out anew what the types of the arguments are: the host knows.
-        self.call: Callable[..., int] = next(iter(dispatcher.overloads.values())).entry_point
+        self.compiled = next(iter(dispatcher.overloads.values()))
+        self.call: Callable[..., int] = self.compiled.entry_point
         self._dispatcher = dispatcher
 
     @cached_property

@@ -155,6 +155,9 @@ class _Stack(threading.local):
 
 
 _stack = _Stack()
+# Scopes that are entered, in whichever thread, and what else calls have to ask their thread or context about: while it
+# is empty they need not.
+UNUSUAL: list[object] = []
 
 
 def current() -> Scope | None:
@@ -164,11 +167,13 @@ def current() -> Scope | None:
 
 @contextmanager
 def entered(scope: Scope) -> Iterator[Scope]:
+    UNUSUAL.append(scope)
     _stack.scopes.append(scope)
     try:
         yield scope
     finally:
         _stack.scopes.pop()
+        UNUSUAL.remove(scope)
         scope.closed = scope is not SYMBOLIC
 
 

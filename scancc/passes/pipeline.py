@@ -35,6 +35,7 @@ from scancc.passes.products import is_wide
 from scancc.passes.shorten import shorten
 from scancc.passes.shorten_chains import shorten_chains
 from scancc.passes.simplify import simplify
+from scancc.passes.skew_rows import skew_rows
 from scancc.passes.split_loops import split_loops
 from scancc.passes.stages import stages_of
 from scancc.passes.strategies import LANES_FIRST, place
@@ -168,7 +169,10 @@ def analyse(graph: Graph, name: str, options: Options, device: Device = ANY) -> 
         lowered = replace(lowered, kernel=tile_lanes(lowered.kernel))
         lowered = split_loops(lowered, reorder=not options.strict_fp)
         if not options.strict_fp:
-            lowered = replace(lowered, kernel=partial_sums(shorten_chains(lowered.kernel)))
+            lowered = replace(lowered, kernel=shorten_chains(lowered.kernel))
+        lowered = skew_rows(lowered)
+        if not options.strict_fp:
+            lowered = replace(lowered, kernel=partial_sums(lowered.kernel))
     verify_kernel(lowered.kernel)
     return Compilation(name, options, graph, applied, final, plan, lowered)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from scancc.ir.loop import Assign, Buffer, Expr, Let, Load, Store, Var
+from scancc.ir.loop import Assign, Buffer, Const, Expr, Let, Load, Store, Var
 from scancc.ir.walk import accesses, statements, variables
 from scancc.passes.affine import Form, form
 from scancc.passes.row_parts import Part, Rows
@@ -54,7 +54,8 @@ class Order:
 
     def __init__(self, rows: Rows, group: int) -> None:
         self.rows, self.group = rows, group
-        self.accesses = [a for p in rows.parts for a in self._accesses(p)]
+        self.of_part = {id(p): list(self._accesses(p)) for p in rows.parts}
+        self.accesses = [a for p in rows.parts for a in self.of_part[id(p)]]
         self.stored = {a.buffer for a in self.accesses if a.stores}
         known = {*rows.advance, *(p.var for p in rows.parts)}
         changed = {s.var for s in rows.body if isinstance(s, Assign)}
@@ -143,6 +144,9 @@ class Order:
                     ahead = self.meet(a, b, rows)
                     if ahead is not None:
                         p.shift = max(p.shift, ahead.most + before.shift)
+        for n, p in reversed(list(enumerate(self.rows.parts))):
+            if isinstance(p.statement, Store) and not p.late and all(isinstance(i, Const) for i in p.statement.index):
+                self._delay(p, self.rows.parts[n + 1 :])
         for p in self.rows.parts:
             for q in self.rows.parts:
                 for a, b, rows in self._pairs(p, q, range(1, self.group)):
@@ -151,6 +155,16 @@ class Order:
                         reads = a.stores and not b.stores
                         self.skew = max(self.skew, -(-(ahead.most + p.shift - q.shift + reads) // rows))
         return self.skew > 0
+
+    def _delay(self, p: Part, later: list[Part]) -> None:
+        """An element that every row stores anew is stored next to the first of the row that reads it."""
+        shifts: list[int] = []
+        for q in later:
+            for a, b, rows in self._pairs(p, q, range(1)):
+                ahead = self.meet(a, b, rows)
+                if ahead is not None:
+                    shifts.append(q.shift - ahead.most)
+        p.shift = max(p.shift, min(shifts, default=p.shift))
 
     def _natural(self, p: Part) -> int:
         """A few elements are stored when a long loop would come by: next to its own."""
@@ -162,9 +176,9 @@ class Order:
         return 0
 
     def _pairs(self, p: Part, q: Part, distances: range) -> Iterator[tuple[Access, Access, int]]:
-        for a in self.accesses:
-            for b in self.accesses:
-                if a.part is p and b.part is q and a.buffer is b.buffer and (a.stores or b.stores):
+        for a in self.of_part[id(p)]:
+            for b in self.of_part[id(q)]:
+                if a.buffer is b.buffer and (a.stores or b.stores):
                     for rows in distances:
                         yield a, b, rows
 

@@ -64,7 +64,8 @@ class Order:
         self.first = self.end = 0
         self.forwards: list[Forward] = []
         self.long = self._long()
-        self.ok = self._shift() and self._place()
+        self._shift()
+        self.ok = self._place()
         if self.ok:
             self._forward()
 
@@ -135,7 +136,7 @@ class Order:
 
     # -- shifts and the skew -------------------------------------------------------------------------------------------
 
-    def _shift(self) -> bool:
+    def _shift(self) -> None:
         far = max(p.stop for p in self.rows.parts)
         for n, p in enumerate(self.rows.parts):
             p.shift = far - p.start if p.late else 0 if p in self.long else self._natural(p)
@@ -154,7 +155,6 @@ class Order:
                     if ahead is not None:
                         reads = a.stores and not b.stores
                         self.skew = max(self.skew, -(-(ahead.most + p.shift - q.shift + reads) // rows))
-        return self.skew > 0
 
     def _delay(self, p: Part, later: list[Part]) -> None:
         """An element that every row stores anew is stored next to the first of the row that reads it."""

@@ -17,7 +17,8 @@ A transformation of the loop IR, after lowering. A cell of such a table waits fo
 long as its chain of operations, and the processor idles; cells on a diagonal do not wait for one another. Loops of a
 group of rows are skewed and jammed (Lamport, "The parallel execution of DO loops", 1974; Wolfe, "Loop skewing: the
 wavefront method revisited", 1986), so that as many chains are under way as there are rows. Arithmetic is that of the
-loop, operation by operation, whatever the order of the rows, so it is done under `strict_fp`, too.
+loop, operation by operation, whatever the order of the rows, so it is done under `strict_fp`, too. Rows that do not wait
+for one another at all are jammed without a skew.
 
 `row_parts` says what a row consists of, `row_order` whether rows may run together; a loop that does not fit stays as it
 is. What a row reads of those above is in registers where all rows run; it is stored only for the rows that somebody
@@ -26,6 +27,7 @@ reads after the group.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -68,6 +70,7 @@ from scancc.passes.split_loops import CYCLES
 
 ROWS = 4  # of a group: chains of 8 cycles keep two units busy, and their values fit in 16 registers
 LEAST_PHASES = 16  # in which all rows run
+REDUCTIONS = frozenset("add multiply multiply_add minimum maximum fmin fmax logical_and logical_or".split())
 UNITS = {"f": 2.0}  # operations on floats that a core begins in a cycle; 4 on integers and conditions
 
 
@@ -110,9 +113,19 @@ def _worth(rows: Rows) -> bool:
         # Index arithmetic is part of addresses.
         ops = [x for x in ops if not (x.dtype == INT64 and p.var in variables(x) and not _loads(x))]
         busy += sum(CYCLES.get(x.name, 1) / UNITS.get(x.dtype.kind, 4.0) for x in ops)
-        if p.states:
+        if not _reduces(p):
             waits = max(waits, _waits(p))
     return waits >= max(2 * busy, 3.0)
+
+
+def _reduces(p: Part) -> bool:
+    """Whether all that goes from column to column is a sum, or the like, of a row: those are vectorised."""
+    read = Counter(x for s in p.body for e in expressions(s) for x in subexpressions(e) if x in p.states)
+    return all(
+        isinstance(s.expr, Op) and s.expr.name in REDUCTIONS and s.var in s.expr.args and read[s.var] == 1
+        for s in p.body
+        if isinstance(s, Assign)
+    )
 
 
 def _loads(e: Expr) -> bool:

@@ -156,11 +156,17 @@ def _loads(e: Expr) -> set[Buffer]:
 
 
 def _in_order(rows: Rows) -> bool:
-    """Whether what goes from row to row is set once, after all of a row that reads it."""
+    """Whether what goes from row to row is set once, after all of a row that reads it; and what goes from column to
+    column is read by others when it is complete."""
     set_already: set[Var] = set()
+    begun: set[Var] = set()
     for s in rows.body:
-        if _needs(s) & set_already:
+        if isinstance(s, For):
+            begun -= {i.var for i in s.body if isinstance(i, Assign)}
+        if _needs(s) & (set_already | begun):
             return False
+        if isinstance(s, Declare):
+            begun |= {s.var} & rows.states.keys()
         if isinstance(s, Assign):
             if s.var in set_already or s.var in rows.own:
                 return False
@@ -171,13 +177,15 @@ def _in_order(rows: Rows) -> bool:
 def _count_slots(rows: Rows, kernel: Kernel) -> None:
     """Finds the counters of ring slots: 0, 1, ... rows - 1, 0, ..."""
     rows.advance[rows.loop.var] = 1
-    outside = {s.var: s.expr for s in kernel.body if isinstance(s, Declare)}
+    declared = [s for s in statements(kernel.body) if isinstance(s, Declare)]
+    outside = {s.var: s.expr for s in declared}
     changes = [s.var for s in statements(kernel.body) if isinstance(s, Assign)]
     for s in rows.early:
         if not isinstance(s, Assign):
             continue
         start, known = outside.get(s.var), _ring(s, rows.lets)
-        if known and isinstance(start, Const) and 0 <= start.value < known and changes.count(s.var) == 1:
+        once = changes.count(s.var) == 1 == sum(d.var == s.var for d in declared)
+        if once and known and isinstance(start, Const) and 0 <= start.value < known:
             rows.advance[s.var], rows.rings[s.var] = 1, known
 
 

@@ -16,9 +16,9 @@
 A transformation of the loop IR, after lowering. A cell of such a table waits for the one on its left, so a row takes as
 long as its chain of operations, and the processor idles; cells on a diagonal do not wait for one another. Loops of a
 group of rows are skewed and jammed (Lamport, "The parallel execution of DO loops", 1974; Wolfe, "Loop skewing: the
-wavefront method revisited", 1986), so that as many chains are under way as there are rows. Arithmetic is that of the
-loop, operation by operation, whatever the order of the rows, so it is done under `strict_fp`, too. Rows that do not wait
-for one another at all are jammed without a skew.
+wavefront method revisited", 1986), so that as many chains are under way as there are rows. Rows that do not wait for
+one another at all are jammed without a skew. Arithmetic is that of the loop, operation by operation, whatever the order
+of the rows, so it is done under `strict_fp`, too.
 
 `row_parts` says what a row consists of, `row_order` whether rows may run together; a loop that does not fit stays as it
 is. What a row reads of those above is in registers where all rows run; it is stored only for the rows that somebody
@@ -76,20 +76,33 @@ UNITS = {"f": 2.0}  # operations on floats that a core begins in a cycle; 4 on i
 
 def skew_rows(lowered: Lowered) -> Lowered:
     """The same program. Results are equal bit for bit."""
-    fresh = Fresh(lowered.kernel)
-    body: list[Stmt] = []
     made: list[Buffer] = []
-    for s in lowered.kernel.body:
-        group = _group(s, lowered, fresh) if isinstance(s, For) else None
-        body += [s] if group is None else group.statements()
-        made += [] if group is None else group.made
+    body = _block(lowered.kernel.body, lowered, Fresh(lowered.kernel), made)
     if not made:
         return lowered
     kernel = replace(lowered.kernel, body=body, params=[*lowered.kernel.params, *made])
     return drop_dead_stores(replace(lowered, kernel=kernel, allocated=[*lowered.allocated, *made]))
 
 
-def _group(s: For, lowered: Lowered, fresh: Fresh) -> _Group | None:
+def _block(block: list[Stmt], lowered: Lowered, fresh: Fresh, made: list[Buffer]) -> list[Stmt]:
+    out: list[Stmt] = []
+    for n, s in enumerate(block):
+        group = _group(s, block[n + 1 :], lowered, fresh) if _has_loops(s) else None
+        if group is not None:
+            out += group.statements()
+            made += group.made
+        else:
+            out.append(replace(s, body=_block(s.body, lowered, fresh, made)) if isinstance(s, For) else s)
+    return out
+
+
+def _has_loops(s: Stmt) -> bool:
+    return isinstance(s, For) and any(isinstance(i, For) for i in s.body)
+
+
+def _group(s: Stmt, after: list[Stmt], lowered: Lowered, fresh: Fresh) -> _Group | None:
+    """`after`: what follows in the block."""
+    assert isinstance(s, For)
     if isinstance(s.stop, Const) and isinstance(s.start, Const) and s.stop.value - s.start.value < ROWS:
         return None
     rows = rows_of(s, lowered.kernel)
@@ -98,7 +111,7 @@ def _group(s: For, lowered: Lowered, fresh: Fresh) -> _Group | None:
     order = Order(rows, ROWS)
     if not order.ok or order.end - order.start < LEAST_PHASES:
         return None
-    return _Group(rows, order, fresh, _needed_after(rows, order, lowered))
+    return _Group(rows, order, fresh, _needed_after(rows, order, after, lowered))
 
 
 def _worth(rows: Rows) -> bool:
@@ -144,12 +157,10 @@ def _waits(p: Part) -> float:
 # -- who reads a row -------------------------------------------------------------------------------------------------
 
 
-def _needed_after(rows: Rows, order: Order, lowered: Lowered) -> dict[int, int]:
+def _needed_after(rows: Rows, order: Order, after: list[Stmt], lowered: Lowered) -> dict[int, int]:
     """Of a store in a loop over columns, by its identity: the last rows of a group that have to be in memory."""
-    body = lowered.kernel.body
-    outside = [s for s in statements(body) if not isinstance(s, For)]
     named = lowered.seen() | set(lowered.constants)
-    for s in outside:
+    for s in statements(lowered.kernel.body):
         match s:
             case Call(_, args, _):
                 named |= {a.buffer for a in args if isinstance(a, Place)}
@@ -159,7 +170,10 @@ def _needed_after(rows: Rows, order: Order, lowered: Lowered) -> dict[int, int]:
                 named.add(s.words)
             case Alloc(b) | Grow(b, _):
                 named.add(b)
-    after = body[next(i for i, s in enumerate(body) if s is rows.loop) + 1 :]
+    if all(s is not rows.loop for s in lowered.kernel.body):  # within a loop, whose next iteration comes after it, too
+        near = {id(i) for s in (rows.loop, *after) for i in statements([s])}
+        away = [s for s in statements(lowered.kernel.body) if id(s) not in near and not isinstance(s, For)]
+        named |= {x.buffer for s in away for x in statement_loads(s)}
     found: dict[int, int] = {}
     for a in order.accesses:
         if a.stores and a.part in order.long and a.buffer.role == "scratch" and a.buffer not in named:

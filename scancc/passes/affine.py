@@ -21,7 +21,7 @@ class Form:
     around: int = 0
 
     def scaled(self, k: int) -> Form:
-        # In units of the ring only multiples of 1 and -1 keep their meaning.
+        """Only 1 and -1 for what is known up to multiples of a ring's rows."""
         return Form({v: k * f for v, f in self.factors.items()}, k * self.rest, self.around)
 
     def plus(self, other: Form) -> Form | None:

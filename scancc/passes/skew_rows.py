@@ -21,8 +21,8 @@ one another at all are jammed without a skew. Arithmetic is that of the loop, op
 of the rows, so it is done under `strict_fp`, too.
 
 `row_parts` says what a row consists of, `row_order` whether rows may run together; a loop that does not fit stays as it
-is. What a row reads of those above is in registers where all rows run; it is stored only for the rows that somebody
-reads after the group.
+is. What a row reads of those above is in registers where all rows run; `row_readers` says which rows have to be stored
+as well.
 """
 
 from __future__ import annotations
@@ -33,22 +33,16 @@ from dataclasses import dataclass, field, replace
 
 from scancc.ir.loop import (
     INT64,
-    Alloc,
     Assign,
     Buffer,
-    Call,
     Const,
     Declare,
     Expr,
     For,
-    Grow,
     Let,
     Load,
     Note,
     Op,
-    Place,
-    Prefix,
-    Print,
     Stmt,
     Store,
     Var,
@@ -58,20 +52,23 @@ from scancc.ir.loop import (
     sub,
 )
 from scancc.ir.rewrite import Replaced
-from scancc.ir.walk import expressions, statement_loads, statements, subexpressions, variables
-from scancc.passes.affine import form
+from scancc.ir.walk import expressions, subexpressions, variables
 from scancc.passes.arrival import Step
 from scancc.passes.dead_stores import drop_dead_stores
 from scancc.passes.fresh import Fresh
 from scancc.passes.lower import Lowered
 from scancc.passes.row_order import Access, Forward, Order
 from scancc.passes.row_parts import Part, Rows, rows_of
+from scancc.passes.row_readers import rows_needed
 from scancc.passes.split_loops import CYCLES
 
 ROWS = 4  # of a group: chains of 8 cycles keep two units busy, and their values fit in 16 registers
 LEAST_PHASES = 16  # in which all rows run
 REDUCTIONS = frozenset("add multiply multiply_add minimum maximum fmin fmax logical_and logical_or".split())
-UNITS = {"f": 2.0}  # operations on floats that a core begins in a cycle; 4 on integers and conditions
+UNITS = {"f": 2.0}  # operations on floats that a core begins in a cycle
+SIMPLE = 4.0  # those on integers and conditions
+GAIN = 2.0  # what a row waits for, as a multiple of the cycles of its arithmetic
+LEAST_WAIT = 3.0  # cycles
 
 
 def skew_rows(lowered: Lowered) -> Lowered:
@@ -111,7 +108,7 @@ def _group(s: Stmt, after: list[Stmt], lowered: Lowered, fresh: Fresh) -> _Group
     order = Order(rows, ROWS)
     if not order.ok or order.end - order.start < LEAST_PHASES:
         return None
-    return _Group(rows, order, fresh, _needed_after(rows, order, after, lowered))
+    return _Group(rows, order, fresh, rows_needed(rows, order, after, lowered))
 
 
 def _worth(rows: Rows) -> bool:
@@ -125,10 +122,10 @@ def _worth(rows: Rows) -> bool:
             return False  # vectorised as it is
         # Index arithmetic is part of addresses.
         ops = [x for x in ops if not (x.dtype == INT64 and p.var in variables(x) and not _loads(x))]
-        busy += sum(CYCLES.get(x.name, 1) / UNITS.get(x.dtype.kind, 4.0) for x in ops)
+        busy += sum(CYCLES.get(x.name, 1) / UNITS.get(x.dtype.kind, SIMPLE) for x in ops)
         if not _reduces(p):
             waits = max(waits, _waits(p))
-    return waits >= max(2 * busy, 3.0)
+    return waits >= max(GAIN * busy, LEAST_WAIT)
 
 
 def _reduces(p: Part) -> bool:
@@ -152,60 +149,6 @@ def _waits(p: Part) -> float:
     stored = [s.expr for s in p.body if isinstance(s, Store)]
     step = Step(lets, following, stored, lambda e: not variables(e) & inside)
     return step.waits(set(p.states))[0]
-
-
-# -- who reads a row -------------------------------------------------------------------------------------------------
-
-
-def _needed_after(rows: Rows, order: Order, after: list[Stmt], lowered: Lowered) -> dict[int, int]:
-    """Of a store in a loop over columns, by its identity: the last rows of a group that have to be in memory."""
-    named = lowered.seen() | set(lowered.constants)
-    for s in statements(lowered.kernel.body):
-        match s:
-            case Call(_, args, _):
-                named |= {a.buffer for a in args if isinstance(a, Place)}
-            case Print():
-                named |= set(s.values)
-            case Prefix():
-                named.add(s.words)
-            case Alloc(b) | Grow(b, _):
-                named.add(b)
-    if all(s is not rows.loop for s in lowered.kernel.body):  # within a loop, whose next iteration comes after it, too
-        near = {id(i) for s in (rows.loop, *after) for i in statements([s])}
-        away = [s for s in statements(lowered.kernel.body) if id(s) not in near and not isinstance(s, For)]
-        named |= {x.buffer for s in away for x in statement_loads(s)}
-    found: dict[int, int] = {}
-    for a in order.accesses:
-        if a.stores and a.part in order.long and a.buffer.role == "scratch" and a.buffer not in named:
-            found[id(a)] = _last_rows(a, rows, order, after)
-    return found
-
-
-def _last_rows(a: Access, rows: Rows, order: Order, after: list[Stmt]) -> int:
-    alone = sum(o.stores and o.buffer is a.buffer and o.part in order.long for o in order.accesses) == 1
-    found = {(f.part, f.load): f for f in order.forwards if f.source is a}
-    most = 0
-    for o in order.accesses:
-        if o.buffer is a.buffer and not o.stores:
-            f = found.get((o.part, Load(o.buffer, o.index)))
-            if f is None or not order.whole(f):
-                return ROWS
-            most = max(most, f.rows)
-    lets = {s.var: s.expr for s in statements(after) if isinstance(s, Let)}
-    for s in after:
-        for load in statement_loads(s):
-            if load.buffer is a.buffer:
-                most = max(most, _rows_back(a, load, rows, lets))
-    return most if alone else ROWS
-
-
-def _rows_back(a: Access, load: Load, rows: Rows, lets: dict[Var, Expr]) -> int:
-    """How many rows before the end the row was made that is read after the loop; all where that is not known."""
-    for x, y in zip(a.index, load.index, strict=True):
-        stored, read = form(x, rows.lets, rows.rings), form(y, lets, rows.rings)
-        if stored and read and stored.around and stored.around == read.around and stored.factors == read.factors:
-            return (stored.rest - read.rest - 1) % stored.around + 1
-    return ROWS
 
 
 # -- the new loops ---------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ from scancc.passes.ring_runs import ring_runs
 from scancc.passes.shorten import shorten
 from scancc.passes.shorten_chains import shorten_chains
 from scancc.passes.simplify import simplify
+from scancc.passes.skew_rows import skew_rows
 from scancc.passes.split_loops import split_loops
 from scancc.passes.stages import stages_of
 from scancc.passes.strategies import LANES_FIRST, place
@@ -171,7 +172,10 @@ def analyse(graph: Graph, name: str, options: Options, device: Device = ANY) -> 
         lowered = pack_weights(replace(lowered, kernel=ring_runs(tile_lanes(lowered.kernel))))
         lowered = split_loops(lowered, reorder=not options.strict_fp)
         if not options.strict_fp:
-            lowered = replace(lowered, kernel=partial_sums(shorten_chains(geometric_loops(lowered.kernel))))
+            lowered = replace(lowered, kernel=shorten_chains(geometric_loops(lowered.kernel)))
+        lowered = skew_rows(lowered)
+        if not options.strict_fp:
+            lowered = replace(lowered, kernel=partial_sums(lowered.kernel))
     verify_kernel(lowered.kernel)
     return Compilation(name, options, graph, applied, final, plan, lowered)
 

@@ -25,7 +25,7 @@ def multiply(out, a, w, m, n, k, n_out, a_stride):
     panels.multiply(out, 1, n_out, a, 0, a_stride, w, 0, m, n, k)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(m=st.integers(1, 20), k=st.integers(0, 40), n=st.integers(1, 150), beside=st.integers(0, 3),
        dtype=st.sampled_from(["f4", "f8"]), transposed=st.booleans())  # fmt: skip
 def test_products(m, k, n, beside, dtype, transposed):
@@ -53,17 +53,18 @@ def arguments(steps, batch, units, dtype="float32"):
             (r.normal(size=(units, units)) / units).astype(dtype))  # fmt: skip
 
 
-@pytest.mark.parametrize("steps", [1, LEAST_STEPS - 1, LEAST_STEPS, 30])
-@pytest.mark.parametrize("batch", [0, 1, 5, 13])
+@pytest.mark.parametrize("batch", [0, 1, 13])
 @pytest.mark.parametrize(("units", "dtype"), [(64, "float32"), (100, "float32"), (65, "float64")])
-def test_networks(steps, batch, units, dtype):
+def test_networks(batch, units, dtype):
     f = sc.jit(network)
-    given_arrays = arguments(steps, batch, units, dtype)
-    assert PACKED in f.lower(*given_arrays).loop_ir()
+    gradient = sc.jit(sc.grad(lambda x, h, w: (network(x, h, w) ** 2).sum(), 2))
     tolerance = {"rtol": 1e-4, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-11, "atol": 1e-13}
-    np.testing.assert_allclose(f(*given_arrays), f(*given_arrays, mode="interpret"), **tolerance)
-    loss = sc.jit(sc.grad(lambda x, h, w: (network(x, h, w) ** 2).sum(), 2))
-    np.testing.assert_allclose(loss(*given_arrays), loss(*given_arrays, mode="interpret"), rtol=1e-3, atol=1e-3)
+    for steps in (1, LEAST_STEPS - 1, LEAST_STEPS, 30):
+        given_arrays = arguments(steps, batch, units, dtype)
+        assert PACKED in f.lower(*given_arrays).loop_ir()
+        np.testing.assert_allclose(f(*given_arrays), f(*given_arrays, mode="interpret"), **tolerance)
+        expected = gradient(*given_arrays, mode="interpret")
+        np.testing.assert_allclose(gradient(*given_arrays), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_the_gradient_has_the_transpose():

@@ -9,7 +9,7 @@ seconds at a time it is idle, copies arrays far larger than the caches, or multi
 while it is idle, a new one every fifty runs.
 
     python bench/check_experiment.py --out experiment.json            # 200 runs of each, about an hour
-    python bench/check_experiment.py --quick --out experiment.json    # 2 runs
+    python bench/check_experiment.py --quick --out experiment.json    # 1 run
 """
 
 from __future__ import annotations
@@ -169,13 +169,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=120.0, help="after which no further run begins")
-    parser.add_argument("--quick", action="store_true", help="two runs")
+    parser.add_argument("--quick", action="store_true", help="one run")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--load", action="store_true", help=argparse.SUPPRESS)
     if "--load" in sys.argv:
         load_a_core()
     given = parser.parse_args()
-    count = 2 if given.quick else given.runs
+    count = 1 if given.quick else given.runs
     deadline = perf_counter() + 60 * given.minutes
     report: dict[str, Any] = {"environment": environment(), "processor": processor(), "baselines": [], "runs": []}
     with tempfile.TemporaryDirectory() as folder:

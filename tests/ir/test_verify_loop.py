@@ -93,8 +93,8 @@ def test_a_ring_is_read_before_it_is_written():
 
 def test_an_emitted_ring_is_checked():
     """The check must see what lowering emits, or it guards nothing: swap the statements of a real kernel."""
-    y = sc.jit(lambda x, y0: sc.scan(lambda v, y2: v + y2, x, dict(initial=y0, taps=[-100]))[-1])
-    emitted = y.lower(np.ones(10), np.ones(100)).compiled.lowered.kernel
+    y = sc.jit(lambda x, y0: sc.scan(lambda v, y2: v + y2, x, dict(initial=y0, taps=[-50]))[-1])
+    emitted = y.lower(np.ones(10), np.ones(50)).compiled.lowered.kernel
     verify_kernel(emitted)
     loop = next(s for s in emitted.body if isinstance(s, For) and s.note)
     stored = next(s for s in loop.body if isinstance(s, Store))

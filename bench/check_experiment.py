@@ -9,7 +9,7 @@ seconds at a time it is idle, copies arrays far larger than the caches, or multi
 while it is idle, a new one every fifty runs.
 
     python bench/check_experiment.py --out experiment.json            # 200 runs of each, about an hour
-    python bench/check_experiment.py --quick --out experiment.json    # 1 run
+    python bench/check_experiment.py --quick --out experiment.json    # 1 run, without load
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -169,7 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=120.0, help="after which no further run begins")
-    parser.add_argument("--quick", action="store_true", help="one run")
+    parser.add_argument("--quick", action="store_true", help="one run, without load")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--load", action="store_true", help=argparse.SUPPRESS)
     if "--load" in sys.argv:
@@ -188,7 +189,7 @@ def main() -> None:
             if number % A_BASELINE_EVERY == 0:
                 baseline = record(plain)
                 report["baselines"].append(baseline)
-            with Load():
+            with nullcontext() if given.quick else Load():
                 for kind, subjects in (("unchanged", plain), ("planted", planted)):
                     report["runs"].append(checked(kind, subjects, baseline))
             report["summary"] = summary(report["runs"])

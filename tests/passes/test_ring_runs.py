@@ -120,7 +120,7 @@ def test_a_delay_line_is_vectorised():
 STRICT = sc.jit(delay, strict_fp=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(steps=st.integers(1, 700), rows=st.integers(LEAST_ROWS, 300))
 def test_any_lengths(steps, rows):
     x, y0, b = arguments(steps, rows)

@@ -44,6 +44,7 @@ from scancc.passes.lower import Lowered
 
 LEAST_STEPS = 8
 LEAST_BYTES, MOST_BYTES = 1 << 14, 1 << 24
+LEAST_OF_A_ROW = 48 << 10  # for a single row: what fits into the first-level cache is read as fast as it lies
 MOST_ROWS = 512  # of the other operand, up to which BLAS packs more than it multiplies
 COLUMNS = 32  # of the widest panels that a processor has: what is packed takes whole ones at most
 
@@ -153,7 +154,8 @@ class _Packing:
             return False
         if any(variables(e) & self.changing for e in (*p.matrix.index, p.stride)):
             return False
-        return LEAST_BYTES <= int(p.k.value) * int(p.n.value) * b.dtype.itemsize <= MOST_BYTES
+        least = LEAST_OF_A_ROW if isinstance(p.m, Const) and p.m.value == 1 else LEAST_BYTES
+        return least <= int(p.k.value) * int(p.n.value) * b.dtype.itemsize <= MOST_BYTES
 
     def _panels(self, p: _Product) -> Buffer:
         if p.weights not in self.panels:

@@ -57,7 +57,7 @@ def unsupported(spelling: str, name: str) -> UnsupportedError:
 
     known = {**{n: f"np.{n}" for n in COMPOSITES}, **{n: f"np.{n}" for n, d in OPS.items() if d.kind == "elementwise"}}
     known |= {f.__name__: f"np.{f.__name__}" for f in FUNCTIONS}
-    near = get_close_matches(name, known, 1, 0.5)
+    near = get_close_matches(name, known, 1, 0.76)  # below it "sort" would be "sqrt"
     fix = f"the nearest supported spelling is {known[near[0]]}" if near else "compute it outside the step"
     return UnsupportedError(f"{spelling} is not supported in a step", here(), fix=fix)
 

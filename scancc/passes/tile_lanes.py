@@ -35,6 +35,7 @@ from scancc.ir.loop import (
 from scancc.ir.walk import statements
 from scancc.passes.fresh import Fresh
 from scancc.passes.jam_steps import jam_steps
+from scancc.passes.join_tiles import Tiles, join_tiles
 from scancc.passes.own_lanes import Axes, all_expressions, is_own, loads_any, stored_in
 
 LANES = 256  # of a tile: their states stay in the first-level cache, with eight steps of inputs that have lanes first
@@ -46,17 +47,18 @@ def tile_lanes(kernel: Kernel) -> Kernel:
     """The same kernel with loops over lanes in tiles. Results are equal bit for bit."""
     fresh = Fresh(kernel)
     body: list[Stmt] = []
+    tiles: list[Tiles] = []
     for s in kernel.body:
         if isinstance(s, For):
             found = _Steps(s, body) if s.note else None
             if found is not None and found.independent():
-                body += found.tiled(fresh)
+                body += found.tiled(fresh, tiles)
                 continue
             if _transposes(s):
                 body += _tiled_copy(s, fresh)
                 continue
         body.append(s)
-    return replace(kernel, body=body)
+    return replace(kernel, body=join_tiles(body, tiles, fresh))
 
 
 @dataclass
@@ -101,7 +103,7 @@ class _Steps:
             self.initial[var] = start
         return True
 
-    def tiled(self, fresh: Fresh) -> list[Stmt]:
+    def tiled(self, fresh: Fresh, tiles: list[Tiles]) -> list[Stmt]:
         stop = self.lanes[0].stop
         if not _many(stop):
             return jam_steps(self.loop, self.initial, fresh)
@@ -109,6 +111,7 @@ class _Steps:
         body = [replace(s, start=first, stop=end) if isinstance(s, For) else s for s in self.loop.body]
         restarted = [Assign(var, start) for var, start in self.initial.items()]
         loop.body += [*restarted, *jam_steps(replace(self.loop, body=body), self.initial, fresh)]
+        tiles.append(Tiles(loop, first, end, stop))
         return [loop]
 
 

@@ -35,6 +35,7 @@ from scancc.passes.partial_sums import partial_sums
 from scancc.passes.plan_taps import Plan, plan_taps
 from scancc.passes.products import is_wide
 from scancc.passes.ring_runs import ring_runs
+from scancc.passes.same_rows import same_rows
 from scancc.passes.shorten import shorten
 from scancc.passes.shorten_chains import shorten_chains
 from scancc.passes.simplify import simplify
@@ -99,6 +100,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("defer_products", _plain(defer_products)),
     Pass("fuse", _plain(fuse)),
     Pass("merge_duplicates", _plain(merge_duplicates)),
+    Pass("same_rows", _plain(same_rows), lambda options: options.optimize and options.target == "cpu"),
     Pass("hoist", lambda graph, options: hoist(graph, _worth_hoisting(options))),
     Pass("forward_outputs", _plain(forward_outputs)),
     Pass("simplify_again", lambda graph, options: simplify(graph, options.fastmath)),

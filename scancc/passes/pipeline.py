@@ -38,6 +38,7 @@ from scancc.passes.ring_runs import ring_runs
 from scancc.passes.same_rows import same_rows
 from scancc.passes.shorten import shorten
 from scancc.passes.shorten_chains import shorten_chains
+from scancc.passes.shrink_scratch import shrink_scratch
 from scancc.passes.simplify import simplify
 from scancc.passes.skew_rows import skew_rows
 from scancc.passes.split_loops import split_loops
@@ -172,7 +173,8 @@ def analyse(graph: Graph, name: str, options: Options, device: Device = ANY) -> 
     plan = plan_taps(final)
     lowered = drop_dead_stores(lower(final, plan, name))
     if options.optimize:
-        lowered = pack_weights(replace(lowered, kernel=ring_runs(tile_lanes(lowered.kernel))))
+        lowered = shrink_scratch(replace(lowered, kernel=tile_lanes(lowered.kernel)))
+        lowered = pack_weights(replace(lowered, kernel=ring_runs(lowered.kernel)))
         lowered = split_loops(lowered, reorder=not options.strict_fp)
         if not options.strict_fp:
             lowered = replace(lowered, kernel=shorten_chains(geometric_loops(lowered.kernel)))

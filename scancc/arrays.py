@@ -6,16 +6,26 @@ from typing import Any
 
 import numpy as np
 
+from scancc.errors import ScanTypeError
+
 DEVICES = ("__cuda_array_interface__", "__dlpack_device__", "copy_to_host")  # arrays on devices have one of them
 
 
 def as_argument(x: Any) -> Any:
     """An argument of a compiled function: a NumPy array, or an array on a device as it is."""
     if type(x) is np.ndarray or not on_device(x):
+        refuse_masked(x)
         return np.asarray(x)
     from scancc.backends.cuda import arrays
 
     return arrays.taken(x)
+
+
+def refuse_masked(x: Any, what: str = "an argument") -> None:
+    """Raises TypeError for an array with a mask, which would be lost in silence."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise ScanTypeError(f"{what} is a masked array", rule="compiled code sees all elements, without the mask",
+                            fix="pass x.filled(value), or x.data and x.mask as two arrays")
 
 
 def on_device(x: Any) -> bool:

@@ -70,25 +70,34 @@ class JitFunction:
         if is_traced(*args):
             with entered(SYMBOLIC):  # a graph that is being built outside of any trace
                 return self.fn(*args)
-        arrays = [as_argument(a) for a in args]
+        arrays = self._arrays(args)
         program = self._program(arrays)
         return program.run(arrays, mode, stream)
 
     def lower(self, *args: Any) -> JitProgram:
         """The compiled program for arguments like these: `.source()`, `.loop_ir()`."""
-        program = self._program([as_argument(a) for a in args])
+        program = self._program(self._arrays(args))
         program.compiled  # noqa: B018  # what cannot be compiled is an error here
         return program
 
     def trace(self, *args: Any) -> Traced:
         """The traced program for arguments like these, not yet compiled: `.graph` is its scan IR."""
-        arrays = [as_argument(a) for a in args]
+        arrays = self._arrays(args)
         return self.traced(arrays, self._opened(arrays))
 
     def traced(self, arrays: list[np.ndarray], opened: tuple[int | None, ...]) -> Traced:
         return trace_with_control_flow(
             lambda fn: Traced(fn, self.name, arrays, opened, self.control_flow), self.fn, self.control_flow
         )
+
+    def _arrays(self, args: Sequence[Any]) -> list[np.ndarray]:
+        arrays = [as_argument(a) for a in args]
+        for i, (a, given) in enumerate(zip(arrays, args, strict=True)):
+            if a.dtype == object:
+                raise ScanTypeError(f"argument {i} of {self.name} is of type {type(given).__name__}, not an array of "
+                                    "numbers", rule="arguments are arrays, numbers, or nested lists of equal lengths",
+                                    fix="pass the arrays of a container one by one, or convert it with np.asarray")
+        return arrays
 
     def _program(self, arrays: list[np.ndarray]) -> JitProgram:
         kinds = tuple([(a.dtype, a.ndim) for a in arrays])

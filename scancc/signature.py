@@ -13,7 +13,7 @@ import numpy as np
 
 from scancc.arrays import as_argument
 from scancc.backends.guards import LEAF, Entries, Equals, Form, Is, Items, Leaf
-from scancc.frontend.scan_arguments import ScanArguments
+from scancc.frontend.scan_arguments import MOST_STEPS, ScanArguments
 
 Flat = tuple[tuple, list[np.ndarray]]
 
@@ -51,7 +51,7 @@ def flatten(sequences: Any, outputs_info: Any, non_sequences: Any, n_steps: Any)
     except (_Unusual, KeyError, TypeError):
         return None
     if n_steps is not None:
-        if type(n_steps) is not int or n_steps < 0:
+        if type(n_steps) is not int or not 0 <= n_steps <= MOST_STEPS:
             return None
         key.append("steps")
         arrays.append(np.array(n_steps, np.int64))

@@ -136,3 +136,48 @@ def test_strict_fp_is_bit_equal_to_the_interpreter():
     step = sc.scan_compile(lambda x, a, b: (x + 0.3 * a - 0.1 * b) / np.sqrt(1 + x * x), strict_fp=True)
     info = dict(initial=np.array([0.1, 0.2]), taps=[-1, -2])
     np.testing.assert_array_equal(step(x, info), step(x, info, mode="interpret"))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m: sc.scan(lambda x, y: x + y, m, 0.0),
+        lambda m: sc.scan(lambda x, y: x + y, [np.ones(2)], m),
+        lambda m: sc.scan(lambda x, w: (x * w).sum(), np.ones(2), None, m),
+        lambda m: sc.scan(lambda x: (x * np.asanyarray(m)).sum(), np.ones(2)),
+        lambda m: sc.jit(lambda x: x + 1.0)(m),
+    ],
+)
+def test_masks_are_not_lost_in_silence(call):
+    with pytest.raises(TypeError, match=r"is a masked array[\s\S]*help: pass x.filled"):
+        call(np.ma.masked_array([1.0, 2.0], [False, True]))
+
+
+@pytest.mark.parametrize("steps", [2**63, 2**70, np.uint64(2**63)])
+def test_more_steps_than_can_be_counted(steps):
+    with pytest.raises(ValueError, match="steps are counted with 64 bits"):
+        sc.scan(lambda y: y + 1.0, outputs_info=0.0, n_steps=steps)
+
+
+def test_taps_beyond_what_can_be_counted():
+    with pytest.raises(ValueError, match=r"sequences\[0\] has the tap"):
+        sc.scan(lambda x: x, dict(input=np.ones(3), taps=2**70))
+
+
+def test_containers_given_to_a_compiled_function():
+    with pytest.raises(TypeError, match="argument 0 of f is of type dict"):
+        @sc.jit
+        def f(x):
+            return x
+
+        f({"a": 1.0})
+
+
+def test_no_spelling_is_proposed_that_only_looks_alike():
+    with pytest.raises(NotImplementedError, match="compute it outside the step"):
+        sc.map(lambda x: np.sort(x), np.ones((2, 3)))
+
+
+def test_a_list_of_numbers_is_a_list_of_sequences():
+    with pytest.raises(ValueError, match="has to be an array"):
+        sc.scan(lambda x, y: x + y, [1.0, 2.0], 0.0)

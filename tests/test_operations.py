@@ -61,6 +61,22 @@ def test_integers(name, dtype):
     check(lambda x, y: ufunc(x, y), a, b)
 
 
+@pytest.mark.parametrize("name", ["reciprocal", "rint", "fabs", "square", "float_power", "logaddexp2"])
+@pytest.mark.parametrize("dtype", ["i4", "i8", "f4"])
+def test_dtypes_and_signs_of_numpy(name, dtype):
+    """Reciprocals of integers round towards zero; of the others the dtype is that of NumPy's loop."""
+    ufunc = getattr(np, name)
+    x = np.array([-2, -1, 1, 2, 5], dtype)
+    operands = (x,) if ufunc.nin == 1 else (np.abs(x), x) if dtype == "f4" else (np.abs(x), np.abs(x))
+    check(lambda *v: ufunc(*v), *operands, rtol=1e-6 if dtype == "f4" else 1e-12)
+
+
+def test_nan_to_num_of_complex_numbers():
+    z = np.array([complex(np.nan, 1), complex(-np.inf, np.nan), complex(2, np.inf), complex(1, -2)])
+    check(lambda v: np.nan_to_num(v), z)
+    check(lambda v: np.nan_to_num(v, nan=3.0, posinf=1.0), z)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e308, 5e-324])
 @pytest.mark.parametrize("name", ["minimum", "maximum", "exp", "tanh", "sqrt", "isnan", "sign", "absolute"])
 def test_special_values(name, value):

@@ -1,6 +1,10 @@
 """Arithmetic on LLVM values that reads like arithmetic: what the vector math is written in.
 
 Everything is straight-line code of instructions that exist for vectors, so that LLVM vectorises a loop around it.
+
+The algorithms live on roundings: (x + 1.5 * 2**52) - 1.5 * 2**52 is an integer, which real arithmetic would take for x.
+numba gives the flags of a kernel to each instruction that has none, so each has flags of its own here: products may be
+fused with sums, and nothing else.
 """
 
 from __future__ import annotations
@@ -9,6 +13,8 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils
+
+FLAGS = ("contract",)
 
 
 class Emitter:
@@ -112,7 +118,7 @@ class Value:
         self.e, self.v = e, v
 
     def _binary(self, name: str, a: Any, b: Any) -> Value:
-        return Value(self.e, getattr(self.e.b, name)(self.e.value(a).v, self.e.value(b).v))
+        return Value(self.e, getattr(self.e.b, name)(self.e.value(a).v, self.e.value(b).v, flags=FLAGS))
 
     def __add__(self, other: Any) -> Value:
         return self._binary("fadd", self, other)

@@ -11,7 +11,7 @@ import numpy as np
 
 from scancc.backends.guards import Guard, can_be_guarded, leaves
 from scancc.backends.host import around_native, host_function
-from scancc.backends.machine_code import MachineCode, signature_of
+from scancc.backends.machine_code import MachineCode, lengths_of, signature_of
 from scancc.backends.native import native_call
 from scancc.backends.program import Program
 from scancc.backends.source import SourcePrinter
@@ -33,7 +33,7 @@ class CpuProgram(Program):
         self.source = SourcePrinter(kernel).print()
         self.code = MachineCode(
             self.source, kernel.name, signature_of(kernel), compilation.options,
-            {i: stack[p.name] for i, p in enumerate(kernel.params) if p.name in stack},
+            {i: stack[p.name] for i, p in enumerate(kernel.params) if p.name in stack}, lengths_of(kernel),
         )  # fmt: skip
         held = {id(value): np.array(value, order="C") for value in self.lowered.constants.values()}
         self._stack, self._constants = stack, {b: held[id(value)] for b, value in self.lowered.constants.items()}

@@ -6,6 +6,8 @@ What numba is told, and why it is right:
     noalias               no pointer that is stored through aliases another: outputs and scratch are allocated for the
                           call, inputs are never stored to
     nogil                 kernels touch no Python object
+    LENGTHS               lengths of arrays that the program knows are constants: how far rows are apart decides whether
+                          loads and stores can meet, without which LLVM does not vectorise a loop over several rows
 """
 
 from __future__ import annotations
@@ -45,8 +47,8 @@ from scancc_runtime import (
 
 from scancc.backends import disk_cache
 from scancc.backends.entry import Stack
-from scancc.backends.numba_pipeline import STACK, KernelCompiler, LineCompiler
-from scancc.ir.loop import Buffer, Kernel
+from scancc.backends.numba_pipeline import LENGTHS, STACK, KernelCompiler, Lengths, LineCompiler
+from scancc.ir.loop import Buffer, Const, Kernel
 from scancc.ir.types import in_memory
 from scancc.passes.pipeline import Options
 
@@ -87,11 +89,13 @@ class MachineCode:
     signature: tuple
     options: Options
     stack: Stack = field(default_factory=dict)  # parameters that `call` does not take
+    lengths: Lengths = field(default_factory=dict)  # of parameters, where they are known
 
     def __post_init__(self) -> None:
         self.cached = False
-        key = disk_cache.key_of(self.source, str(self.signature), repr(self.options), repr(self.stack))
-        dispatcher = _dispatcher(self.source, self.name, self.options, stack=self.stack)
+        place = repr(self.stack), repr(self.lengths)
+        key = disk_cache.key_of(self.source, str(self.signature), repr(self.options), *place)
+        dispatcher = self._dispatcher_of(stack=self.stack)
         # What calls back into Python belongs to this process.
         self.pure = "objmode" not in self.source
         stored = disk_cache.load(key) if self.pure else None
@@ -114,9 +118,12 @@ class MachineCode:
         """Compiled in this process: code from the cache has no LLVM IR any more."""
         if not self.cached:
             return self._dispatcher
-        dispatcher = _dispatcher(self.source, self.name, self.options)
+        dispatcher = self._dispatcher_of()
         dispatcher.compile(self.signature)
         return dispatcher
+
+    def _dispatcher_of(self, compiler: type[KernelCompiler] = KernelCompiler, stack: Stack | None = None) -> Any:
+        return _dispatcher(self.source, self.name, self.options, compiler, stack, self.lengths)
 
     def llvm(self) -> str:
         (text,) = self._fresh.inspect_llvm().values()
@@ -128,7 +135,7 @@ class MachineCode:
 
     def asm_with_lines(self) -> str:
         """The same with `.loc` directives: the lines of the source that instructions come from. Compiles it anew."""
-        dispatcher = _dispatcher(self.source, self.name, self.options, LineCompiler)
+        dispatcher = self._dispatcher_of(LineCompiler)
         dispatcher.compile(self.signature)
         return self._functions(dispatcher)
 
@@ -149,10 +156,20 @@ def signature_of(kernel: Kernel) -> tuple:
     return tuple(types)
 
 
+def lengths_of(kernel: Kernel) -> Lengths:
+    """Lengths of the axes after the first, which say how far rows are apart; None where calls differ in them."""
+    found: dict[int, tuple[int | None, ...]] = {}
+    for i, p in enumerate(kernel.params):
+        if isinstance(p, Buffer):
+            row = tuple(int(d.value) if isinstance(d, Const) else None for d in p.shape[1:])
+            if any(n is not None for n in row):
+                found[i] = (None, *row)
+    return found
+
+
 def _dispatcher(
-    source: str, name: str, options: Options, compiler: type[KernelCompiler] = KernelCompiler,
-    stack: Stack | None = None,
-) -> Any:  # fmt: skip
+    source: str, name: str, options: Options, compiler: type[KernelCompiler], stack: Stack | None, lengths: Lengths
+) -> Any:
     filename = f"<scancc kernel {name}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
     namespace = dict(NAMESPACE)
@@ -163,6 +180,7 @@ def _dispatcher(
     elif not options.strict_fp:
         flags["fastmath"] = {"contract"}
     setattr(namespace[name], STACK, stack or {})
+    setattr(namespace[name], LENGTHS, lengths)
     return numba.njit(pipeline_class=compiler, **flags)(namespace[name])
 
 

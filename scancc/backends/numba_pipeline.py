@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import copy
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Any
 
-from numba.core import analysis, ir, lowering, typed_passes, types
+from llvmlite.ir import Constant
+from numba.core import analysis, cgutils, ir, lowering, typed_passes, types
 from numba.core.compiler import Compiler
 from numba.core.compiler_machinery import register_pass
 
 from scancc.backends.entry import add_entry
 
 STACK = "scancc_stack"  # attribute of a kernel: the shapes of its arrays that lie on the stack, by parameter
+LENGTHS = "scancc_lengths"  # and the lengths of arrays that are always the same
+Lengths = Mapping[int, tuple[int | None, ...]]  # by parameter and axis
 NUMBERS = (types.Number, types.Boolean, types.IntegerLiteral)
 
 
@@ -61,6 +65,19 @@ class KernelLower(lowering.Lower):  # type: ignore[misc]
         }
         self._blk_local_varmap: dict[str, Any] = {}
         self._operators: dict[Any, Any] = {}  # code of an operator on numbers, by its signature
+
+    def extract_function_arguments(self) -> Any:
+        """Arrays have the lengths that the program knows, as constants."""
+        given = list(super().extract_function_arguments())
+        lengths: Lengths = getattr(self.func_ir.func_id.func, LENGTHS, {})
+        for i, known in lengths.items():
+            array = self.context.make_array(self.fndesc.argtypes[i])(self.context, self.builder, value=given[i])
+            shape = cgutils.unpack_tuple(self.builder, array.shape)
+            shape = [s if n is None else Constant(s.type, n) for s, n in zip(shape, known, strict=True)]
+            array.shape = cgutils.pack_array(self.builder, shape)
+            given[i] = array._getvalue()
+        self.fnargs = tuple(given)
+        return self.fnargs
 
     def create_cpython_wrapper(self, release_gil: bool = False) -> None:
         """What `MachineCode.call` calls."""

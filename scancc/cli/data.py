@@ -11,6 +11,8 @@ import numpy as np
 
 from scancc.cli.loading import UsageError
 
+MISSING = ("", "nan", "na", "n/a", "null", "none")  # cells without a number
+
 
 def sequences(files: Sequence[Path], columns: str | None) -> list[np.ndarray]:
     """Arrays of .npy files, of .npz files by name, and columns of .csv files."""
@@ -37,23 +39,30 @@ def _csv(file: Path, wanted: list[str] | None) -> list[np.ndarray]:
     """Numeric columns; a first line that is not all numbers is the header."""
     with file.open(encoding="utf-8-sig") as lines:
         first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
+    if not first:
+        raise UsageError(f"{file} is empty")
     cells = [c.strip().strip('"') for c in first.split(",")]
-    has_header = not all(_is_number(c) for c in cells)
+    has_header = not all(_is_number(c) or c.lower() in MISSING for c in cells)
     names = cells if has_header else [str(i) for i in range(len(cells))]
-    table = np.genfromtxt(file, delimiter=",", skip_header=0, comments="#", encoding="utf-8-sig", dtype=float, ndmin=2)
+    table = np.genfromtxt(file, delimiter=",", comments="#", encoding="utf-8-sig", dtype=str, ndmin=2, autostrip=True)
     rows = table[1:] if has_header else table
-    chosen = (
-        [_known(w, names, file) for w in wanted]
-        if wanted
-        else [n for i, n in enumerate(names) if not np.isnan(rows[:, i]).all()]
-    )
-    found = []
-    for name in chosen:
-        column = rows[:, names.index(name)]
-        if np.isnan(column).all():
-            raise UsageError(f"{file}: column {name!r} is not numeric")
-        found.append(np.ascontiguousarray(column))
-    return found
+    if not len(rows):
+        raise UsageError(f"{file} has no rows of numbers below its header {first.strip()}")
+    if wanted is None:
+        wanted = [n for i, n in enumerate(names) if any(_is_number(c) and c.lower() not in MISSING for c in rows[:, i])]
+    return [_column(file, name, rows[:, names.index(_known(name, names, file))]) for name in wanted]
+
+
+def _column(file: Path, name: str, cells: np.ndarray) -> np.ndarray:
+    """Numbers; NaN where one is missing."""
+    texts = ["nan" if c.lower() in MISSING else c for c in cells.tolist()]
+    if not any(_is_number(c) and c != "nan" for c in texts):
+        raise UsageError(f"{file}: column {name!r} is not numeric")
+    bad = next((i for i, c in enumerate(texts) if not _is_number(c)), None)
+    if bad is not None:
+        raise UsageError(f"{file}: {texts[bad]!r} in row {bad + 1} of column {name!r} is not a number\n"
+                         "  help: leave the cell empty if the number is missing, or name other columns")
+    return np.array([float(c) for c in texts])
 
 
 def _known(name: str, names: Sequence[str], file: Path) -> str:

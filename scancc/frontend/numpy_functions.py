@@ -84,6 +84,9 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
 
 def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     a = array(x)
+    if a.dtype.kind == "c":
+        real, imag = (nan_to_num(part, copy, nan, posinf, neginf) for part in (a.real, a.imag))
+        return real + imag * a.dtype.type(1j)
     if a.dtype.kind != "f":
         return a
     info = np.finfo(a.dtype)

@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from scancc.arrays import as_argument
+from scancc.arrays import as_argument, refuse_masked
 from scancc.errors import ScanTypeError, ScanValueError, StepsError
 from scancc.frontend.scope import current
 from scancc.frontend.shared import Shared
@@ -32,6 +32,7 @@ from scancc.ir.types import is_half
 
 SEQUENCE_KEYS = ("input", "taps")
 OUTPUT_KEYS = ("initial", "taps")
+MOST_STEPS = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,8 @@ def normalise(
             raise ScanValueError(
                 f"sequence '{s.name}' is a scalar",
                 rule="a sequence has its steps along the first axis",
-                fix="pass it in non_sequences if it is the same at every step",
+                fix="pass it in non_sequences if it is the same at every step; a list is a list of sequences, so a "
+                "sequence that is a list of numbers has to be an array, np.asarray([...])",
             )
     for o in named_outs:
         _check_initial(o)
@@ -191,12 +193,12 @@ def _check_keys(given: dict, known: tuple[str, ...], where: str) -> None:
 def _taps(taps: Any, default: int, where: str) -> tuple[int, ...]:
     if taps is None:
         return (default,)
-    if isinstance(taps, (int, np.integer)) and not isinstance(taps, bool):
-        return (int(taps),)
     taps = list(taps) if isinstance(taps, (list, tuple, range, np.ndarray)) else [taps]
     for k in taps:
         if not isinstance(k, (int, np.integer)) or isinstance(k, bool):
             raise ScanTypeError(f"{where} has the tap {k!r}, which is not an int")
+        if abs(int(k)) > MOST_STEPS:
+            raise ScanValueError(f"{where} has the tap {k}", rule="steps are counted with 64 bits, up to 2**63 - 1")
     if not taps:
         return (default,)
     if len(set(taps)) != len(taps):
@@ -209,6 +211,7 @@ def _taps(taps: Any, default: int, where: str) -> tuple[int, ...]:
 def _array(value: Any, where: str) -> Any:
     if isinstance(value, Shared):
         return value.content if current() is None else wrap(unwrap(value))
+    refuse_masked(value, where)
     if isinstance(value, (Tracer, np.ndarray, np.generic)) and _of_numbers(value.dtype):
         return value
     if is_traced(value):
@@ -253,6 +256,8 @@ def check_steps(n_steps: Any) -> Any:
             f"n_steps is {int(n_steps)}", rule="a scan makes zero or more steps",
             fix="to run backwards, pass go_backwards=True",
         )  # fmt: skip
+    if n_steps > MOST_STEPS:
+        raise StepsError(f"n_steps is {int(n_steps)}", rule="steps are counted with 64 bits, up to 2**63 - 1")
     return int(n_steps)
 
 

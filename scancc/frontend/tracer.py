@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from scancc.arrays import refuse_masked
 from scancc.errors import ScanTypeError, ShapeError, TracedValueError
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
@@ -144,6 +145,7 @@ def as_stored(value: Any, dtype: Any = None) -> Node:
     if isinstance(value, Shared):
         return scope.value_of(value)
     if isinstance(value, np.ndarray) and dtype is None:
+        refuse_masked(value, "an array that the step uses")
         return scope.capture_array(value)
     if isinstance(value, (list, tuple)) and any(_holds_tracer(v) for v in value):
         return as_stored(np.stack([wrap(unwrap(v)) for v in value]))

@@ -18,7 +18,7 @@ from scancc.ir.ops import OPS
 from scancc.ir.types import widened
 
 # scipy.special has ufuncs too; they are found by name, so that scipy is not imported for it.
-ALIASES = {"true_divide": "divide", "mod": "remainder", "abs": "absolute", "fabs": "absolute", "conj": "conjugate"}
+ALIASES = {"true_divide": "divide", "mod": "remainder", "abs": "absolute", "conj": "conjugate"}
 
 
 def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict[str, Any]) -> Any:
@@ -57,7 +57,7 @@ def unsupported(spelling: str, name: str) -> UnsupportedError:
 
     known = {**{n: f"np.{n}" for n in COMPOSITES}, **{n: f"np.{n}" for n, d in OPS.items() if d.kind == "elementwise"}}
     known |= {f.__name__: f"np.{f.__name__}" for f in FUNCTIONS}
-    near = get_close_matches(name, known, 1)
+    near = get_close_matches(name, known, 1, 0.76)  # below it "sort" would be "sqrt"
     fix = f"the nearest supported spelling is {known[near[0]]}" if near else "compute it outside the step"
     return UnsupportedError(f"{spelling} is not supported in a step", here(), fix=fix)
 
@@ -114,9 +114,14 @@ def _call_method(ufunc: np.ufunc, name: str, method: str, inputs: tuple, kwargs:
 # -- ufuncs that are several ops ---------------------------------------------------------------------------------
 
 
+def _as_taken(ufunc: np.ufunc, x: Any) -> Tracer:
+    """x in the dtype of the loop that NumPy would run for it."""
+    return wrap(operand(x, loop_dtypes(ufunc, (x,))[0]))
+
+
 def _float(x: Any) -> Tracer:
     """x as floating point, as NumPy's unary float ufuncs would take it."""
-    return wrap(operand(x, loop_dtypes(np.sqrt, (x,))[0]))
+    return _as_taken(np.sqrt, x)
 
 
 def _matmul(a: Any, b: Any) -> Any:
@@ -130,7 +135,22 @@ def _power(x: Any, p: Any) -> Any:
 
 
 def _reciprocal(x: Any) -> Any:
-    return np.divide(1, x) if unwrap(x).type.dtype.kind in "fc" else np.floor_divide(1, x)
+    x = _as_taken(np.reciprocal, x)
+    if x.dtype.kind in "fc":
+        return np.divide(1, x)
+    if x.dtype.kind == "u":
+        return np.floor_divide(1, x)
+    return np.where((x == 1) | (x == -1), x, 0).astype(x.dtype)  # C's division, which rounds towards zero
+
+
+def _square(x: Any) -> Any:
+    x = _as_taken(np.square, x)
+    return np.multiply(x, x)
+
+
+def _logaddexp2(x: Any, y: Any) -> Any:
+    x, y = (wrap(operand(v, d)) for v, d in zip((x, y), loop_dtypes(np.logaddexp2, (x, y)), strict=True))
+    return np.logaddexp(x * math.log(2), y * math.log(2)) / math.log(2)
 
 
 def _divmod(a: Any, b: Any) -> Any:
@@ -148,7 +168,7 @@ def _heaviside(x: Any, h: Any) -> Any:
 
 
 def _fabs(x: Any) -> Any:
-    return np.absolute(_float(x))
+    return np.absolute(_as_taken(np.fabs, x))
 
 
 def _xlogy(x: Any, y: Any) -> Any:
@@ -163,11 +183,6 @@ def _logit(x: Any) -> Any:
 def _ndtr(x: Any) -> Any:
     erfc = wrap(emit("erfc", unwrap(_float(x) * -math.sqrt(0.5))))
     return 0.5 * erfc
-
-
-def _round_even(x: Any) -> Any:
-    """rint on anything: integers are their own rounding."""
-    return x if unwrap(x).type.dtype.kind in "biu" else wrap(elementwise("rint", np.rint, x))
 
 
 def _whole(name: str) -> Callable[[Any], Any]:
@@ -199,8 +214,8 @@ def _absolute(x: Any) -> Any:
 COMPOSITES: dict[str, Callable] = {
     "matmul": _matmul,
     "power": _power,
-    "float_power": lambda x, p: np.power(np.multiply(x, 1.0), np.multiply(p, 1.0)),
-    "square": lambda x: np.multiply(x, x),
+    "float_power": lambda x, p: wrap(elementwise("power", np.float_power, x, p)),
+    "square": _square,
     "positive": lambda x: x,
     "reciprocal": _reciprocal,
     "divmod": _divmod,
@@ -211,9 +226,8 @@ COMPOSITES: dict[str, Callable] = {
     "rad2deg": lambda x: _float(x) * (180 / math.pi),
     "heaviside": _heaviside,
     "fabs": _fabs,
-    "logaddexp2": lambda a, b: np.logaddexp(np.multiply(a, math.log(2)), np.multiply(b, math.log(2))) / math.log(2),
+    "logaddexp2": _logaddexp2,
     "vecdot": lambda a, b: np.sum(np.conjugate(a) * b, axis=-1),
-    "rint": _round_even,
     "floor": _whole("floor"),
     "ceil": _whole("ceil"),
     "trunc": _whole("trunc"),

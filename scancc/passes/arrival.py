@@ -106,6 +106,7 @@ class Step:
             for k, cycles, waiting in rows:
                 at[k] = max([at[i] for i in waiting]) + cycles
             times = {e: at[k] for e, k in self.place.items() if k in at} if len(ends) == 2 * STEPS else {}
-            at = {self.place[s]: at[self.ends[s]] for s in states}
+            # A state that becomes something that waits for none of them has it at once.
+            at = {self.place[s]: at.get(self.ends[s], 0.0) for s in states}
             ends.append(max(at.values()))
         return (ends[-1] - ends[STEPS]) / STEPS, times

@@ -6,7 +6,8 @@
 
 Two kinds of work move. What depends on non-sequences only is computed once and becomes a non-sequence. Expensive work
 that depends on one row of one sequence is computed for all rows at once and becomes a sequence: matrix products, and
-element-wise functions that are vectorised over time. Cheap ops on top of it stay in the loop and cost no memory.
+element-wise functions that are vectorised over time; not those of wide rows, which are vectorised where they are. Cheap
+ops on top of it stay in the loop and cost no memory.
 
 A hoisted sequence takes memory that grows with the number of steps: none is made whose rows are more than
 MAX_GROWTH times as large as those it is computed from. Nothing moves that could fail (an index out of bounds), since
@@ -48,7 +49,8 @@ def is_worth(n: Node) -> bool:
     kind = OPS[n.op].kind
     if kind == "contract":
         return not (in_registers(n.type) and all(in_registers(a.type) for a in n.args))
-    return OPS[n.op].expensive and kind == "elementwise"
+    # Loops over wide rows are vectorised where they are, and need no memory for what they compute.
+    return OPS[n.op].expensive and kind == "elementwise" and in_registers(n.type)
 
 
 def hoist(graph: Graph, worth: Callable[[Node], bool] = is_worth) -> Graph:

@@ -35,8 +35,10 @@ from scancc.passes.partial_sums import partial_sums
 from scancc.passes.plan_taps import Plan, plan_taps
 from scancc.passes.products import is_wide
 from scancc.passes.ring_runs import ring_runs
+from scancc.passes.same_rows import same_rows
 from scancc.passes.shorten import shorten
 from scancc.passes.shorten_chains import shorten_chains
+from scancc.passes.shrink_scratch import shrink_scratch
 from scancc.passes.simplify import simplify
 from scancc.passes.skew_rows import skew_rows
 from scancc.passes.split_loops import split_loops
@@ -99,13 +101,15 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("defer_products", _plain(defer_products)),
     Pass("fuse", _plain(fuse)),
     Pass("merge_duplicates", _plain(merge_duplicates)),
+    Pass("same_rows", _plain(same_rows), lambda options: options.optimize and options.target == "cpu"),
     Pass("hoist", lambda graph, options: hoist(graph, _worth_hoisting(options))),
     Pass("forward_outputs", _plain(forward_outputs)),
     Pass("simplify_again", lambda graph, options: simplify(graph, options.fastmath)),
     Pass("cse_again", _plain(cse)),
     Pass("narrow_storage", _plain(narrow_storage)),
     Pass("dce", _plain(dce)),
-    Pass("defer_sums", _plain(defer_sums), lambda options: options.target == "cuda" and not options.strict_fp),
+    Pass("defer_sums", lambda graph, options: defer_sums(graph, apart=options.target == "cpu"),
+         lambda options: not options.strict_fp and (options.optimize or options.target == "cuda")),
     Pass("order_sums", _plain(order_sums), lambda options: options.optimize and not options.strict_fp),
     Pass("block_recurrences", _plain(block_recurrences),
          lambda options: options.optimize and not options.strict_fp and options.target == "cpu"),
@@ -169,7 +173,8 @@ def analyse(graph: Graph, name: str, options: Options, device: Device = ANY) -> 
     plan = plan_taps(final)
     lowered = drop_dead_stores(lower(final, plan, name))
     if options.optimize:
-        lowered = pack_weights(replace(lowered, kernel=ring_runs(tile_lanes(lowered.kernel))))
+        lowered = shrink_scratch(replace(lowered, kernel=tile_lanes(lowered.kernel)))
+        lowered = pack_weights(replace(lowered, kernel=ring_runs(lowered.kernel)))
         lowered = split_loops(lowered, reorder=not options.strict_fp)
         if not options.strict_fp:
             lowered = replace(lowered, kernel=shorten_chains(geometric_loops(lowered.kernel)))

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from scancc.ir.loop import (
     INT64,
     Assign,
-    Buffer,
     Const,
     Declare,
     Expr,
@@ -33,7 +32,11 @@ from scancc.ir.loop import (
     const_int,
     mul,
 )
-from scancc.ir.walk import expressions, statements, subexpressions
+from scancc.ir.walk import statements
+from scancc.passes.fresh import Fresh
+from scancc.passes.jam_steps import jam_steps
+from scancc.passes.join_tiles import Tiles, join_tiles
+from scancc.passes.own_lanes import Axes, all_expressions, is_own, loads_any, stored_in
 
 LANES = 256  # of a tile: their states stay in the first-level cache, with eight steps of inputs that have lanes first
 COPIED = 16  # rows of a transposing copy: two cache lines of doubles
@@ -42,20 +45,20 @@ FEW = 2 * LANES  # lanes that are not worth tiles
 
 def tile_lanes(kernel: Kernel) -> Kernel:
     """The same kernel with loops over lanes in tiles. Results are equal bit for bit."""
-    names = {s.var.name for s in statements(kernel.body) if isinstance(s, (Let, Declare, For))}
-    names |= {p.name for p in kernel.params}
+    fresh = Fresh(kernel)
     body: list[Stmt] = []
+    tiles: list[Tiles] = []
     for s in kernel.body:
         if isinstance(s, For):
             found = _Steps(s, body) if s.note else None
             if found is not None and found.independent():
-                body += found.tiled(names)
+                body += found.tiled(fresh, tiles)
                 continue
             if _transposes(s):
-                body += _tiled_copy(s, names)
+                body += _tiled_copy(s, fresh)
                 continue
         body.append(s)
-    return replace(kernel, body=body)
+    return replace(kernel, body=join_tiles(body, tiles, fresh))
 
 
 @dataclass
@@ -66,7 +69,7 @@ class _Steps:
     before: list[Stmt]
     lanes: list[For] = field(default_factory=list)
     shared: list[Stmt] = field(default_factory=list)  # what a step does once for all lanes
-    restarted: list[Stmt] = field(default_factory=list)
+    initial: dict[Var, Const] = field(default_factory=dict)  # what changes for all lanes, and how it begins
 
     def independent(self) -> bool:
         for s in self.loop.body:
@@ -78,34 +81,13 @@ class _Steps:
                 case _:
                     return False
         stops = {s.stop for s in self.lanes}
-        if len(stops) != 1 or not _many(next(iter(stops))):
+        if len(stops) != 1:
             return False
-        stored = {s.buffer for s in statements(list(self.lanes)) if isinstance(s, Store)}
-        if any(isinstance(e, Load) and e.buffer in stored for s in self.shared for e in _all_expressions(s)):
+        stored = stored_in(list(self.lanes))
+        if any(loads_any(s, stored) for s in self.shared):
             return False
-        axes: dict[Buffer, set[int]] = {}
-        return all(self._lane(s, stored, axes) for s in self.lanes) and self._restart()
-
-    def _lane(self, lane: For, stored: set[Buffer], axes: dict[Buffer, set[int]]) -> bool:
-        """Whether a lane touches what no other lane does. `axes`: those that the lane was the index of so far."""
-        inside = list(statements(lane.body))
-        own = {s.var for s in inside if isinstance(s, Declare)}
-        for s in inside:
-            if not isinstance(s, (Let, Declare, Assign, Store, For)):
-                return False
-            if isinstance(s, Assign) and s.var not in own:
-                return False
-            accesses = [(e.buffer, e.index) for e in _all_expressions(s) if isinstance(e, Load)]
-            if isinstance(s, Store):
-                accesses.append((s.buffer, s.index))
-            for buffer, index in accesses:
-                if buffer not in stored:
-                    continue
-                mine = {a for a, e in enumerate(index) if e == lane.var}
-                axes[buffer] = axes.get(buffer, mine) & mine
-                if not axes[buffer]:
-                    return False
-        return True
+        axes: Axes = {}
+        return all(is_own(s, stored, axes) for s in self.lanes) and self._restart()
 
     def _restart(self) -> bool:
         """What changes from step to step for all lanes begins with the same value in every tile."""
@@ -118,14 +100,18 @@ class _Steps:
             if not isinstance(start, Const) or any(isinstance(s, Assign) and s.var == var
                                                    for s in statements(self.before)):  # fmt: skip
                 return False
-            self.restarted.append(Assign(var, start))
+            self.initial[var] = start
         return True
 
-    def tiled(self, names: set[str]) -> list[Stmt]:
+    def tiled(self, fresh: Fresh, tiles: list[Tiles]) -> list[Stmt]:
         stop = self.lanes[0].stop
-        loop, first, end = _tiles(stop, LANES, names, f"lanes of {self.loop.note.removeprefix('steps of ')}")
+        if not _many(stop):
+            return jam_steps(self.loop, self.initial, fresh)
+        loop, first, end = _tiles(stop, LANES, fresh, f"lanes of {self.loop.note.removeprefix('steps of ')}")
         body = [replace(s, start=first, stop=end) if isinstance(s, For) else s for s in self.loop.body]
-        loop.body += [*self.restarted, replace(self.loop, body=body)]
+        restarted = [Assign(var, start) for var, start in self.initial.items()]
+        loop.body += [*restarted, *jam_steps(replace(self.loop, body=body), self.initial, fresh)]
+        tiles.append(Tiles(loop, first, end, stop))
         return [loop]
 
 
@@ -133,9 +119,9 @@ def _many(stop: Expr) -> bool:
     return stop.value > FEW if isinstance(stop, Const) else isinstance(stop, Var)
 
 
-def _tiles(stop: Expr, width: int, names: set[str], note: str) -> tuple[For, Var, Expr]:
+def _tiles(stop: Expr, width: int, fresh: Fresh, note: str) -> tuple[For, Var, Var]:
     """A loop over tiles, one at least: what the steps share has to happen even without lanes."""
-    tile, first, end = (Var(_fresh(n, names), INT64) for n in ("tile", "lane", "end"))
+    tile, first, end = (fresh.var(n) for n in ("tile", "lane", "end"))
     count: Expr = Op("floor_divide", (add(stop, width - 1), const_int(width)), INT64)
     if isinstance(stop, Const):
         count = const_int((stop.value + width - 1) // width)
@@ -146,19 +132,6 @@ def _tiles(stop: Expr, width: int, names: set[str], note: str) -> tuple[For, Var
         Let(end, Op("minimum", (add(first, width), stop), INT64)),
     ]
     return For(tile, const_int(0), count, body, note), first, end
-
-
-def _fresh(base: str, names: set[str]) -> str:
-    name, n = base, 1
-    while name in names:
-        n += 1
-        name = f"{base}{n}"
-    names.add(name)
-    return name
-
-
-def _all_expressions(s: Stmt) -> list[Expr]:
-    return [inner for e in expressions(s) for inner in subexpressions(e)]
 
 
 # -- copies ----------------------------------------------------------------------------------------------------------
@@ -175,7 +148,7 @@ def _transposes(outer: For) -> bool:
     if len(stores) != 1 or not all(isinstance(s, (Let, Store)) for s in inner.body):
         return False
     (store,) = stores
-    loads = [e for s in inner.body for e in _all_expressions(s) if isinstance(e, Load)]
+    loads = [e for s in inner.body for e in all_expressions(s) if isinstance(e, Load)]
     whole = {outer.var, inner.var} <= set(store.index)
     columns = any(e.index and e.index[-1] == outer.var for e in loads)
     return whole and store.index[-1] == inner.var and columns and all(e.buffer is not store.buffer for e in loads)
@@ -185,10 +158,10 @@ def _long(stop: Expr) -> bool:
     return not isinstance(stop, Const) or stop.value >= 2 * COPIED
 
 
-def _tiled_copy(outer: For, names: set[str]) -> list[Stmt]:
+def _tiled_copy(outer: For, fresh: Fresh) -> list[Stmt]:
     (inner,) = outer.body
     assert isinstance(inner, For)
-    loop, first, end = _tiles(outer.stop, COPIED, names, "")
+    loop, first, end = _tiles(outer.stop, COPIED, fresh, "")
     rows = For(outer.var, first, end, inner.body)
     loop.body.append(replace(inner, body=[rows]))
     return [loop]

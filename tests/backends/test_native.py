@@ -171,7 +171,7 @@ def test_results_of_every_kind():
 
 def test_lengths_are_those_of_numpy():
     def lengths(x, n, k):
-        return rows(x, n // k), rows(x, n % k), rows(x, n * k - 1), rows(x, np.minimum(n, k) + 1)
+        return rows(x, n // k), rows(x, n % k)[-2:], rows(x, n * k - 1), rows(x, np.minimum(n, k) + 1)[:3]
 
     f, call = native(lengths, np.ones(2), 7, 2)
     for n, k in [(7, 2), (2, 7), (9, 3), (8, 5), (1, 1)]:
@@ -193,10 +193,12 @@ def test_steps_that_sequences_do_not_have():
 
 def test_memory_that_is_not_there():
     f, call = native(rows, np.ones(2), 4)
+    g, gradient = native(sc.grad(lambda x, n: (rows(x, n)[1:] ** 2).sum(), 0), np.ones(2), 4)
     for n in (2**50, 2**58, 2**59, 2**60, 2**62, 2**63 - 1):
         assert call((np.ones(2), n)) is MISS
         with pytest.raises((MemoryError, ValueError)):
             f(np.ones(2), n)
+        assert gradient((np.ones(2), n)) is MISS
     np.testing.assert_array_equal(f(np.ones(2), 2), [[2, 2], [3, 3]])
 
 
@@ -269,7 +271,7 @@ def test_no_reference_is_taken_or_lost():
 
 
 def test_nothing_is_left_of_many_calls():
-    f, call = native(rows, np.ones(2), 5)
+    f, call = native(sc.grad(lambda x, n: (rows(x, n)[1:] ** 2).sum(), 0), np.ones(2), 5)
     x = np.ones(2)
 
     def calls():
@@ -351,12 +353,12 @@ def test_nobody_is_asked_where_nobody_traces():
 
 
 def test_a_context_outlives_the_block_that_it_was_copied_in():
-    f, _ = native(lambda x: sc.scan(lambda x, s: s + (x - x), sequences=x, outputs_info=0.0), np.ones(4))
+    f, _ = native(lambda x: sc.scan(lambda x, s: np.log(x) + s, sequences=x, outputs_info=0.0), np.ones(4))
     with sc.debug_nans():
         context = contextvars.copy_context()
-    assert np.isnan(f(np.full(4, np.inf))[-1])
+    assert np.isnan(f(-np.ones(4))[-1])
     with pytest.raises(ArithmeticError):
-        context.run(f, np.full(4, np.inf))
+        context.run(f, -np.ones(4))
 
 
 def test_containers_are_left_to_python():
@@ -374,11 +376,3 @@ def test_containers_are_left_to_python():
     np.testing.assert_array_equal(call(usual), second)
     for i, other in enumerate(([X[::2]], [None], (2.0,), 3, True, True, True)):
         assert call((*usual[:i], other, *usual[i + 1 :])) is MISS
-
-
-def test_histories_are_left_to_the_general_way():
-    f = sc.jit(sc.grad(lambda x, n: (rows(x, n)[1:] ** 2).sum(), 0))
-    for _ in range(4):
-        found = f(np.ones(2), 5)
-    assert not any(type(call) is BuiltinFunctionType for call in f._recent.calls)
-    np.testing.assert_allclose(found, f(np.ones(2), 5, mode="interpret"), rtol=1e-13)

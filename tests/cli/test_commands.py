@@ -13,6 +13,8 @@ import pytest
 import scancc as sc
 from scancc.cli import main
 from scancc.cli.chunks import run_in_chunks
+from scancc.cli.data import sequences
+from scancc.cli.loading import UsageError
 
 MODEL = """
 import numpy as np
@@ -170,3 +172,25 @@ def test_cache_commands(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SCANCC_CACHE_DIR", "")
     assert main(["cache", "info"]) == 0
     assert "off" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("a,b\n", "has no rows of numbers below its header a,b"),
+        ("1\n2\noops\n", "'oops' in row 3 of column '0' is not a number"),
+        ("a,b\n1,x\n2,y\n", None),
+        ("a\n1\n\nNA\n", None),
+    ],
+)
+def test_cells_that_are_not_numbers(tmp_path, text, message):
+    """A column of text is passed over and a missing number is NaN, but text among numbers is an error."""
+    file = tmp_path / "x.csv"
+    file.write_text(text)
+    if message is None:
+        (column,) = sequences([file], None)
+        assert len(column) == 2 and column[0] == 1
+    else:
+        with pytest.raises(UsageError, match=message):
+            sequences([file], None)

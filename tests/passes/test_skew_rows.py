@@ -303,6 +303,19 @@ def test_sums_of_rows():
     assert not fires(f, x, y)
 
 
+def test_a_state_that_becomes_what_waits_for_no_other():
+    """It is there at once, whatever the chain takes."""
+    x = R.integers(-5, 6, 9)
+    y = R.integers(-5, 6, WIDE)
+
+    def row(x, above):
+        cells = sc.scan(lambda u, left, last, x: (np.minimum(left + u, last * left) + x, x + 1), above, [x, x], x)
+        return cells[0]
+
+    f = sc.jit(lambda x, y: sc.scan(row, x, y))
+    np.testing.assert_array_equal(f(x, y), interpreted(f)(x, y))
+
+
 def test_few_rows():
     assert stays(lambda x, y: warping(x[: ROWS - 1], y), R.normal(size=3 * ROWS), R.normal(size=WIDE)[:LEAST_PHASES])
 

@@ -20,10 +20,10 @@ FUNCTIONS = {
 NEAR_MULTIPLES = [6381956970095103.0 * 2.0**797, 5.3e15, 1e22, 1.5707963267948966, 3.141592653589793, 11.0, 355.0]
 
 
-def compiled(name, dtype):
+def compiled(name, dtype, fastmath=False):
     f = getattr(transcendental, name)
 
-    @njit(error_model="numpy")
+    @njit(error_model="numpy", fastmath=fastmath)
     def loop(x, out):
         for i in range(len(x)):
             out[i] = f(x[i])
@@ -32,9 +32,9 @@ def compiled(name, dtype):
     return loop
 
 
-def apply(name, x):
+def apply(name, x, fastmath=False):
     out = np.empty_like(x)
-    compiled(name, x.dtype)(x, out)
+    compiled(name, x.dtype, fastmath)(x, out)
     return out
 
 
@@ -78,6 +78,16 @@ def test_error_in_ulps(name, dtype):
             if error > worst:
                 worst, at = error, a
     assert worst <= ULPS, f"{worst} ulp at {at!r}"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_flags_of_the_kernel_leave_the_algorithms_alone(name, dtype):
+    """Under `fastmath` a sum may be taken apart, but not those that round a number to an integer."""
+    x = arguments(name, dtype, 100)
+    with np.errstate(over="ignore"):
+        fast = apply(name, x, {"contract", "reassoc", "nsz", "arcp"})
+        np.testing.assert_allclose(fast, apply(name, x), rtol=4 * np.finfo(dtype).eps, atol=0)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

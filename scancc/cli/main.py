@@ -21,6 +21,7 @@ from scancc.cli.check import check
 from scancc.cli.doctor import doctor
 from scancc.cli.explain import explain
 from scancc.cli.loading import UsageError, load
+from scancc.driver import TARGETS
 from scancc.errors import ScanError
 from scancc.passes.pipeline import LOOP_PIPELINE, PIPELINE
 
@@ -113,7 +114,7 @@ def run(
 def bench(
     subjects: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILE:NAME]...", help="functions with example inputs, or files and folders that "
+        typer.Argument(metavar="FILE:NAME", help="functions with example inputs, or files and folders that "
                        "declare workloads; default: a small built-in suite"),
     ] = None,
     against: Annotated[str, typer.Option(metavar="PEERS", help="only these, such as jax,numba,c")] = "",
@@ -129,6 +130,8 @@ def bench(
     """Time compiled scans against a Python loop, an njit loop, and JAX and PyTensor where they are installed."""
     from scancc.cli.bench import Request, race
 
+    if target not in TARGETS:
+        raise UsageError(f"--target {target}: choose one of {', '.join(TARGETS)}")
     peers = tuple(p.strip() for p in against.split(",") if p.strip())
     request = Request(tuple(subjects or ()), quick, target, peers, gradient, whole_numbers("--lengths", lengths), json,
                       limit, save, plot)  # fmt: skip

@@ -23,6 +23,7 @@ from scancc.frontend.control_flow import trace_with_control_flow
 from scancc.frontend.location import name_of, of_function
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.pytrees import flatten, source_of, unflatten
+from scancc.frontend.scan_arguments import parameters_of
 from scancc.frontend.scope import SYMBOLIC, UNUSUAL, Scope, current, entered
 from scancc.frontend.shared import kinds_of, values_of
 from scancc.frontend.tracer import Tracer, as_stored, is_traced
@@ -131,11 +132,13 @@ class Traced:
         scope = Scope(name, control_flow=control_flow)
         with entered(scope):
             values = []
+            named = parameters_of(fn)
             for i, (a, axis) in enumerate(zip(arrays, opened, strict=True)):
+                label = named[i] if i < len(named) else f"arg{i}"
                 shape: tuple = a.shape
                 if axis is not None:
-                    shape = (*a.shape[:axis], scope.new_dim(f"n{i}", a.shape[axis]), *a.shape[axis + 1 :])
-                values.append(Tracer(scope.add_input(f"arg{i}", a.dtype, shape), scope))
+                    shape = (*a.shape[:axis], scope.new_dim(f"n_{label}", a.shape[axis]), *a.shape[axis + 1 :])
+                values.append(Tracer(scope.add_input(label, a.dtype, shape), scope))
             self.inputs = [v.node.attrs["name"] for v in values]
             returned = fn(*values)
             leaves, self.tree = flatten(returned)

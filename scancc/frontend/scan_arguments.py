@@ -284,7 +284,7 @@ def _base(parameter: str) -> str:
 _PARAMETERS: WeakKeyDictionary[Callable, list[str]] = WeakKeyDictionary()
 
 
-def _parameters(fn: Callable) -> list[str]:
+def parameters_of(fn: Callable) -> list[str]:
     """Names of the positional parameters; remembered, since a signature takes longer than a short scan."""
     try:
         return _PARAMETERS[fn]
@@ -303,7 +303,7 @@ def _parameters(fn: Callable) -> list[str]:
 
 def _names(fn: Callable, sequences: list[int], outputs: list[int], nonseqs: int) -> list[str]:
     """Names of sequences, outputs and non-sequences from the step's parameters: `y_tm2, y_tm1` gives 'y'."""
-    parameters = _parameters(fn)
+    parameters = parameters_of(fn)
     names: list[str] = []
     position = 0
 

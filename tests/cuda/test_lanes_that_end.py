@@ -118,9 +118,10 @@ def test_a_lane_leaves_at_its_own_step(axis):
     assert all(n.op != "reduce_any" for body in bodies for n in body.nodes())
     counts = f(x, H)[1]
     assert (min(counts), max(counts)) == (1, STEPS)
+    given = dict(zip((n.attrs["name"] for n in program.compilation.graph.inputs), (x, H), strict=True))
     for lane in range(LANES):
-        own = [np.take(a, lane, axis=lanes.inputs[n]) for n, a in (("arg0", x), ("arg1", H))]
-        found = interpreter.run(lanes.graph, dict(zip(("arg0", "arg1"), own, strict=True)))
+        own = {name: np.take(a, lane, axis=lanes.inputs[name]) for name, a in given.items()}
+        found = interpreter.run(lanes.graph, own)
         assert found["result0"].shape == (counts[lane],)
         assert found["result1"] == counts[lane]
 

@@ -90,7 +90,7 @@ def test_a_traced_row(mode):
 def test_steps_and_rows_of_a_traced_row():
     f = sc.jit(lambda x, i: cumulative(x)[i]).lower(np.ones(10), 3)
     assert "last 1" in f.ir("shorten") and "minimum" in f.ir("shorten")
-    assert "n0" not in repr(f.compiled.lowered.allocated)
+    assert "n_x" not in repr(f.compiled.lowered.allocated)
     seen = []
 
     def step(x, y):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,10 +18,10 @@ from scancc.cli.tables import wide_console
 from scancc.errors import DeviceError
 from scancc.frontend.scan_arguments import normalise
 from scancc.inspection import Inspection
-from scancc.ir.graph import spec_of
+from scancc.ir.graph import Node, spec_of
 from scancc.report.explanation import Example, explained
 from scancc.report.page import page
-from scancc.report.storage import steps_of
+from scancc.report.storage import inner_steps, steps_of
 from scancc.report.terminal import show
 
 
@@ -66,7 +67,8 @@ def example_of(target: Target, program: Inspection) -> Example | None:
     except DeviceError as e:
         typer.echo(f"not measured: {str(e).splitlines()[0]}", err=True)
         return None
-    return Example(call, _arrays(target, args, kwargs), _steps(program, result, isinstance(function, ScanFunction)))
+    steps = _steps(program, result, isinstance(function, ScanFunction), _numbers(program, args, kwargs))
+    return Example(call, _arrays(target, args, kwargs), steps)
 
 
 def _arrays(target: Target, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -84,12 +86,30 @@ def _arrays(target: Target, args: tuple, kwargs: dict[str, Any]) -> dict[str, An
     return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
 
 
-def _steps(program: Inspection, result: Any, alone: bool) -> int | None:
-    """Steps of the longest loop. One that may stop early tells by its result, if that is its own."""
+def _count(scan: Node, numbers: Mapping[str, int]) -> int | None:
+    """Steps that a scan made, which an argument of the call may have told."""
+    count = scan.args[0]
+    while count.op == "cast":
+        count = count.args[0]
+    return numbers.get(count.attrs["name"]) if count.op == "input" else steps_of(scan)
+
+
+def _numbers(program: Inspection, args: tuple, kwargs: dict[str, Any]) -> dict[str, int]:
+    """The integers of a call by the names of the program's inputs."""
+    inputs = [n.attrs["name"] for n in program.compilation.traced.inputs]
+    given = {**dict(zip(inputs, args, strict=False)), **kwargs}
+    return {name: int(v) for name, v in given.items() if isinstance(v, (int, np.integer)) and not isinstance(v, bool)}
+
+
+def _steps(program: Inspection, result: Any, alone: bool, numbers: Mapping[str, int]) -> int | None:
+    """Steps of the longest loop, of nested ones those of the innermost.
+
+    A loop that may stop early tells by its result, if that is its own. `numbers` are integers of the call by name.
+    """
     scans = [n for n in program.compilation.traced.nodes() if n.op == "scan"]
-    counts = [steps_of(n) for n in scans]
+    counts = [_count(n, numbers) for n in scans]
     if any(spec_of(n).has_until for n in scans):
         first = result[0] if isinstance(result, tuple) else result
         return len(on_host(first)) if alone and len(scans) == 1 and not isinstance(result, dict) else None
-    known = [c for c in counts if c is not None]
+    known = [c * inner_steps(n) for c, n in zip(counts, scans, strict=True) if c is not None]
     return max(known) if len(known) == len(counts) and known else None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from scancc.ir.graph import Graph, Node, body_graphs, operands, spec_of
 from scancc.ir.types import Dim, Type
 from scancc.passes.pipeline import Compilation
-from scancc.report.storage import row_bytes, show_bytes, steps_of
+from scancc.report.storage import inner_steps, row_bytes, show_bytes, steps_of
 
 if TYPE_CHECKING:
     from scancc.static.figures import Figures
@@ -37,7 +37,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`ns` and `cycles` of one step."""
+    """`ns` and `cycles` of one step, of nested scans one of the innermost."""
 
     name: str
     ns: float
@@ -47,7 +47,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A call with the example inputs. `ns` and `cycles` of one step; None where the number of steps is not known."""
+    """A call with the example inputs. `ns` and `cycles` of one of the `steps`; None where their number is not known."""
 
     call_s: float
     steps: int | None
@@ -78,7 +78,7 @@ def _by_machine_code(figures: Figures, machine: Machine) -> list[Limit]:
 
 
 def _by_products(made: Compilation, machine: Machine) -> list[Limit]:
-    work = max((_products(spec_of(n).body) for n in _outer(made)), default=0.0)
+    work = max((_products(spec_of(n).body) / inner_steps(n) for n in _outer(made)), default=0.0)
     if work < FEW:
         return []
     ns = work / machine.multiply_adds_per_s * 1e9
@@ -93,7 +93,7 @@ def _by_memory(made: Compilation, machine: Machine) -> list[Limit]:
         steps = steps_of(node)
         a_step = traffic(made, node)
         if steps is not None and a_step and steps * a_step > machine.cache_bytes:
-            ns = a_step / machine.bytes_per_s * 1e9
+            ns = a_step / inner_steps(node) / machine.bytes_per_s * 1e9
             why = f"{show_bytes(a_step)} of rows a step, {show_bytes(steps * a_step)} in all: more than any cache holds"
             found.append(Limit("bandwidth", ns, ns / machine.cycle_ns, why))
     return sorted(found, key=lambda limit: -limit.ns)[:1]

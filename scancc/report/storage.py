@@ -34,6 +34,12 @@ def steps_of(scan: Node) -> int | None:
     return _hint(scan.args[0])
 
 
+def inner_steps(scan: Node) -> int:
+    """Steps of the innermost loops that one step of a scan makes; 1 where there is no scan in it."""
+    inner = [n for g in body_graphs(scan) for n in g.nodes() if n.op == "scan"]
+    return max(((steps_of(n) or 1) * inner_steps(n) for n in inner), default=1)
+
+
 def _hint(x: Node) -> int | None:
     match x.op:
         case "const":

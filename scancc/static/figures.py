@@ -20,7 +20,7 @@ from scancc.static.counts import (
     transfers_of,
 )
 from scancc.static.critical_path import Dependencies, critical_path, dependencies
-from scancc.static.hot_loop import around, hot_loops, loop_calls, step_lines
+from scancc.static.hot_loop import around, hot_loops, loop_calls, rest_lines, rows_at_once, step_lines
 from scancc.static.loops import Loop
 from scancc.static.machine_model import throughput, vector_bits
 from scancc.static.stack import stack_accesses
@@ -60,7 +60,8 @@ class Figures:
     hot                    None where no loop is left, for a device, and on machines other than x86-64
     beside                 the hottest loop that runs no steps, such as work on all rows before them; None without one
     loop_calls             functions that any loop of the kernel calls, sorted
-    steps_per_iteration    steps of the scan that an iteration of the hot loop makes, if it can be told
+    steps_per_iteration    steps of the scan that an iteration of the hot loop makes, if it can be told; of nested scans
+                           those of the innermost
     allocations            calls of allocators in the kernel
     storage_bytes          of all buffers that a call allocates, if that is known before it
     loops                  loops over steps in the loop IR
@@ -97,11 +98,12 @@ def figures_of(program: Inspection, given: Mapping[str, Any] | None = None) -> F
     compiled = program.compiled
     if isinstance(compiled, CpuProgram) and processors.is_x86():
         functions = parse(compiled.code.asm_with_lines())
-        hot, beside = hot_loops(functions, step_lines(compiled.source))
+        hot, beside = hot_loops(functions, step_lines(compiled.source), rest_lines(compiled.source))
     needs = dependencies(hot) if hot is not None else None
     steps: int | None = None
     if hot is not None and needs is not None:
         steps = steps_per_iteration(made, hot, needs, outermost=len(around(hot, functions)) == 1)
+        steps = steps and steps * rows_at_once(compiled.source, hot)
     return Figures(
         cpu=processors.current() if processors.is_x86() else processors.machine(),
         hot=_loop_figures(hot, needs, functions) if hot is not None and needs is not None else None,

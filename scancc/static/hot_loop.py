@@ -25,6 +25,9 @@ BYTES = 512  # that a loop goes along when it is entered, if the code does not t
 ELEMENT = 8
 WORK = {"division": 4.0, "arithmetic": 1.0, "call": 20.0, "other": 0.1}
 STEPS = re.compile(r"^(\s*)for .*# .*steps of ")
+REST = re.compile(r"^(\s*)for .*# steps of (.+)$")  # where it comes after a loop of groups
+GROUPS = re.compile(r"^(\s*)for .*# \d+ steps of (.+) at a time$")
+TOGETHER = re.compile(r"^(\s*)for .*# all (\d+) rows$")  # the note of `skew_rows`
 
 
 def step_lines(source: str) -> frozenset[int]:
@@ -43,15 +46,51 @@ def step_lines(source: str) -> frozenset[int]:
     return frozenset(found)
 
 
-def hot_loops(functions: list[Function], lines: frozenset[int]) -> tuple[Loop | None, Loop | None]:
+def rows_at_once(source: str, loop: Loop) -> int:
+    """How many rows of a nested recurrence an iteration takes a step of; 1 for a loop that is not of several rows."""
+    lines = source.splitlines()
+    for number, line in enumerate(lines, 1):
+        head = TOGETHER.match(line)
+        if head is not None and _within(loop, frozenset(_block(lines, number))):
+            return int(head.group(2))
+    return 1
+
+
+def rest_lines(source: str) -> frozenset[int]:
+    """Lines of the loops over the few steps that are left where others run in groups; they are never the hot ones."""
+    found: set[int] = set()
+    groups: set[tuple[str, str]] = set()  # by indentation and name
+    lines = source.splitlines()
+    for number, line in enumerate(lines, 1):
+        if (head := GROUPS.match(line)) is not None:
+            groups.add((head.group(1), head.group(2)))
+        elif (head := REST.match(line)) is not None and (head.group(1), head.group(2)) in groups:
+            found.update(_block(lines, number))
+    return frozenset(found)
+
+
+def _block(lines: list[str], head: int) -> range:
+    """The numbers of the lines of a loop, its head included."""
+    indent = len(lines[head - 1]) - len(lines[head - 1].lstrip())
+    end = next((n for n, text in enumerate(lines[head:], head + 1)
+                if text.strip() and len(text) - len(text.lstrip()) <= indent), len(lines) + 1)  # fmt: skip
+    return range(head, end)
+
+
+def hot_loops(
+    functions: list[Function], lines: frozenset[int], left: frozenset[int] = frozenset()
+) -> tuple[Loop | None, Loop | None]:
     """The hot loop of a program whose first function is the kernel, and the hottest of those that run no steps.
 
-    `lines` are those of `step_lines`. None where no loop runs steps, and where none of the others computes anything.
+    `lines` are those of `step_lines`, `left` those of `rest_lines`. None where no loop runs steps, and where none
+    of the others computes anything.
     """
     called = _called_from(functions, lines)
     steps: list[Loop] = []
     rest: list[Loop] = []
     for loop in loops_of_program(functions, _made):
+        if _within(loop, left):
+            continue
         (steps if loop.function.name in called or _within(loop, lines) else rest).append(loop)
     return _hottest(steps), _hottest([loop for loop in rest if _computes(loop)])
 

@@ -7,7 +7,7 @@ no memory, by how far the counter moves that ends the loop.
 from __future__ import annotations
 
 from scancc.ir.loop import Buffer, Const, For
-from scancc.ir.walk import accesses, statements
+from scancc.ir.walk import accesses, statements, subexpressions
 from scancc.passes.pipeline import Compilation
 from scancc.static.critical_path import Dependencies
 from scancc.static.iterations import counter_of, iterations
@@ -31,7 +31,11 @@ def row_bytes(made: Compilation) -> set[int]:
     for loop in statements(made.lowered.kernel.body):
         if isinstance(loop, For) and "steps of" in loop.note:
             for s in statements(loop.body):
-                found |= {size for b, _, _ in accesses(s) if (size := _row(b)) is not None}
+                for b, index, _ in accesses(s):
+                    size = _row(b)
+                    if size is None and len(index) == 1 and loop.var in subexpressions(index[0]):
+                        size = b.dtype.itemsize  # scratch memory of some hundred steps
+                    found |= set() if size is None else {size}
     return found
 
 

@@ -92,7 +92,8 @@ def _result(
 ) -> Result:
     reference = "scancc" if samples.get("scancc") else next(iter(samples), "")
     timings = [
-        timing(name, times, samples[reference], None, difference=abs(answers[name] - expected))
+        timing(name, times, samples[reference], None, difference=abs(answers[name] - expected),
+               relative=abs(answers[name] - expected) / (abs(expected) or 1.0))
         for name, times in samples.items()
     ]
     return Result(f"startup/{phase}", None, reference, timings, notes, failed)

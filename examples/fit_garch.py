@@ -58,7 +58,9 @@ def compare() -> tuple[list[Agreement], list[str]]:
         for name, ours, peer in zip(("mu", "omega", "alpha", "beta"), parameters, theirs.params, strict=True):
             rows.append(Agreement(name, ours, "arch", peer, tolerance=1e-4))
         rows.append(Agreement("log-likelihood", likelihood, "arch", theirs.loglikelihood, tolerance=1e-8))
-    return rows, missing_peers("arch")
+    mu, omega, alpha, beta = parameters
+    fitted = f"mu {mu:.4f}, omega {omega:.4f}, alpha {alpha:.4f}, beta {beta:.4f}; log-likelihood {likelihood:.3f}"
+    return rows, [fitted, *missing_peers("arch")]
 
 
 def main() -> int:

@@ -93,7 +93,13 @@ def compare() -> tuple[list[Agreement], list[str]]:
                                  ("theta", mixed[2], theta), ("variance of e", np.exp(mixed[3]), sigma2)):  # fmt: skip
             rows.append(Agreement(name, ours, "statsmodels", peer, tolerance=1e-3))
         rows.append(Agreement("log-likelihood", mixed_likelihood, "statsmodels", theirs.llf, tolerance=1e-7))
-    return rows, missing_peers("statsmodels")
+    fitted = [
+        f"local level: variances {np.exp(level[0]):.0f} and {np.exp(level[1]):.0f}, "
+        f"log-likelihood {level_likelihood:.3f}",
+        f"ARMA: mean {100 * mixed[0]:.1f}, phi {mixed[1]:.4f}, theta {mixed[2]:.4f}, "
+        f"log-likelihood {mixed_likelihood:.3f}",
+    ]
+    return rows, [*fitted, *missing_peers("statsmodels")]
 
 
 def main() -> int:

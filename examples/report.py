@@ -80,7 +80,10 @@ def wide_console() -> Console:
 
 
 def show(title: str, agreements: Sequence[Agreement], notes: Sequence[str] = ()) -> int:
-    """Print the agreements as a table, the notes under it; returns how many agreements do not hold."""
+    """Print the agreements as a table, the notes under it; returns how many agreements do not hold.
+
+    Without any, as where no peer is installed, there is the title instead of an empty table.
+    """
     table = Table(title=title, title_justify="left")
     for header in ("quantity", "scancc", "peer", "peer's answer", "max diff.", ""):
         table.add_column(header, justify="left" if header in ("quantity", "peer") else "right")
@@ -88,7 +91,7 @@ def show(title: str, agreements: Sequence[Agreement], notes: Sequence[str] = ())
         verdict = "[green]agrees[/]" if a.holds else "[red]differs[/]"
         table.add_row(a.quantity, summary(a.ours), a.peer, summary(a.theirs), f"{a.difference:.1e}", verdict)
     console = wide_console()
-    console.print(table)
+    console.print(table if agreements else f"[italic]{title}[/]")
     for note in notes:
         console.print(f"note: {note}", style="dim", markup=False)
     return sum(not a.holds for a in agreements)

@@ -24,7 +24,7 @@ from scancc.frontend.pytrees import flatten, paths, unflatten
 from scancc.frontend.tracer import Tracer, as_stored, tracing, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node, topological
-from scancc.ir.types import widened
+from scancc.ir.types import show_shape, widened
 
 
 @contextmanager
@@ -174,7 +174,7 @@ def _scalar(fn: Callable, returned: Any, holomorphic: bool) -> Node:
                             "return further values with has_aux=True")
     value = unwrap(leaves[0])
     if value.type.shape != ():
-        raise ScanValueError(f"{name} returned an array of shape ({', '.join(map(str, value.type.shape))})",
+        raise ScanValueError(f"{name} returned an array of shape {show_shape(value.type.shape)}",
                              value.loc or of_function(fn), "a gradient is that of one number",
                              "reduce it, for example with .sum(), or use sc.jacrev")
     wanted = "c" if holomorphic else "f"

@@ -6,8 +6,9 @@ from scancc.backends.cpu import CpuProgram
 from scancc.backends.program import Program
 from scancc.errors import ScanValueError
 from scancc.ir.graph import Graph
+from scancc.ir.loop import show_kernel
 from scancc.ir.printer import show
-from scancc.passes.pipeline import Compilation
+from scancc.passes.pipeline import Compilation, loops_of
 from scancc.report.text import explain
 
 
@@ -36,9 +37,20 @@ class Inspection:
             raise ScanValueError(f"no pass is named {after!r}", fix=f"passes are {', '.join(stages)}")
         return stages[after]
 
-    def loop_ir(self) -> str:
-        """The loop IR."""
-        return self.compiled.loop_ir()
+    def loop_ir(self, after: str | None = None) -> str:
+        """The loop IR after all passes; `after` names a pass over the loops, or "lower" for what they begin with.
+
+        Raises ValueError for a pass that did not run; of programs for a device only the last form can be shown.
+        """
+        if after is None:
+            return self.compiled.loop_ir()
+        made = self.compilation
+        self._on_cpu()
+        stages = {name: show_kernel(lowered.kernel)
+                  for name, lowered in loops_of(made.graph, made.plan, made.name, made.options)}  # fmt: skip
+        if after not in stages:
+            raise ScanValueError(f"no pass over the loops is named {after!r}", fix=f"passes are {', '.join(stages)}")
+        return stages[after]
 
     def source(self) -> str:
         """The generated Python kernel. Comments name the line of the step function that a statement came from."""

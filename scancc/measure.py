@@ -26,7 +26,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numba
 import numpy as np
+from llvmlite import binding
 from scipy import stats
 
 Inputs = Mapping[str, Any]
@@ -114,6 +116,7 @@ class Timing:
     ratio: float = 1.0
     ratio_low: float = 1.0
     ratio_high: float = 1.0
+    relative: float | None = None  # the largest difference of a part, relative to the part's largest value
     extra: dict[str, float] = field(default_factory=dict)  # what a workload adds, such as peak memory
 
 
@@ -138,6 +141,7 @@ class _Contender:
     call: Callable[[], Any]
     first_call_s: float
     difference: float
+    relative: float
     loops: int = 1
     samples: list[float] = field(default_factory=list)
 
@@ -160,6 +164,7 @@ def measure(workload: Workload, options: Options, tell: Callable[[str], None] = 
             workload.steps,
             first_call_s=c.first_call_s,
             difference=c.difference,
+            relative=c.relative,
             loops=c.loops,
         )
         for c in contenders
@@ -208,11 +213,13 @@ def _prepare(
             )
             failed = True
             continue
-        contenders.append(_Contender(name, call, seconds, gap))
+        contenders.append(_Contender(name, call, seconds, gap, relative))
     return contenders, notes, failed
 
 
 def _parts(result: Any) -> Sequence[Any]:
+    if isinstance(result, Mapping):
+        return list(result.values())
     return result if isinstance(result, (tuple, list)) else (result,)
 
 
@@ -268,6 +275,7 @@ def timing(
     *,
     first_call_s: float | None = None,
     difference: float = 0.0,
+    relative: float | None = None,
     loops: int = 1,
 ) -> Timing:
     """The figures of one implementation; the ratio is to the samples `reference`."""
@@ -284,6 +292,7 @@ def timing(
         len(samples),
         loops,
         *ratio,
+        relative,
     )
 
 
@@ -316,11 +325,32 @@ def environment() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "processor": _processor(),
+        "target": _target(),
         "cores": os.cpu_count(),
         "load_average": os.getloadavg() if hasattr(os, "getloadavg") else None,
-        "threads": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
+        "threads": _threads(),
         "versions": versions,
     }
+
+
+def _threads() -> dict[str, Any]:
+    """What was asked for by variables, and how many threads numba and each BLAS and OpenMP that is loaded may start."""
+    found: dict[str, Any] = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
+    found["numba"] = numba.config.NUMBA_NUM_THREADS
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:  # the variables have to do
+        return found
+    for pool in threadpool_info():
+        found.setdefault(pool["internal_api"], []).append(pool["num_threads"])
+    return found
+
+
+def _target() -> str:
+    """What kernels are compiled for: the processor as LLVM calls it, and its widest vectors."""
+    features = binding.get_host_cpu_features()
+    widest = next((f for f in ("avx512f", "avx2", "sve", "neon") if features.get(f)), "")
+    return f"{binding.get_host_cpu_name()}{' with ' * bool(widest)}{widest}"
 
 
 def _processor() -> str:

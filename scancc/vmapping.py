@@ -15,7 +15,7 @@ from scancc.frontend.tracer import as_stored, tracing, unwrap, wrap
 from scancc.gradients import naming
 from scancc.ir import build
 from scancc.ir.graph import Node, topological
-from scancc.ir.types import Dim
+from scancc.ir.types import Dim, show_shape
 
 
 def vmap(fn: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
@@ -128,7 +128,7 @@ def _moved(x: Node, axis: int, i: int) -> Node:
     rank = x.type.ndim
     if not -rank <= axis < rank:
         raise ScanValueError(f"the axis of the batch is {axis}, but argument {i} has shape "
-                             f"({', '.join(map(str, x.type.shape))})", here(),
+                             f"{show_shape(x.type.shape)}", here(),
                              fix="pass None in in_axes for what all rows share")
     axis %= rank
     if axis == 0:

@@ -50,6 +50,10 @@ CASES = [
     (dict(fn=lambda x: np.interp(x, X, X), sequences=X), NotImplementedError, "np.interp is not supported in a step"),
     (dict(fn=lambda x: x + X[:1], sequences=X, strict=True), ValueError, "the step uses a captured array"),
     (dict(fn=lambda x: x, sequences=3.0), ValueError, "sequence 'x' is a scalar"),
+    (dict(fn=step, sequences=X), TypeError,
+     r"takes \(x, y\), but the call gives it 1 value: 1 of sequences, 0 of outputs_info, 0 of non_sequences"),
+    (dict(fn=step, sequences=X, outputs_info=0.0, non_sequences=[1.0, 2.0]), TypeError, "gives it 4 values"),
+    (dict(fn=lambda x: np.fft.fft(x), sequences=X), NotImplementedError, "compute it outside the step"),
 ]  # fmt: skip
 
 

@@ -64,7 +64,7 @@ def compare(baseline: Baseline, found: Answer) -> list[Finding]:
     for subject, after in found.figures.items():
         before = baseline.static.get(subject)
         if before is None:
-            note = "--update adds it to the baseline"
+            note = "not in the baseline; --update adds it"
             findings.append(Finding(subject, "figures", "static", None, None, "new", note))
             continue
         findings += _of_ir(subject, before, after)

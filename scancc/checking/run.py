@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scancc.checking import baseline as files
@@ -54,6 +54,7 @@ def check(request: Request, progress: Progress = lambda text: None) -> list[Find
         findings += _timed(request, targets, before, after, progress)
     if request.update:
         files.write(request.baseline, after)
+        return [replace(f, note="added to the baseline") if f.verdict == "new" else f for f in findings]
     return findings
 
 

@@ -17,7 +17,7 @@ BASELINE = "scancc-baseline.json"
 def check(
     subjects: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SUBJECT]...", help="FILE:NAME, or files and folders whose functions have example "
+        typer.Argument(metavar="SUBJECT", help="FILE:NAME, or files and folders whose functions have example "
                        "inputs; default: what the baseline has"),
     ] = None,
     baseline: Annotated[Path, typer.Option(metavar="FILE", help="the figures to compare with")] = Path(BASELINE),

@@ -209,11 +209,9 @@ def pytensor_function(symbols: list[tuple[Any, np.ndarray]], results: list[Any])
 
 
 def compiled(call: Call) -> Callable[[], Any]:
-    def run() -> Any:
-        made = call.scan(**call.given, return_list=True)
-        return tuple(made)
-
-    return run
+    """The call as a user writes it: with `return_list` it would not be one of those that are made whole."""
+    scan, given = call.scan, call.given
+    return lambda: scan(**given)
 
 
 def rebound(fn: Callable, module: Any) -> Callable:

@@ -19,7 +19,7 @@ from scancc.inspection import Inspection
 from scancc.ir.types import DTYPES
 from scancc.jit import JitFunction
 
-TYPE = re.compile(r"\s*(\w+)\s*\[([\w\s,]*)\]\s*")
+TYPE = re.compile(r"\s*(\w+)\s*(?:\[([\w\s,]*)\])?\s*")
 RUN_TIME_LENGTH = 16  # stands for a length that has a name
 
 
@@ -47,10 +47,13 @@ class Target:
         if declared is None and hasattr(self.module, "scancc_example_inputs"):
             declared = self.module.scancc_example_inputs()
         if not isinstance(declared, dict) or self.name not in declared:
+            scan = isinstance(self.function, ScanFunction)
+            by_types = "" if scan else "give each one with --arg, for example --arg 'f64[n]', or "
+            shape = "dict(sequences=...)" if scan else "(x, ...)"
             raise UsageError(
                 f"{self.label}: the types of the arguments are not known\n"
-                "  help: give each one with --arg, for example --arg 'f64[n]', or declare\n"
-                f"  SCANCC_EXAMPLE_INPUTS = {{'{self.name}': dict(sequences=...)}} in the file"
+                f"  help: {by_types}declare example inputs in the file:\n"
+                f"  SCANCC_EXAMPLE_INPUTS = {{'{self.name}': {shape}}}"
             )
         found: dict[str, Any] | tuple = declared[self.name]
         return found
@@ -79,11 +82,11 @@ class Target:
 
 
 def value_of_type(text: str) -> np.ndarray:
-    """Ones of a type written as in the IR: f64[], i32[3], f32[n, 128] with n known at run time."""
+    """Ones of a type written as in the IR: f64[] or f64, i32[3], f32[n, 128] with n known at run time."""
     match = TYPE.fullmatch(text)
     if match is None or match.group(1) not in DTYPES:
         raise UsageError(f"--arg {text}: write a type such as f64[n, 3]; dtypes are {', '.join(DTYPES)}")
-    dims = [d.strip() for d in match.group(2).split(",") if d.strip()]
+    dims = [d.strip() for d in (match.group(2) or "").split(",") if d.strip()]
     return np.ones([int(d) if d.isdigit() else RUN_TIME_LENGTH for d in dims], DTYPES[match.group(1)])
 
 

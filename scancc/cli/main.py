@@ -21,7 +21,9 @@ from scancc.cli.check import check
 from scancc.cli.doctor import doctor
 from scancc.cli.explain import explain
 from scancc.cli.loading import UsageError, load
+from scancc.driver import TARGETS
 from scancc.errors import ScanError
+from scancc.passes.pipeline import LOOP_PIPELINE, PIPELINE
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
                   help="Compile, run and time scans: recurrences written as NumPy step functions.")  # fmt: skip
@@ -31,8 +33,9 @@ app.add_typer(cache_app, name="cache")
 Subject = Annotated[str, typer.Argument(metavar="FILE:NAME", help="a @scan_compile or @jit function of a Python file")]
 Types = Annotated[
     list[str] | None,
-    typer.Option("--arg", metavar="TYPE", help="type of an argument, such as f64[n,3]; in the function's order"),
+    typer.Option("--arg", metavar="TYPE", help="type of an argument, such as f64\\[n,3]; in the function's order"),
 ]
+LOOPS = ("lower", *(step.name for step in LOOP_PIPELINE))
 EMIT = {"ir": "python", "loop": "python", "source": "python", "llvm": "llvm", "asm": "nasm"}
 
 
@@ -49,7 +52,9 @@ def output(text: str, language: str | None = None) -> None:
 def compile_(
     subject: Subject,
     emit: Annotated[str, typer.Option(help=f"{' | '.join(EMIT)}")] = "source",
-    dump_after: Annotated[str | None, typer.Option(metavar="PASS", help="the IR after a pass, or 'trace'")] = None,
+    dump_after: Annotated[
+        str | None, typer.Option(metavar="PASS", help="the IR after a pass, or before any: 'trace', 'lower' of loops")
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="what was hoisted, fused, stored")] = False,
     arg: Types = None,
 ) -> None:
@@ -60,15 +65,18 @@ def compile_(
     """
     if emit not in EMIT:
         raise UsageError(f"--emit {emit}: choose one of {', '.join(EMIT)}")
+    stages = ("trace", *(step.name for step in PIPELINE), *LOOPS)
+    if dump_after is not None and dump_after not in stages:
+        raise UsageError(f"--dump-after {dump_after}: choose one of {', '.join(stages)}")
     program = load(subject).program(arg)
     if explain:
         output(program.explain())
     elif dump_after is not None:
-        output(program.ir(dump_after), "python")
+        output(program.loop_ir(dump_after) if dump_after in LOOPS else program.ir(dump_after), "python")
     else:
-        stages = {"ir": program.ir, "loop": program.loop_ir, "source": program.source, "llvm": program.llvm,
-                  "asm": program.asm}  # fmt: skip
-        output(stages[emit](), EMIT[emit])
+        shown = {"ir": program.ir, "loop": program.loop_ir, "source": program.source, "llvm": program.llvm,
+                 "asm": program.asm}  # fmt: skip
+        output(shown[emit](), EMIT[emit])
 
 
 Files = Annotated[list[Path] | None, typer.Option(help="a .csv, .npy or .npz file; repeat for more")]
@@ -106,7 +114,7 @@ def run(
 def bench(
     subjects: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILE:NAME]...", help="functions with example inputs, or files and folders that "
+        typer.Argument(metavar="FILE:NAME", help="functions with example inputs, or files and folders that "
                        "declare workloads; default: a small built-in suite"),
     ] = None,
     against: Annotated[str, typer.Option(metavar="PEERS", help="only these, such as jax,numba,c")] = "",
@@ -122,6 +130,8 @@ def bench(
     """Time compiled scans against a Python loop, an njit loop, and JAX and PyTensor where they are installed."""
     from scancc.cli.bench import Request, race
 
+    if target not in TARGETS:
+        raise UsageError(f"--target {target}: choose one of {', '.join(TARGETS)}")
     peers = tuple(p.strip() for p in against.split(",") if p.strip())
     request = Request(tuple(subjects or ()), quick, target, peers, gradient, whole_numbers("--lengths", lengths), json,
                       limit, save, plot)  # fmt: skip

@@ -85,14 +85,15 @@ def _row(s: SpeedUp) -> str:
 
 
 def _panels(found: Sequence[SpeedUp]) -> dict[str, list[SpeedUp]]:
-    """Peers by the number of workloads they are in, the libraries together and last."""
+    """Peers by the number of workloads they are in; the libraries together and last, the fastest of each row."""
     peers = dict.fromkeys(s.peer for s in found)
     sizes = {p: sum(s.peer == p for s in found) for p in peers if p not in LIBRARIES}
     panels = {NAMES.get(p, p): [s for s in found if s.peer == p] for p in sorted(sizes, key=lambda p: -sizes[p])}
-    rest = [s for s in found if s.peer in LIBRARIES]
+    libraries = [s for s in found if s.peer in LIBRARIES]
+    rest = list({(s.workload, s.gradient): s for s in sorted(libraries, key=lambda s: -s.ratio)}.values())
     if rest:
         one = NAMES.get(rest[0].peer, rest[0].peer)
-        panels["SciPy, pandas, ..." if len({s.peer for s in rest}) > 1 else one] = rest
+        panels["SciPy, pandas, ..." if len({s.peer for s in libraries}) > 1 else one] = rest
     return panels
 
 
@@ -207,12 +208,12 @@ def _svg(figure: Figure) -> str:
 
 
 def _table(result: Result) -> str:
-    head = ("implementation", "ns/step", "median", f"ratio to {result.reference} (95 %)", "first call", "max diff.")
+    head = ("implementation", "ns/step", "median", f"ratio to {result.reference} (95 %)", "first call", "rel. diff.")
     rows = []
     for t in sorted(result.timings, key=lambda t: t.median_s):
         cells = (t.implementation, "-" if t.per_step_ns is None else f"{t.per_step_ns:,.4g}", seconds(t.median_s),
                  ratio(t, result.reference), "-" if t.first_call_s is None else seconds(t.first_call_s),
-                 f"{t.difference:.1e}")  # fmt: skip
+                 "-" if t.relative is None else f"{t.relative:.1e}")  # fmt: skip
         mark = " class='own'" if t.implementation == result.reference else ""
         rows.append(f"<tr{mark}>" + "".join(f"<td>{html.escape(c)}</td>" for c in cells) + "</tr>")
     notes = "".join(f"<p>{html.escape(n)}</p>" for n in result.notes)

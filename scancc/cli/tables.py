@@ -20,7 +20,7 @@ def show(result: Result) -> None:
         "min": lambda t: seconds(t.min_s),
         f"ratio to {result.reference} (95 %)": lambda t: ratio(t, result.reference),
         "first call": lambda t: seconds(t.first_call_s) if t.first_call_s is not None else None,
-        "max diff.": lambda t: f"{t.difference:.1e}",
+        "rel. diff.": lambda t: f"{t.relative:.1e}" if t.relative is not None else None,
     }
     for key in dict.fromkeys(key for t in result.timings for key in t.extra):
         columns[key] = lambda t, key=key: f"{t.extra[key]:,.1f}" if key in t.extra else None

@@ -151,7 +151,7 @@ def lengths_of(target: Target) -> Iterator[int]:
 
 
 def _interpreted(call: Call) -> Callable[[], Any]:
-    return lambda: tuple(call.scan(**call.given, return_list=True, mode="interpret"))
+    return lambda: call.scan(**call.given, mode="interpret")
 
 
 def _on_device(call: Call) -> Callable[[], Any]:

@@ -267,8 +267,9 @@ def _check_initial(o: OutputArgument) -> None:
     shape = o.initial.node.type.shape if isinstance(o.initial, Tracer) else np.shape(o.initial)
     rows = shape[0] if shape else 0
     if isinstance(rows, int) and rows < o.depth:
+        has = f"{rows} row{'s' * (rows != 1)}"
         raise ScanValueError(
-            f"output '{o.name}' has taps {list(o.taps)}, but its initial value has {rows} rows, not {o.depth}",
+            f"output '{o.name}' has taps {list(o.taps)}, but its initial value has {has}, not {o.depth}",
             rule="row j of an initial value is time j - depth, with depth the deepest tap",
             fix=f"pass an initial value of shape ({o.depth}, ...)",
         )

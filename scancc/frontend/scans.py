@@ -6,6 +6,7 @@ initial value has to be promoted to the dtype that the step returns, the step is
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ from scancc.frontend.shared import Shared
 from scancc.frontend.tracer import Tracer, as_stored, tracing, unwrap
 from scancc.ir import build
 from scancc.ir.graph import NOTHING_ASKED, UNTIL, Backward, Carry, Graph, Node, ScanSpec, Sequence, substitute
-from scancc.ir.types import Dim, Shape, Type, is_half
+from scancc.ir.types import Dim, Shape, Type, is_half, show_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +188,7 @@ def _trace_step(
         read = build.make("read", type=value.type.with_shape(_inner(value.type.shape)), name=name)
         leaves.append(Tracer(read, body))
         body.origins[read] = value
+    _check_arity(fn, args, leaves)
     returned = parse_return(fn(*leaves), fn)
     names, results = _results(fn, args, body, returned, initials)
     results = body.effect_results() | results
@@ -203,13 +205,36 @@ def _trace_step(
     return _TracedStep(results, names, nonseq_names, returned, updates, stored)
 
 
+def _check_arity(fn: Callable, args: ScanArguments, leaves: list[Tracer]) -> None:
+    """Python's own error would not say which argument of the scan is too much or missing."""
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):  # not every callable tells
+        return
+    try:
+        signature.bind(*leaves)
+    except TypeError as e:
+        counts = (sum(len(s.taps) for s in args.sequences), sum(len(o.taps) for o in args.outputs or ()),
+                  len(args.non_sequences))  # fmt: skip
+        roles = ", ".join(f"{n} of {what}" for n, what in
+                          zip(counts, ("sequences", "outputs_info", "non_sequences"), strict=True))  # fmt: skip
+        values = f"{len(leaves)} value{'s' * (len(leaves) != 1)}"
+        raise ScanTypeError(
+            f"the step takes {signature}, but the call gives it {values}: {roles}",
+            of_function(fn),
+            "a step gets a value for each tap of the sequences, then of the outputs, then the non-sequences",
+            "an output that reads its own past has an entry dict(initial=..., taps=[...]) in outputs_info; "
+            "what is the same at every step goes into non_sequences",
+        ) from e
+
+
 def _new_value(fn: Callable, shared: Shared, node: Node, body: Scope) -> Node:
     """What a step gives a shared variable: of its dtype and shape."""
     assert body.parent is not None
     before = body.parent.value_of(shared).type
     if node.type.ndim != before.ndim or node.type.shape != before.shape and node.type.is_static and before.is_static:
         raise CarryShapeError(
-            f"{shared} is updated with a value of shape {tuple(node.type.shape)}", node.loc or of_function(fn),
+            f"{shared} is updated with a value of shape {show_shape(node.type.shape)}", node.loc or of_function(fn),
             "a shared variable keeps its shape from step to step",
         )  # fmt: skip
     if not np.can_cast(node.type.dtype, before.dtype, "safe"):
@@ -237,7 +262,7 @@ def _condition(condition: Any, fn: Callable) -> Node:
     node = unwrap(condition)
     if node.type.shape != ():
         raise ScanTypeError(
-            f"the condition of sc.until has shape {tuple(node.type.shape)}",
+            f"the condition of sc.until has shape {show_shape(node.type.shape)}",
             node.loc or of_function(fn), "a stopping condition is one truth value",
             "reduce it with .any() or .all()",
         )  # fmt: skip
@@ -291,7 +316,7 @@ def _fit_carry(fn: Callable, o: OutputArgument, node: Node, row: Type) -> Node:
     """The next value of a carry: same shape as before; dtype widened where that is exact."""
     node = _checked(node, row)
     if node.type.shape != row.shape:
-        here, want = (f"({', '.join(map(str, s))}{',' * (len(s) == 1)})" for s in (node.type.shape, row.shape))
+        here, want = map(show_shape, (node.type.shape, row.shape))
         raise CarryShapeError(
             f"carry '{o.name}' has shape {want} but the step returns shape {here}",
             node.loc or of_function(fn),

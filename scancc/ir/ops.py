@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from scancc.ir.types import BOOL, INT, Dim, Shape, Type
+from scancc.ir.types import BOOL, INT, Dim, Shape, Type, show_shape
 
 Rule = Callable[[Sequence[Type], Mapping[str, Any]], Type]
 
@@ -59,7 +59,7 @@ def broadcast(*shapes: Shape) -> Shape:
                 try:
                     dim = unify_dims(dim, s[i])
                 except ShapeMismatch:
-                    text = " and ".join(f"({', '.join(map(str, t))})" for t in shapes)
+                    text = " and ".join(map(show_shape, shapes))
                     raise ShapeMismatch(f"shapes {text} do not broadcast together") from None
         out.append(dim)
     return tuple(out)
@@ -135,7 +135,7 @@ def _matmul(types: Sequence[Type], attrs: Mapping[str, Any]) -> Type:
     a, b = types[0].shape, types[1].shape
     inner_a, inner_b = a[-1], b[0]
     if isinstance(inner_a, int) and isinstance(inner_b, int) and inner_a != inner_b:
-        fmt = " @ ".join(f"({', '.join(map(str, s))})" for s in (a, b))
+        fmt = " @ ".join(map(show_shape, (a, b)))
         raise ShapeMismatch(f"{fmt}: the inner lengths {inner_a} and {inner_b} differ")
     return types[0].with_shape(a[:-1] + b[1:])
 

@@ -11,6 +11,7 @@ as a step count. Inside a body all dimensions are introduced by its leaves.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,11 @@ class Dim:
 
 
 Shape = tuple[int | Dim, ...]
+
+
+def show_shape(shape: Sequence[int | Dim]) -> str:
+    """As Python writes it, with the names of lengths that are known at run time: (3,), (n, 4), ()."""
+    return f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
 
 
 @dataclass(frozen=True, slots=True)

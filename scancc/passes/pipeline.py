@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from scancc.batching.lanes import Lanes
@@ -117,6 +117,47 @@ PIPELINE: tuple[Pass, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
+class LoopPass:
+    """One pass over the loops, after lowering. `wanted` tells under which options it runs.
+
+    `does` says what became of the loops where it changed them, for `scancc explain`.
+    """
+
+    name: str
+    run: Callable[[Lowered, Options], Lowered]
+    does: str
+    wanted: Callable[[Options], bool] = lambda options: True
+
+
+def _kernel(transform: Callable[[Kernel], Kernel]) -> Callable[[Lowered, Options], Lowered]:
+    return lambda lowered, options: replace(lowered, kernel=transform(lowered.kernel))
+
+
+def _reorders(options: Options) -> bool:
+    return not options.strict_fp
+
+
+LOOP_PIPELINE: tuple[LoopPass, ...] = (
+    LoopPass("tile_lanes", _kernel(tile_lanes), "loops over lanes run in tiles that the cache holds"),
+    LoopPass("shrink_scratch", lambda lowered, options: shrink_scratch(lowered),
+             "scratch memory has room for the lanes of one tile"),
+    LoopPass("ring_runs", _kernel(ring_runs), "steps between the ends of a ring buffer run together"),
+    LoopPass("pack_weights", lambda lowered, options: pack_weights(lowered),
+             "matrices that every step multiplies with are packed before the first step"),
+    LoopPass("split_loops", lambda lowered, options: split_loops(lowered, reorder=not options.strict_fp),
+             "work that no later step waits for is done beside the recurrence, some hundred steps at a time"),
+    LoopPass("geometric_loops", _kernel(geometric_loops),
+             "a loop that only multiplies by the same number is a power of it", _reorders),
+    LoopPass("shorten_chains", _kernel(shorten_chains),
+             "states wait for fewer operations of the step before", _reorders),
+    LoopPass("skew_rows", lambda lowered, options: skew_rows(lowered),
+             "several rows of the inner recurrence run together, each behind the row above"),
+    LoopPass("partial_sums", _kernel(partial_sums),
+             "sums over the elements of a row are added up by several partial sums", _reorders),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """What one pass made, and how long it took."""
 
@@ -171,18 +212,22 @@ def analyse(graph: Graph, name: str, options: Options, device: Device = ANY) -> 
     if options.target == "cuda":
         return _for_device(Compilation(name, options, graph, applied, final, {}, NOTHING), device)
     plan = plan_taps(final)
-    lowered = drop_dead_stores(lower(final, plan, name))
-    if options.optimize:
-        lowered = shrink_scratch(replace(lowered, kernel=tile_lanes(lowered.kernel)))
-        lowered = pack_weights(replace(lowered, kernel=ring_runs(lowered.kernel)))
-        lowered = split_loops(lowered, reorder=not options.strict_fp)
-        if not options.strict_fp:
-            lowered = replace(lowered, kernel=shorten_chains(geometric_loops(lowered.kernel)))
-        lowered = skew_rows(lowered)
-        if not options.strict_fp:
-            lowered = replace(lowered, kernel=partial_sums(lowered.kernel))
+    *_, (_, lowered) = loops_of(final, plan, name, options)
     verify_kernel(lowered.kernel)
     return Compilation(name, options, graph, applied, final, plan, lowered)
+
+
+def loops_of(graph: Graph, plan: Plan, name: str, options: Options) -> Iterator[tuple[str, Lowered]]:
+    """The loops of a graph for the CPU: as lowered, then after each pass by name.
+
+    Passes change statements in place: what was yielded before is only good until the next is asked for.
+    """
+    lowered = drop_dead_stores(lower(graph, plan, name))
+    yield "lower", lowered
+    for step in LOOP_PIPELINE if options.optimize else ():
+        if step.wanted(options):
+            lowered = step.run(lowered, options)
+            yield step.name, lowered
 
 
 NOTHING = Lowered(Kernel("", [], [], []), [], {}, [], {}, {}, {})

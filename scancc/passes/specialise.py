@@ -22,7 +22,7 @@ from scancc.errors import CarryShapeError, ShapeError
 from scancc.ir import build
 from scancc.ir.graph import STRIDE, Graph, Node, ScanSpec, operands, spec_of
 from scancc.ir.ops import OPS, ShapeMismatch
-from scancc.ir.types import Dim, Shape, Type
+from scancc.ir.types import Dim, Shape, Type, show_shape
 
 
 def specialise(graph: Graph, inputs: Mapping[Node, Node]) -> Graph:
@@ -115,8 +115,8 @@ class _Specialise:
             got, want = body.results[c.name].type.shape, leaves[c.name].shape
             if got != want:
                 raise CarryShapeError(
-                    f"carry '{c.name}' has shape ({', '.join(map(str, want))}) but the step returns shape "
-                    f"({', '.join(map(str, got))})", body.results[c.name].loc or node.loc,
+                    f"carry '{c.name}' has shape {show_shape(want)} but the step returns shape "
+                    f"{show_shape(got)}", body.results[c.name].loc or node.loc,
                     "a carry must keep its shape from step to step",
                 )  # fmt: skip
         changed: ScanSpec = replace(spec, body=body)

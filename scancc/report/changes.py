@@ -1,30 +1,41 @@
-"""What each pass did, told from the graphs before and after it."""
+"""What each pass did, told from the graphs, or the loops, before and after it."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from scancc.ir.graph import Graph, Node, body_graphs, operands, spec_of
+from scancc.ir.loop import show_kernel
 from scancc.ir.ops import OPS
 from scancc.ir.printer import show_type
 from scancc.passes.fuse import JOINED
 from scancc.passes.hoist import PREFIX
-from scancc.passes.pipeline import Compilation
+from scancc.passes.pipeline import LOOP_PIPELINE, Compilation, loops_of
 from scancc.report.storage import scans
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One pass that changed the graph. `before` and `after` count ops, those of bodies included."""
+    """One pass that changed something.
+
+    `before` and `after` count the ops of the graph, those of bodies included; a pass over the loops has none.
+    """
 
     name: str
-    before: int
-    after: int
+    before: int | None
+    after: int | None
     seconds: float
     did: tuple[str, ...]
+
+    @property
+    def ops(self) -> str:
+        if self.after is None:
+            return ""
+        return str(self.after) if self.before == self.after else f"{self.before} to {self.after}"
 
 
 def changes(made: Compilation) -> list[Change]:
@@ -37,6 +48,27 @@ def changes(made: Compilation) -> list[Change]:
             found.append(Change(step.name, before.total(), after.total(), step.seconds, did))
         graph = step.graph
     return found
+
+
+def loop_changes(made: Compilation) -> tuple[list[Change], tuple[str, ...]]:
+    """The passes over the loops that changed something, and the names of those that did not.
+
+    Loops are changed in place, so the graph is lowered once more, and looked at after each pass.
+    """
+    if made.options.target != "cpu":
+        return [], ()
+    does = {step.name: step.does for step in LOOP_PIPELINE}
+    found: list[Change] = []
+    unchanged: list[str] = []
+    before, start = "", time.perf_counter()
+    for name, lowered in loops_of(made.graph, made.plan, made.name, made.options):
+        seconds, text = time.perf_counter() - start, show_kernel(lowered.kernel)
+        if name in does and text != before:
+            found.append(Change(name, None, None, seconds, (does[name],)))
+        elif name in does:
+            unchanged.append(name)
+        before, start = text, time.perf_counter()
+    return found, tuple(unchanged)
 
 
 def _ops(graph: Graph) -> Counter[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from scancc.inspection import Inspection
 from scancc.passes.pipeline import Compilation
 from scancc.report.beside import Passage, beside
-from scancc.report.changes import Change, changes
+from scancc.report.changes import Change, changes, loop_changes
 from scancc.report.hints import Evidence, Hint, hints_for
 from scancc.report.limits import Limit, Machine, Measured, limits_of
 from scancc.report.measured import machine, measure
@@ -41,6 +41,7 @@ class Explanation:
     strategy: tuple[str, ...]
     passages: list[Passage]
     changes: list[Change]
+    loop_changes: list[Change]
     unchanged: tuple[str, ...]
     kept: list[Kept]
     as_written: int | None
@@ -54,7 +55,8 @@ class Explanation:
     @property
     def ops(self) -> tuple[int, int]:
         """Ops before the first pass that changed something and after the last; equal where none did."""
-        return (self.changes[0].before, self.changes[-1].after) if self.changes else (self._ops, self._ops)
+        first, last = (self.changes[0].before, self.changes[-1].after) if self.changes else (None, None)
+        return (self._ops if first is None else first), (self._ops if last is None else last)
 
     @property
     def _ops(self) -> int:
@@ -76,11 +78,13 @@ def explained(program: Inspection, title: str, example: Example | None = None, c
     found = machine() if example is not None and made.options.target == "cpu" else None
     limits = limits_of(made, figures, found) if figures is not None and found is not None else []
     measured = measure(example.call, example.steps, found) if example is not None and found is not None else None
+    of_loops, loops_unchanged = loop_changes(made)
+    unchanged = (*(p.name for p in made.passes if not p.changed), *loops_unchanged)
     evidence = Evidence(made, figures, tuple(limits), measured, example.given if example else {}, jitted)
     return Explanation(
         title, _place(made), made, program.source(), _strategy(made), beside(made.graph), changes(made),
-        tuple(p.name for p in made.passes if not p.changed), kept(made), histories(made.traced), _stored(made), figures,
-        limits, measured, found, hints_for(evidence),
+        of_loops, unchanged, kept(made), histories(made.traced), _stored(made), figures, limits, measured, found,
+        hints_for(evidence),
     )  # fmt: skip
 
 

@@ -200,7 +200,9 @@ def _spills(e: Evidence) -> str | None:
 def _not_vectorised(e: Evidence) -> str | None:
     if e.hot is None or e.hot.vector_bits != 64 or e.hot.calls:
         return None
-    wide = any((n.type.size or 0) >= WIDE for s in scans(e.made.graph) for n in spec_of(s).body.results.values())
+    # Rows that a loop in the step makes are not wide: their elements may wait for one another.
+    results = [n for s in scans(e.made.graph) for n in spec_of(s).body.results.values() if n.op != "get"]
+    wide = any((n.type.size or 0) >= WIDE for n in results)
     return "The hot loop computes one element at a time although rows are wide." if wide else None
 
 

@@ -139,7 +139,7 @@ def _length(d: int | Dim) -> int:
 def verdict(limits: list[Limit], measured: Measured | None) -> str:
     """One sentence: what holds the loop up."""
     if not limits:
-        return "No limit can be told: the machine code has no loop whose iterations are steps."
+        return "No limit can be told: no loop of the machine code makes a known number of steps at a time."
     first = limits[0]
     text = f"The limit is {first.name}, {first.ns:.3g} ns a step ({first.cycles:.3g} cycles): {first.why}."
     if measured is None or measured.ns is None:

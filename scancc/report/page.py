@@ -172,10 +172,9 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence
 
 def _passes(e: Explanation) -> Iterator[str]:
     rows = []
-    for c in e.changes:
-        ops = str(c.after) if c.after == c.before else f"{c.before} to {c.after}"
+    for c in (*e.changes, *e.loop_changes):
         did = "".join(f"<li>{escape(d)}</li>" for d in c.did)
-        rows.append((f"<code>{escape(c.name)}</code>", f"<ul>{did}</ul>", ops, f"{1e3 * c.seconds:.1f}"))
+        rows.append((f"<code>{escape(c.name)}</code>", f"<ul>{did}</ul>", c.ops, f"{1e3 * c.seconds:.1f}"))
     if rows:
         yield _table(("Pass", "What it did", "Ops", "ms"), rows, (2, 3))
     if e.unchanged:

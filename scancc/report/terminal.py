@@ -80,11 +80,10 @@ def _ir(line: Line) -> Text:
 
 def _passes(e: Explanation) -> RenderableType | None:
     table = _table(("pass", False), ("ops", True), ("ms", True), ("what it did", False))
-    for c in e.changes:
-        ops = str(c.after) if c.before == c.after else f"{c.before} to {c.after}"
-        table.add_row(Text(c.name), ops, f"{1e3 * c.seconds:.1f}", Text("\n".join(c.did)))
+    for c in (*e.changes, *e.loop_changes):
+        table.add_row(Text(c.name), c.ops, f"{1e3 * c.seconds:.1f}", Text("\n".join(c.did)))
     nothing = Text(f"nothing to do for {', '.join(e.unchanged)}", "dim") if e.unchanged else Text("")
-    return Group(*([table] if e.changes else []), nothing) if e.changes or e.unchanged else None
+    return Group(*([table] if table.row_count else []), nothing) if table.row_count or e.unchanged else None
 
 
 def _storage(e: Explanation) -> RenderableType | None:

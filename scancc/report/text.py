@@ -14,6 +14,7 @@ from scancc.passes.fuse import JOINED
 from scancc.passes.hoist import PREFIX
 from scancc.passes.pipeline import Compilation
 from scancc.passes.plan_taps import Storage
+from scancc.report.changes import loop_changes
 from scancc.report.storage import estimate, hints_of, histories, row_bytes, scans, show_bytes
 
 
@@ -32,6 +33,9 @@ def explain(made: Compilation) -> str:
     total = sum(p.seconds for p in made.passes)
     did = ", ".join(f"{p.name} {1e3 * p.seconds:.1f}" for p in made.passes if p.changed) or "none changed anything"
     lines.append(f"passes (ms, {1e3 * total:.1f} in all): {did}")
+    of_loops = ", ".join(f"{c.name} ({'; '.join(c.did)})" for c in loop_changes(made)[0])
+    if of_loops:
+        lines.append(f"passes over the loops: {of_loops}")
     return "\n".join(lines)
 
 

@@ -67,6 +67,7 @@ def verdicts(findings):
 def test_a_change_is_found_and_an_update_accepts_it(model, monkeypatch):
     first = check(request(model, model.parent, update=True))
     assert set(verdicts(first).values()) == {"new"} and status(first) == 0
+    assert {f.note for f in first} == {"added to the baseline"}
     stored = (model.parent.parent / "b.json").read_text()
     data = json.loads(stored)
     assert set(data["static"]) == {f"models/model.py:{n}" for n in ("ar2", "rnn", "last")}

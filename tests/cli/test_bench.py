@@ -12,9 +12,10 @@ from test_commands import model  # noqa: F401  (a fixture)
 
 import scancc as sc
 from scancc.cli import main
-from scancc.cli.contenders import Call
+from scancc.cli.contenders import Call, compiled
 from scancc.cli.gradient_contenders import GRADIENTS, differentiated
-from scancc.measure import Options, Result, Workload, measure, read_report, timing
+from scancc.cli.plots import _panels
+from scancc.measure import Options, Result, Workload, environment, measure, read_report, timing
 from scancc.summary import means, speed_ups
 
 SHORT = Options(repeats=3, sample_s=1e-4, limit_s=1.0)
@@ -104,6 +105,7 @@ def test_plots(model, tmp_path, suffix, capsys):  # noqa: F811
     ("arguments", "text"),
     [
         (["{model}:ar2", "--plot", "x.gif"], "choose a name that ends in .png"),
+        (["{model}:ar2", "--target", "tpu"], "choose one of cpu, cuda"),
         (["{model}:ar2", "--against", "fortran"], "no workload has this peer"),
         (["{model}:ar2", "--lengths", "ten"], "positive whole numbers"),
         (["{model}:last", "--lengths", "10"], "only scans can be cut"),
@@ -163,4 +165,31 @@ def test_a_peer_counts_by_its_fastest_variant():
         ("jax", False): (pytest.approx(8.0), 2, 2),
         ("c", False): (pytest.approx(0.5), 1, 0),
         ("jax", True): (pytest.approx(1.0), 1, 1),
+    }
+
+
+def test_the_scan_is_called_as_a_user_calls_it():
+    """So short scans are whole calls, and outputs that a step names are compared like others."""
+    step = sc.scan_compile(lambda x, y: {"y": x + 0.5 * y})
+    call = Call(step, dict(sequences=np.ones(4), outputs_info=[0.0]))
+    made = Workload("w", 4, dict, {"scancc": lambda i: compiled(call)},
+                    oracle=lambda i: lambda: [np.asarray([1, 1.5, 1.75, 1.875])])  # fmt: skip
+    result = measure(made, SHORT)
+    assert not result.failed and result.timings[0].relative == 0.0
+    for _ in range(40):
+        compiled(call)()
+    assert step._recent.calls
+
+
+def test_the_environment_tells_threads_and_target():
+    found = environment()
+    assert found["threads"]["numba"] >= 1 and found["target"]
+
+
+def test_libraries_share_a_panel_with_the_fastest_of_each_row():
+    results = [result_of("w/1", False, scancc=1.0, scipy=3.0, pandas=9.0),
+               result_of("v/1", False, scancc=1.0, pandas=4.0)]  # fmt: skip
+    panels = _panels(speed_ups(results))
+    assert {title: sorted((s.workload, s.peer) for s in shown) for title, shown in panels.items()} == {
+        "SciPy, pandas, ...": [("v/1", "pandas"), ("w/1", "scipy")]
     }

@@ -74,6 +74,8 @@ def test_compile_emits_every_stage(model, capsys, emit, text):
 def test_compile_dumps_and_explains(model, capsys):
     assert main(["compile", f"{model}:ar2", "--dump-after", "trace"]) == 0
     assert "program ar2" in capsys.readouterr().out
+    assert main(["compile", f"{model}:ar2", "--dump-after", "split_loops"]) == 0
+    assert "kernel ar2(" in capsys.readouterr().out
     assert main(["compile", f"{model}:ar2", "--explain"]) == 0
     assert "taps in registers" in capsys.readouterr().out
 
@@ -134,7 +136,7 @@ def test_pieces_give_what_one_call_gives(chunk):
         (["compile", "{model}:plain"], 2, "not decorated"),
         (["compile", "{model}"], 2, "name one function of model.py"),
         (["compile", "{model}:ar2", "--emit", "pdf"], 2, "choose one of ir, loop, source, llvm, asm"),
-        (["compile", "{model}:ar2", "--dump-after", "lunch"], 1, "no pass is named 'lunch'"),
+        (["compile", "{model}:ar2", "--dump-after", "lunch"], 2, "--dump-after lunch: choose one of trace, simplify"),
         (["compile", "{model}:ar2", "--nonsense"], 2, "--nonsense"),
         (["run", "{model}:ar2", "--sequences", "x.dat"], 2, "there is no file x.dat"),
         (["run", "{model}:ar2", "--initial", "zero"], 2, "neither numbers nor a .npy file"),

@@ -35,6 +35,11 @@ def plain():
     return sc.jit(lambda x: sc.scan(lambda x, y: 0.5 * y + x, x, 0.0)[-1]).lower(X)
 
 
+def table():
+    row = lambda costs, above: sc.scan(lambda c, up, left: c + np.minimum(up, left), [costs, above], 0.0)  # noqa: E731
+    return sc.jit(lambda costs: sc.scan(row, costs, np.zeros(50))[-1]).lower(np.ones((40, 50)))
+
+
 def columns(x):
     return sc.scan(lambda x, h: 0.5 * h + x, x, np.zeros(600))
 
@@ -93,3 +98,7 @@ def test_hint(name):
     there, elsewhere = CASES[name]
     assert name in {h.name for h, _ in hints_for(there())}
     assert name not in {h.name for h, _ in hints_for(elsewhere())}
+
+
+def test_a_row_that_an_inner_loop_makes_is_not_called_wide():
+    assert "not_vectorised" not in {h.name for h, _ in hints_for(with_hot(table(), vector_bits=64))}

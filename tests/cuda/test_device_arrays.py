@@ -18,7 +18,7 @@ X = R.normal(size=(6, 5))
 smooth = sc.jit(lambda x: sc.scan(lambda x, y: 0.9 * y + 0.1 * x, x, np.zeros(5)), target="cuda")
 WANT = smooth(X, mode="interpret")
 
-# Memory of the host stands for that of a device, which a real one cannot read: it would fail from then on.
+# Memory and functions of the host stand for those of a device; a real one would fail from the first such address on.
 simulated = pytest.mark.skipif(os.environ.get("SCANCC_TEST_DEVICE") == "1", reason="only on the simulator")
 
 
@@ -154,6 +154,7 @@ def test_text_is_refused():
         smooth("text")
 
 
+@simulated
 def test_room(monkeypatch):
     """What does not fit is an error that names the program, the strategy and the bytes."""
     from scancc.backends.cuda import toolkit

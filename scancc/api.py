@@ -30,7 +30,11 @@ from scancc.step_gradients import StepGradient
 
 
 def until(condition: Any) -> Until:
-    """Stop after the step in which `condition` holds: return `(outputs, sc.until(condition))` from the step."""
+    """Stop after the step in which `condition` holds: return `(outputs, sc.until(condition))` from the step.
+
+    `condition` is one truth value, of shape (); a number other than 0 holds. Outputs have as many rows as steps were
+    made, that one included. An array as condition is a TypeError when the step is traced.
+    """
     return Until(condition)
 
 
@@ -356,12 +360,18 @@ def scan_compile(
 
 
 def map(fn: Callable, sequences: Any, non_sequences: Any = None, **options: Any) -> Any:
-    """`scan` without feedback."""
+    """`scan` without feedback: row t of an output is what `fn` gives for row t of the sequences.
+
+    Returns one array of shape (rows, *shape of a result), or a tuple of them; options and errors are those of `scan`.
+    """
     return scan(fn, sequences, None, non_sequences, **options)
 
 
 def reduce(fn: Callable, sequences: Any, outputs_info: Any, non_sequences: Any = None, **options: Any) -> Any:
-    """The last value of each output of `scan`; with zero steps the initial value."""
+    """The last value of each output of `scan`, of the shape of a row; with zero steps the initial value.
+
+    One array, or a tuple where the step returns several; options and errors are those of `scan`.
+    """
     every = scan(fn, sequences, outputs_info, non_sequences, return_list=True, **options)
     initial = outputs_info if isinstance(outputs_info, (list, tuple)) else [outputs_info]
     values = [v[-1] if len(v) else np.asarray(i, dtype=v.dtype) for v, i in zip(every, initial, strict=True)]
@@ -381,7 +391,8 @@ def foldr(fn: Callable, sequences: Any, outputs_info: Any, non_sequences: Any = 
 def filter(fn: Callable, sequence: Any, non_sequences: Any = None) -> np.ndarray:
     """The rows of `sequence` for which `fn(row, *non_sequences)` holds.
 
-    The length of the result depends on values, so this is not available inside of compiled functions.
+    `fn` returns one truth value a row; the result has shape (rows that are kept, *row) and the dtype of `sequence`. Its
+    length depends on values, so inside of compiled functions this is a NotImplementedError.
     """
     if current() is not None:
         raise UnsupportedError("sc.filter inside of a compiled function", here(), "lengths do not depend on values",
@@ -391,5 +402,8 @@ def filter(fn: Callable, sequence: Any, non_sequences: Any = None) -> np.ndarray
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
-    """`np.where` for traced values and arrays alike."""
+    """`np.where` for traced values and arrays alike: shapes broadcast, and dtypes promote, as NumPy's do.
+
+    In a step both sides are computed; `sc.cond` runs one of them.
+    """
     return np.where(condition, a, b)

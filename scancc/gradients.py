@@ -246,7 +246,8 @@ def _vjp(fn: Callable, primals: tuple, d: Any, has_aux: bool, wanted: bool) -> A
 def jvp(fn: Callable, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
     """`(fn(*primals), tangent)`: the value and its derivative in the direction `tangents`, in one pass forward.
 
-    `primals` and `tangents` are tuples with one entry an argument, of equal structure and shapes.
+    `primals` and `tangents` are tuples with one entry an argument, of equal structure and shapes. Raises ValueError
+    where there are not as many of one as of the other.
     """
 
     def run(primals: tuple, tangents: tuple) -> Any:
@@ -283,13 +284,20 @@ def _jvp(fn: Callable, primals: tuple, tangents: tuple, has_aux: bool) -> Any:
 
 
 def linearize(fn: Callable, *primals: Any) -> tuple[Any, Callable]:
-    """`(fn(*primals), push)`: `push(*tangents)` is the derivative at `primals` in a direction."""
+    """`(fn(*primals), push)`: `push(*tangents)` is the derivative at `primals` in a direction.
+
+    There is one tangent an argument, of its structure and shapes; the derivative has those of the value.
+    """
     value = compiled_call(lambda *p: fn(*p), name_of(fn, "function"), ("value", fn), *primals)
     return value, lambda *tangents: jvp(fn, primals, tangents)[1]
 
 
 def hvp(fn: Callable, primals: Any, tangents: Any) -> Any:
-    """The Hessian of a function of one number times a direction, without the Hessian: forward mode of the gradient."""
+    """The Hessian of a function of one number times a direction, without the Hessian: forward mode of the gradient.
+
+    `primals` and `tangents` are tuples with one entry an argument, of equal structure and shapes. The result is one
+    such entry, or a tuple of them for several arguments. Errors are those of `grad`.
+    """
     primals, tangents = tuple(primals), tuple(tangents)
     numbers = tuple(range(len(primals)))
     found = jvp(grad(fn, numbers), primals, tangents)[1]

@@ -56,7 +56,10 @@ def scan(f: Callable, init: Any, xs: Any = None, length: Any = None, reverse: bo
 
 
 def map(f: Callable, xs: Any, batch_size: Any = None) -> Any:
-    """`f` applied to every row of a pytree of arrays, the results stacked."""
+    """`f` applied to every row of a pytree of arrays, the results stacked: leaves of shape (rows, *shape of a result).
+
+    `batch_size` is accepted and means nothing. Raises ValueError for lengths that differ, and for scalars among `xs`.
+    """
     _check_lengths(xs, None)
     
     def run(xs: Any) -> Any:
@@ -79,7 +82,10 @@ def _check_lengths(xs: Any, length: Any) -> None:
 
 
 def while_loop(cond_fun: Callable, body_fun: Callable, init_val: Any) -> Any:
-    """`val = body_fun(val)` as long as `cond_fun(val)` holds; the last value."""
+    """`val = body_fun(val)` as long as `cond_fun(val)` holds; the last value, a pytree like `init_val`.
+
+    Shapes stay what they are, dtypes too, or widen where that is exact: anything else is a ValueError or TypeError.
+    """
 
     def run(init: Any) -> Any:
         steps = np.where(_truth(cond_fun, init), FOREVER, 0)
@@ -94,7 +100,11 @@ def while_loop(cond_fun: Callable, body_fun: Callable, init_val: Any) -> Any:
 
 
 def fori_loop(lower: Any, upper: Any, body_fun: Callable, init_val: Any, unroll: Any = None) -> Any:
-    """`val = body_fun(i, val)` for i from `lower` to before `upper`; the last value."""
+    """`val = body_fun(i, val)` for i from `lower` to before `upper`; the last value, a pytree like `init_val`.
+
+    `i` is an int64; bounds may be traced. Where `upper` is not above `lower` the result is `init_val`. Errors are those
+    of `while_loop`; `unroll` is accepted and means nothing.
+    """
 
     def run(lower: Any, upper: Any, init: Any) -> Any:
         low, high = (np.asarray(v, np.int64) if not is_traced(v) else v.astype("int64") for v in (lower, upper))
@@ -109,7 +119,11 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable, init_val: Any, unroll:
 
 
 def associative_scan(fn: Callable, elems: Any, reverse: bool = False, axis: int = 0) -> Any:
-    """All prefixes under an associative `fn(a, b)` of rows (pytrees): y[0] = x[0], y[t] = fn(y[t-1], x[t])."""
+    """All prefixes under an associative `fn(a, b)` of rows (pytrees): y[0] = x[0], y[t] = fn(y[t-1], x[t]).
+
+    Rows lie along `axis` of every leaf, and results have the shapes and dtypes of `elems`. With `reverse` it begins at
+    the last row: y[t] = fn(y[t+1], x[t]).
+    """
 
     def run(elems: Any) -> Any:
         leaves, tree = flatten(elems)

@@ -5,8 +5,8 @@
     def test_ar2_stays_fast(scancc_perf):
         scancc_perf.check(model.ar2, sequences=x, outputs_info=[...], non_sequences=[0.5, 0.2])
 
-Static figures are compared at every run, times too with `--scancc-perf-timed`. `--scancc-perf-update` writes what is
-there into the baseline: `scancc-baseline.json` beside the test's file, or the ini option `scancc_perf_baseline`.
+Static figures are compared at every run, times too with `--scancc-perf-timed`. `--scancc-perf-update` writes what would
+be compared into the baseline: `scancc-baseline.json` beside the test's file, or the ini option `scancc_perf_baseline`.
 
 It is no entry point, which would have pytest import numba at every start, whether a test asks for the fixture or not.
 Machine code is that of the processor that runs the tests, so its figures are compared on equal processors only;
@@ -65,8 +65,11 @@ class ScanccPerf:
         if self.update:
             return findings
         verdicts = {f.verdict for f in findings}
-        if "new" in verdicts:
-            pytest.fail(f"{self.file} does not know {key}\nhelp: pytest --scancc-perf-update", pytrace=False)
+        new = {f.kind for f in findings if f.verdict == "new"}
+        if new:
+            what = "the times of " if new == {"timed"} else ""
+            options = "--scancc-perf-update" + (" --scancc-perf-timed" if self.timed else "")
+            pytest.fail(f"{self.file} does not know {what}{key}\nhelp: pytest {options}", pytrace=False)
         if "regression" in verdicts:
             pytest.fail(markdown(findings), pytrace=False)
         if verdicts & {"undecided", "not compared"}:

@@ -44,29 +44,32 @@ def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def softmax(a: Any, axis: Any = -1) -> Any:
-    """exp(a) / sum(exp(a)) along an axis without overflow."""
+    """exp(a) / sum(exp(a)) along an axis without overflow; of the shape of `a`. NaN where all elements are -inf."""
     e = np.exp(a - np.max(a, axis=axis, keepdims=True))
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
 
 def erf(x: Any) -> Any:
-    """The error function of `scipy.special`, for traced values and arrays alike."""
+    """The error function, element by element, for traced values and arrays alike.
+
+    float32 stays float32, integers become float64, as in `scipy.special`; in steps it is inlined, within 2 ulp.
+    """
     return _scipy("erf")(x)
 
 
 def erfc(x: Any) -> Any:
-    """1 - erf(x), accurate where erf(x) is near 1."""
+    """1 - erf(x), accurate where erf(x) is near 1. Dtypes are those of `erf`."""
     return _scipy("erfc")(x)
 
 
 def gammaln(x: Any) -> Any:
-    """The logarithm of the absolute value of the gamma function."""
+    """The logarithm of the absolute value of the gamma function; inf at its poles. Dtypes are those of `erf`."""
     return _scipy("gammaln")(x)
 
 
 def expit(x: Any) -> Any:
-    """The logistic function 1 / (1 + exp(-x))."""
+    """The logistic function 1 / (1 + exp(-x)), without overflow. Dtypes are those of `erf`."""
     return _scipy("expit")(x)
 
 

@@ -65,14 +65,12 @@ class Positions:
 
 
 def update(x: Any, index: Any, value: Any, mode: str) -> Tracer:
-    target, v = array(x), array(value)
+    target = array(x)
+    v = array(_fitting(value, target.dtype))
     if isinstance(index, ArrayOperators) and index.dtype.kind == "b" or isinstance(index, np.ndarray) and (
         index.dtype.kind == "b" and index.shape == target.node.type.shape and v.ndim == 0
     ):
         return np.where(index, v.astype(target.dtype) if mode == "set" else COMBINE[mode](target, v), target)  # type: ignore[return-value]
-    if not np.can_cast(v.dtype, target.dtype, "same_kind"):
-        raise ScanTypeError(f"an array of {target.dtype} cannot take values of {v.dtype}", here(),
-                            fix=f'cast one of them, for example with .astype("{target.dtype}")')
     v = v.astype(target.dtype)
     if _is_scalar(index):
         at = _wrapped(target.node, 0, np.asarray(index) if not isinstance(index, ArrayOperators) else index)
@@ -88,6 +86,16 @@ def update(x: Any, index: Any, value: Any, mode: str) -> Tracer:
     return wrap(build.reshape(flat, shape, here()))
 
 
+def _fitting(value: Any, target: np.dtype) -> Any:
+    """A value that an array of dtype `target` can hold; Python's numbers have no dtype of their own (NEP 50)."""
+    weak = isinstance(value, (int, float, complex)) and not isinstance(value, np.generic)
+    given = value if isinstance(value, ArrayOperators) else np.asarray(value)
+    if not (weak and np.result_type(target, value) == target) and not np.can_cast(given.dtype, target, "same_kind"):
+        raise ScanTypeError(f"an array of {target} cannot take values of {given.dtype}", here(),
+                            fix=f'cast one of them, for example with .astype("{target}")')
+    return np.array(value, target) if weak else value
+
+
 def _is_scalar(index: Any) -> bool:
     return (isinstance(index, (int, np.integer)) and not isinstance(index, bool)) or (
         isinstance(index, ArrayOperators) and index.ndim == 0 and index.dtype.kind in "iu"
@@ -97,11 +105,22 @@ def _is_scalar(index: Any) -> bool:
 COMBINE: dict[str, Callable] = {"add": np.add, "multiply": np.multiply, "minimum": np.minimum, "maximum": np.maximum}
 
 
+SHORT = {"minimum": "min", "maximum": "max"}
+DOES = {
+    "set": "with `value` in place of `x[index]`, the last one where a position is repeated",
+    "add": "with `value` added to `x[index]`, all of them where a position is repeated",
+    "multiply": "with `x[index]` multiplied by `value`, by all of them where a position is repeated",
+    "minimum": "with the smaller of `x[index]` and `value`, NaN where one of them is",
+    "maximum": "with the larger of `x[index]` and `value`, NaN where one of them is",
+}
+
+
 def _function(mode: str) -> Callable:
     def at(x: Any, index: Any, value: Any) -> Any:
         if current() is not None or is_traced(x, value, *(index if isinstance(index, tuple) else [index])):
             return update(x, index, value, mode)
         result = np.array(x)
+        value = _fitting(value, result.dtype)
         if mode == "set":
             result[index] = value
         else:
@@ -109,7 +128,12 @@ def _function(mode: str) -> Callable:
         return result
 
     at.__name__ = at.__qualname__ = f"at_{mode}"
-    at.__doc__ = f"A copy of x (an array) with x[index] {mode if mode != 'set' else 'replaced by'} value, as `x.at`."
+    at.__doc__ = (
+        f"A copy of the array `x` {DOES[mode]}, as `x.at[index].{SHORT.get(mode, mode)}(value)`.\n\n"
+        "    `index` is anything that `x[index]` takes, `value` broadcasts to the shape of that and is cast to the\n"
+        "    dtype of `x`. Raises IndexError for an index outside of `x`, in a step when it runs, and TypeError for\n"
+        "    values that the dtype cannot hold, such as floats in integers.\n"
+    )
     return at
 
 

@@ -43,6 +43,10 @@ def test_a_regression_fails_the_test(run, pytester):
     baseline = json.loads((pytester.path / "scancc-baseline.json").read_text())
     assert list(baseline["static"]) == ["test_model.py::test_model::ar2"] and not baseline["timed"]
     run().assert_outcomes(passed=1)
+    result = run("--scancc-perf-timed")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*does not know the times of test_model.py::test_model::ar2",
+                                 "help: pytest --scancc-perf-update --scancc-perf-timed"])  # fmt: skip
     result = run(strict=True)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*| regression |*vector width*"])

@@ -253,6 +253,20 @@ def test_updates_outside_of_a_step():
     np.testing.assert_array_equal(x, 0)
 
 
+@pytest.mark.parametrize("run", [lambda f: f, sc.jit], ids=["outside", "compiled"])
+def test_values_of_updates_fit_the_array(run):
+    """Python's numbers have no dtype of their own; what an array cannot hold is no number cut short."""
+    fitting = (("u1", 7), ("f4", 1.5), ("c8", 2.5), ("?", True), ("u4", np.uint8(3)), ("f4", np.float64(0.5)))
+    for dtype, value in fitting:
+        found = run(lambda x, value=value: sc.at_set(x, 1, value))(np.zeros(3, dtype))
+        assert found.dtype == dtype and found[1] == value
+    for dtype, value in (("i8", 1.5), ("?", 2), ("f8", 1j), ("u1", np.int64(7)), ("i8", np.ones(1))):
+        with pytest.raises(TypeError, match="cannot take values"):
+            run(lambda x, value=value: sc.at_add(x, 1, value))(np.zeros(3, dtype))
+    with pytest.raises(OverflowError):
+        run(lambda x: sc.at_set(x, 1, 300))(np.zeros(3, "u1"))
+
+
 @pytest.mark.parametrize("mode", ["interpret", "compiled"])
 def test_cond(mode):
     x = np.array([1.0, -2.0, 3.0])

@@ -31,7 +31,6 @@ from scancc.passes.lower import Lowered
 
 VALUE = object.__basicsize__  # where the value of a float, a complex number or a scalar of NumPy is
 COUNT, ITEMS = object.__basicsize__, tuple.__basicsize__  # where the length of a tuple is, and its first item
-LIST = object.__basicsize__ + 8  # where a list says where its items are
 CARRAY = 0x1 | 0x100 | 0x400  # flags of an array that is C-contiguous, aligned and writable
 EMPTY, ZEROS = 184, 183  # PyArray_Empty and PyArray_Zeros in the table of NumPy's C interface
 ARITHMETIC = {"add": "sadd_with_overflow", "subtract": "ssub_with_overflow", "multiply": "smul_with_overflow"}
@@ -40,7 +39,6 @@ BETWEEN = {
     "minimum": "<", "maximum": ">",
 }  # fmt: skip
 LARGEST = np.iinfo(np.int64).max
-KEPT = 2**25  # bytes of scratch memory that a program keeps for its next call: 32 MB, as the C library may, too
 
 Length = Any  # an int where it is known, otherwise a value of the code
 
@@ -85,9 +83,7 @@ class NativeCall(PythonFunction):
         self._types = {p.name: ty for p, ty in zip(lowered.kernel.params, code.signature, strict=True)}
         self._values: dict[str, list[Any]] = {}  # of the kernel's parameters: one number, or what an array consists of
         self._known: dict[str, Length] = {}  # integers that lengths are computed from
-        self._objects: dict[Buffer, Any] = {}  # arrays that the call makes
-        self._scratch: Any = None  # the array of scratch memory, and where it waits for the next call
-        self._waiting: list[np.ndarray | None] = [None]
+        self._objects: dict[Buffer | None, Any] = {}  # arrays that the call makes; None: scratch memory
         axes = [len(x.shape) for x in lowered.allocated]
         self._shape = self._builder.alloca(INT, max([1, *axes]))  # of an array that is being made
 
@@ -268,58 +264,11 @@ class NativeCall(PythonFunction):
                 array = self._new(buffer, axes, buffer.dtype, ZEROS if buffer.role == "zeros" else EMPTY)
                 self._array(buffer.name, self._field(array, DATA, BYTES), shape)
         if places:
-            self._take_scratch(_int(total))
-            memory = self._field(self._scratch, DATA, BYTES)
+            memory = self._field(self._new(None, [total], np.dtype(np.uint8), EMPTY), DATA, BYTES)
             for buffer, place in places.items():
                 self._array(buffer.name, b.gep(memory, [_int(place)]), shapes[buffer])
 
-    def _take_scratch(self, total: Any) -> None:
-        """That of the last call where it is large enough. Fresh memory comes from the system page by page, and goes
-        back to it after every call: that may take longer than the loop.
-        """
-        b, none = self._builder, self._address(None)
-        slot = self._slot()
-        waiting = b.load(slot)
-        self._python("Py_IncRef", VOID, none)
-        b.store(none, slot)  # nobody else has it meanwhile
-        ask, fresh, found = (self._function.append_basic_block(n) for n in ("ask", "fresh", "found"))
-        b.cbranch(self._equal(b.ptrtoint(waiting, INT), id(None)), fresh, ask)
-        b.position_at_end(ask)
-        room = self._field(self._field(waiting, DIMENSIONS, BYTES), 0, INT)
-        asked = b.block
-        b.cbranch(b.icmp_signed(">=", room, total), found, fresh)
-        b.position_at_end(fresh)
-        self._python("Py_DecRef", VOID, waiting)
-        made = self._made([total], np.dtype(np.uint8), EMPTY)
-        after = b.block
-        b.branch(found)
-        b.position_at_end(found)
-        self._scratch = b.phi(BYTES)
-        self._scratch.add_incoming(waiting, asked)
-        self._scratch.add_incoming(made, after)
-        self._undone(self._scratch)
-
-    def _leave_scratch(self) -> None:
-        """For the next call, unless it is large or another thread has left its own."""
-        if self._scratch is None:
-            return
-        b, slot = self._builder, self._slot()
-        there = b.load(slot)
-        room = self._field(self._field(self._scratch, DIMENSIONS, BYTES), 0, INT)
-        keep = b.and_(self._equal(b.ptrtoint(there, INT), id(None)), b.icmp_signed("<=", room, INT(KEPT)))
-        b.store(b.select(keep, self._scratch, there), slot)
-        self._python("Py_DecRef", VOID, b.select(keep, there, self._scratch))
-
-    def _slot(self) -> Any:
-        return self._builder.bitcast(self._field(self._address(self._waiting), LIST, BYTES), BYTES.as_pointer())
-
-    def _new(self, buffer: Buffer, shape: Sequence[Length], dtype: np.dtype, maker: int) -> Any:
-        """A new array that is the buffer's."""
-        array = self._objects[buffer] = self._made(shape, dtype, maker)
-        self._undone(array)
-        return array
-
-    def _made(self, shape: Sequence[Length], dtype: np.dtype, maker: int) -> Any:
+    def _new(self, buffer: Buffer | None, shape: Sequence[Length], dtype: np.dtype, maker: int) -> Any:
         """A new array; MISS where there is no memory for it."""
         b = self._builder
         for axis, n in enumerate(shape):
@@ -330,12 +279,10 @@ class NativeCall(PythonFunction):
         function = b.inttoptr(INT(numpy_function(maker)), ty.as_pointer())
         array = b.call(function, [INT32(len(shape)), self._shape, kind, INT32(0)])
         self._demand(self._there(array), to=self._undo)
-        return array
-
-    def _undone(self, array: Any) -> None:
-        """Where the call goes no further, this array is given up, too."""
         before = self._undo
         self._undo = self._block("undo", lambda b: (self._python("Py_DecRef", VOID, array), b.branch(before)))
+        self._objects[buffer] = array
+        return array
 
     def _array(self, name: str, memory: Any, shape: Sequence[Length]) -> None:
         """What numba passes of an array that is C-contiguous."""
@@ -374,7 +321,6 @@ class NativeCall(PythonFunction):
             self._demand(self._there(answer), to=self._undo)
             for i, array in enumerate(results):
                 b.store(array, b.bitcast(b.gep(answer, [INT(ITEMS + 8 * i)]), BYTES.as_pointer()))
-        self._leave_scratch()
         for array in self._objects.values():
             if not any(array is r for r in results):
                 self._python("Py_DecRef", VOID, array)

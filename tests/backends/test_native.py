@@ -254,7 +254,6 @@ def test_no_reference_is_taken_or_lost():
     seventh, failing = native(lambda x: sc.scan(lambda x, s: x + s, sequences=x, outputs_info=0.0)[-7], X)
     x, n, number = np.ones(2), 2**59 + 1, 12345.5
     held = (x, n, number, X, MISS, np.dtype(float), np.dtype(np.uint8), np.ndarray, float)
-    assert failing((X[:6],)) is MISS  # gives up the scratch memory that it kept
     before = [sys.getrefcount(o) for o in held]
     for _ in range(1000):
         pair((x, 5))
@@ -288,61 +287,6 @@ def test_nothing_is_left_of_many_calls():
         assert tracemalloc.get_traced_memory()[0] - before < 2000
     finally:
         tracemalloc.stop()
-
-
-@pytest.fixture
-def traced():
-    """A function that tells how many bytes more than before are allocated, and were at most since the last question."""
-    tracemalloc.start()
-    start = tracemalloc.get_traced_memory()[0]
-
-    def more():
-        now, peak = tracemalloc.get_traced_memory()
-        tracemalloc.reset_peak()
-        return now - start, peak - start
-
-    yield more
-    tracemalloc.stop()
-
-
-def test_scratch_memory_waits_for_the_next_call(traced):
-    gradient = sc.grad(lambda x, n: (rows(x, n)[1:] ** 2).sum(), 0)
-    f, call = native(gradient, np.ones(2), 9)
-    none, x = sys.getrefcount(None), np.ones(2)
-    call((x, 100_000))
-    held = traced()[0]
-    assert 1_000_000 < held < 4_000_000
-    call((x, 50_000))  # fits in
-    call((x, 100_000))
-    now, peak = traced()
-    assert peak - held < 10_000 and abs(now - held) < 10_000
-    call((x, 200_000))  # is fresh, and takes the place of the other
-    assert 1.8 * held < traced()[0] < 2.2 * held
-    np.testing.assert_array_equal(call((x, 7)), f(x, 7, mode="interpret"))
-    assert abs(sys.getrefcount(None) - none) < 100
-    call((x, 4_000_000))  # is too large to be kept
-    assert traced()[0] < 500_000  # what the interpreter took
-    call((x, 100_000))
-    assert traced()[0] > 1_000_000
-    del f, call
-    gc.collect()
-    assert traced()[0] < 500_000  # what the interpreter took
-
-
-def test_scratch_memory_of_many_threads():
-    f, call = native(sc.grad(lambda x, n: (rows(x, n)[1:] ** 2).sum(), 0), np.ones(2), 9)
-    want = {n: f(np.ones(2), n, mode="interpret") for n in (3, 800, 2000)}
-    wrong = []
-
-    def many(n):
-        for _ in range(300):
-            if not np.array_equal(call((np.ones(2), n)), want[n]):
-                wrong.append(n)
-
-    threads = [threading.Thread(target=many, args=(n,)) for n in list(want) * 2]
-    [t.start() for t in threads]
-    [t.join() for t in threads]
-    assert not wrong
 
 
 def test_it_holds_what_it_needs_and_lets_go_of_it():

@@ -6,8 +6,8 @@
 
 Two kinds of work move. What depends on non-sequences only is computed once and becomes a non-sequence. Expensive work
 that depends on one row of one sequence is computed for all rows at once and becomes a sequence: matrix products, and
-element-wise functions that are vectorised over time; not those of wide rows, which are vectorised where they are. Cheap
-ops on top of it stay in the loop and cost no memory.
+element-wise functions that are vectorised over time; not those of many lanes, which are vectorised where they are.
+Cheap ops on top of it stay in the loop and cost no memory.
 
 A hoisted sequence takes memory that grows with the number of steps: none is made whose rows are more than
 MAX_GROWTH times as large as those it is computed from. Nothing moves that could fail (an index out of bounds), since
@@ -36,12 +36,18 @@ from scancc.ir.graph import (
 )
 from scancc.ir.names import fresh_name
 from scancc.ir.ops import OPS
-from scancc.ir.types import Type
+from scancc.ir.types import Shape, Type
 from scancc.passes.plan_taps import in_registers
 
 MAX_GROWTH = 64
+LANES = 512  # elements of a row that is run in tiles
 PREFIX = "hoisted_"
 Tap = tuple[str, int]
+
+
+def are_lanes(row: Shape) -> bool:
+    """Whether a row is one of so many lanes that they run in tiles (`tile_lanes`)."""
+    return len(row) == 1 and isinstance(row[0], int) and row[0] > LANES
 
 
 def is_worth(n: Node) -> bool:
@@ -49,8 +55,9 @@ def is_worth(n: Node) -> bool:
     kind = OPS[n.op].kind
     if kind == "contract":
         return not (in_registers(n.type) and all(in_registers(a.type) for a in n.args))
-    # Loops over wide rows are vectorised where they are, and need no memory for what they compute.
-    return OPS[n.op].expensive and kind == "elementwise" and in_registers(n.type)
+    # Loops over lanes are vectorised where they are, in tiles, and need no memory for what they compute. Shorter rows,
+    # and those with more axes, may be computed anew for every sum over them.
+    return OPS[n.op].expensive and kind == "elementwise" and not are_lanes(n.type.shape)
 
 
 def hoist(graph: Graph, worth: Callable[[Node], bool] = is_worth) -> Graph:

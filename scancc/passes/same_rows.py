@@ -4,7 +4,8 @@
     after    scan s nonseq d = %row { ... read d ... }
 
 As the derivative of a sum or a mean over time is: what such a row is computed from is then computed once (`hoist`), not
-once a step. Only where the sequence is known to have as many rows as the loop makes steps, which it no longer tells.
+once a step. Only where the sequence is known to have as many rows as the loop makes steps, which it no longer tells;
+and only rows of many lanes: of shorter ones the loop computes what it needs without memory.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import replace
 from scancc.ir import build
 from scancc.ir.graph import Graph, Node, map_bodies, operands, rewrite, spec_of, substitute, with_attrs
 from scancc.ir.lengths import long_enough
+from scancc.passes.hoist import are_lanes
 
 
 def same_rows(graph: Graph) -> Graph:
@@ -29,7 +31,7 @@ def _without_sequences(scan: Node) -> Node:
     rows: dict[str, Node] = {}
     for s in spec.sequences:
         row = _row(value[s.name]) if s.taps and long_enough(scan.args[0], value[s.name], s) else None
-        if row is not None:
+        if row is not None and are_lanes(row.type.shape):
             rows[s.name] = row
     if not rows:
         return scan

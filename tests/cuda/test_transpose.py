@@ -63,7 +63,7 @@ def test_programs(shape, dtype):
     args = R.normal(size=shape).astype(dtype), R.normal(size=shape[0])
     TRAFFIC.clear()
     have = g(*args)
-    assert np.allclose(have, g(*args, mode="interpret"), rtol=1e-5)
+    assert np.allclose(have, g(*args, mode="interpret"), rtol=1e-5, atol=1e-5)  # sums near zero
     assert TRAFFIC["launch"] == 2
     assert "transposed first" in g.lower(*args).explain()
 

@@ -13,24 +13,24 @@ from scancc.passes.same_rows import same_rows
 R = np.random.default_rng(0)
 
 BEFORE = """program main
-  %0: f64[n, 4] = input x
-  %1: f64[4] = input row
+  %0: f64[n, 600] = input x
+  %1: f64[600] = input row
   %2: i64[] = dim %0 axis=0
-  %3: f64[1, 4] = reshape %1
-  %4: f64[n, 4] = broadcast_to %3
-  %5: f64[n, 4] = flip %4 axes=[0]
+  %3: f64[1, 600] = reshape %1
+  %4: f64[n, 600] = broadcast_to %3
+  %5: f64[n, 600] = flip %4 axes=[0]
   %6 = scan s steps %2
     sequence x taps [0] = %0
     sequence d taps [0] = %5
     carry h taps [-1] = %1
     body
-      %0: f64[4] = tap h[-1]
-      %1: f64[4] = tap d[0]
-      %2: f64[4] = multiply %0 %1
-      %3: f64[4] = tap x[0]
-      %4: f64[4] = add %2 %3
+      %0: f64[600] = tap h[-1]
+      %1: f64[600] = tap d[0]
+      %2: f64[600] = multiply %0 %1
+      %3: f64[600] = tap x[0]
+      %4: f64[600] = add %2 %3
       return h = %4
-  %7: f64[4] = get %6 h final
+  %7: f64[600] = get %6 h final
   return out = %7
 """
 
@@ -43,8 +43,8 @@ def test_a_repeated_row_is_a_nonsequence():
 
 
 def test_a_sequence_that_may_be_too_short_stays():
-    graph = parse(BEFORE.replace("%4: f64[n, 4] = broadcast_to", "%4: f64[7, 4] = broadcast_to").replace(
-        "%5: f64[n, 4]", "%5: f64[7, 4]"))  # fmt: skip
+    graph = parse(BEFORE.replace("%4: f64[n, 600] = broadcast_to", "%4: f64[7, 600] = broadcast_to").replace(
+        "%5: f64[n, 600]", "%5: f64[7, 600]"))  # fmt: skip
     assert same_rows(graph) is graph
 
 

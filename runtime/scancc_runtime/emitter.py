@@ -61,9 +61,9 @@ class Emitter:
         return self.select(x < low, low, x)
 
     def polynomial(self, x: Value, coefficients: list[float]) -> Value:
-        """The constant coefficient comes first. Long ones are sums of a + b x + (c + d x) x**2, side by side, by Horner's
-        rule in x**4: two multiplications more, and a third of the chain, which is what a recurrence through a function
-        waits for (after Estrin; Knuth, TAOCP 2, 4.6.4)."""
+        """The constant coefficient comes first. Long ones are sums of a + b x + (c + d x) x**2, side by side, by
+        Horner's rule in x**4: two multiplications more, and a third of the chain, which is what a recurrence through
+        a function waits for (after Estrin; Knuth, TAOCP 2, 4.6.4)."""
         if len(coefficients) < 8:
             return self._horner(x, coefficients)
         square = x * x

@@ -45,6 +45,11 @@ def reverse_scan(
     node: Node, reads: list[tuple[Node, Node]], active: set[Node], kept: Kept
 ) -> list[Node | None]:
     """Derivatives with respect to the operands of a scan, from those of what is read of it."""
+    from scancc.autodiff.geometric import reverse_powers
+
+    powers = reverse_powers(node, reads, active, kept)
+    if powers is not None:
+        return powers
     wanted = spec_of(node).backward
     back = BackwardScan(node, active, kept)
     if wanted.window is not None:

@@ -102,6 +102,7 @@ class BackwardScan(ForwardValues):
         self.carry_of: dict[Node, str] = {}
         for c in self.spec.carries:
             self.carry_of.setdefault(self.spec.body.results[c.name], c.name)
+        self.part_of = self._parts()
 
     # -- what comes in ---------------------------------------------------------------------------------------
     def incoming(self, reads: Iterable[tuple[Node, Node]]) -> None:

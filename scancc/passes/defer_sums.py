@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from scancc.ir import build
-from scancc.ir.graph import Carry, Graph, Node, ScanSpec, operands, rebuild, spec_of, users, with_attrs
+from scancc.ir.graph import Carry, Graph, Node, ScanSpec, operands, rebuild, spec_of, substitute, users, with_attrs
 from scancc.ir.names import fresh_name
 from scancc.ir.ops import OPS
 from scancc.ir.types import Dim
@@ -160,7 +160,5 @@ def _deferred(scan: Node, sums: dict[str, Terms]) -> tuple[Node, dict[str, Node]
 
 
 def _outside(node: Node, value: dict[str, Node]) -> Node:
-    outer: dict[Node, Node] = {}
-    for n in Graph((), {"": node}).nodes():
-        outer[n] = value[n.attrs["name"]] if n.op == "read" else rebuild(n, outer)
-    return outer[node]
+    reads = {n: value[n.attrs["name"]] for n in Graph((), {"": node}).nodes() if n.op == "read"}
+    return substitute([node], reads)[node]

@@ -38,16 +38,16 @@ from scancc.ir.names import fresh_name
 from scancc.ir.ops import OPS
 from scancc.ir.types import Shape, Type
 from scancc.passes.plan_taps import in_registers
+from scancc.passes.tile_lanes import FEW
 
 MAX_GROWTH = 64
-LANES = 512  # elements of a row that is run in tiles
 PREFIX = "hoisted_"
 Tap = tuple[str, int]
 
 
 def are_lanes(row: Shape) -> bool:
     """Whether a row is one of so many lanes that they run in tiles (`tile_lanes`)."""
-    return len(row) == 1 and isinstance(row[0], int) and row[0] > LANES
+    return len(row) == 1 and isinstance(row[0], int) and row[0] > FEW
 
 
 def is_worth(n: Node) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from scancc.api import ScanFunction
+from scancc.api import EagerProgram, ScanFunction
 from scancc.arrays import on_host
 from scancc.cli.loading import Target, UsageError, load
 from scancc.cli.tables import wide_console
@@ -23,6 +23,8 @@ from scancc.report.explanation import Example, explained
 from scancc.report.page import page
 from scancc.report.storage import inner_steps, steps_of
 from scancc.report.terminal import show
+
+ROLES = ("sequences", "outputs_info", "non_sequences", "n_steps")  # of the arguments of a scan, in their order
 
 
 def explain(
@@ -77,9 +79,8 @@ def _arrays(target: Target, args: tuple, kwargs: dict[str, Any]) -> dict[str, An
     if not isinstance(target.function, ScanFunction):
         found = inspect.signature(fn).bind(*args, **kwargs).arguments
     else:
-        roles = ("sequences", "outputs_info", "non_sequences", "n_steps")
-        call = dict(zip(roles, args, strict=False)) | kwargs
-        parts = normalise(fn, *(call.get(r) for r in roles))
+        call = dict(zip(ROLES, args, strict=False)) | kwargs
+        parts = normalise(fn, *(call.get(r) for r in ROLES))
         found = {s.name: s.value for s in parts.sequences}
         found |= {f"the initial value of {o.name}": o.initial for o in parts.outputs or ()}
         found |= dict(parts.non_sequences)
@@ -96,9 +97,12 @@ def _count(scan: Node, numbers: Mapping[str, int]) -> int | None:
 
 def _numbers(program: Inspection, args: tuple, kwargs: dict[str, Any]) -> dict[str, int]:
     """The integers of a call by the names of the program's inputs."""
-    inputs = [n.attrs["name"] for n in program.compilation.traced.inputs]
-    given = {**dict(zip(inputs, args, strict=False)), **kwargs}
-    return {name: int(v) for name, v in given.items() if isinstance(v, (int, np.integer)) and not isinstance(v, bool)}
+    if isinstance(program, EagerProgram):
+        call = dict(zip(ROLES, args, strict=False)) | kwargs
+        given = {name: call["n_steps"] for label, name in program.inputs.items() if label == "steps:n_steps"}
+    else:
+        given = dict(zip(program.traced.inputs, args, strict=False))
+    return {name: int(v) for name, v in given.items() if np.ndim(v) == 0 and np.asarray(v).dtype.kind in "iu"}
 
 
 def _steps(program: Inspection, result: Any, alone: bool, numbers: Mapping[str, int]) -> int | None:
@@ -110,6 +114,6 @@ def _steps(program: Inspection, result: Any, alone: bool, numbers: Mapping[str, 
     counts = [_count(n, numbers) for n in scans]
     if any(spec_of(n).has_until for n in scans):
         first = result[0] if isinstance(result, tuple) else result
-        return len(on_host(first)) if alone and len(scans) == 1 and not isinstance(result, dict) else None
-    known = [c * inner_steps(n) for c, n in zip(counts, scans, strict=True) if c is not None]
-    return max(known) if len(known) == len(counts) and known else None
+        counts = [len(on_host(first)) if alone and len(scans) == 1 and not isinstance(result, dict) else None]
+    known = [c * inner for c, n in zip(counts, scans, strict=False) if c is not None and (inner := inner_steps(n))]
+    return max(known) if len(known) == len(scans) and known else None

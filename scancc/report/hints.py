@@ -201,7 +201,7 @@ def _not_vectorised(e: Evidence) -> str | None:
     if e.hot is None or e.hot.vector_bits != 64 or e.hot.calls:
         return None
     # Rows that a loop in the step makes are left out: their elements may wait for one another.
-    alone = [s for s in scans(e.made.graph) if not any(n.op == "scan" for n in spec_of(s).body.nodes())]
+    alone = [s for s in scans(e.made.graph) if not any(True for _ in scans(spec_of(s).body))]
     results = [n for s in alone for n in spec_of(s).body.results.values()]
     wide = any((n.type.size or 0) >= WIDE for n in results)
     return "The hot loop computes one element at a time although rows are wide." if wide else None

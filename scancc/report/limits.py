@@ -78,7 +78,8 @@ def _by_machine_code(figures: Figures, machine: Machine) -> list[Limit]:
 
 
 def _by_products(made: Compilation, machine: Machine) -> list[Limit]:
-    work = max((_products(spec_of(n).body) / inner_steps(n) for n in _outer(made)), default=0.0)
+    inner = {n: steps for n in _outer(made) if (steps := inner_steps(n)) is not None}
+    work = max((_products(spec_of(n).body) / steps for n, steps in inner.items()), default=0.0)
     if work < FEW:
         return []
     ns = work / machine.multiply_adds_per_s * 1e9
@@ -90,11 +91,12 @@ def _by_memory(made: Compilation, machine: Machine) -> list[Limit]:
     """Rows go through the caches where they all fit there."""
     found = []
     for node in _outer(made):
-        steps = steps_of(node)
+        steps, inner = steps_of(node), inner_steps(node)
         a_step = traffic(made, node)
-        if steps is not None and a_step and steps * a_step > machine.cache_bytes:
-            ns = a_step / inner_steps(node) / machine.bytes_per_s * 1e9
-            why = f"{show_bytes(a_step)} of rows a step, {show_bytes(steps * a_step)} in all: more than any cache holds"
+        if steps is not None and inner is not None and a_step and steps * a_step > machine.cache_bytes:
+            ns = a_step / inner / machine.bytes_per_s * 1e9
+            each = "a step" if inner == 1 else f"in {inner} steps"
+            why = f"{show_bytes(a_step)} of rows {each}, {show_bytes(steps * a_step)} in all: more than any cache holds"
             found.append(Limit("bandwidth", ns, ns / machine.cycle_ns, why))
     return sorted(found, key=lambda limit: -limit.ns)[:1]
 

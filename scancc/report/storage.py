@@ -34,10 +34,21 @@ def steps_of(scan: Node) -> int | None:
     return _hint(scan.args[0])
 
 
-def inner_steps(scan: Node) -> int:
-    """Steps of the innermost loops that one step of a scan makes; 1 where there is no scan in it."""
-    inner = [n for g in body_graphs(scan) for n in g.nodes() if n.op == "scan"]
-    return max(((steps_of(n) or 1) * inner_steps(n) for n in inner), default=1)
+def inner_steps(scan: Node) -> int | None:
+    """Steps of the innermost loops that one step of a scan makes, 1 where there is no scan in it.
+
+    None where that differs from step to step: by an inner loop that may stop early or is in a branch, or by its length.
+    """
+    most = 1
+    for n in (n for g in body_graphs(scan) for n in g.nodes()):
+        if n.op == "scan":
+            steps, within = steps_of(n), inner_steps(n)
+            if steps is None or within is None or spec_of(n).has_until:
+                return None
+            most = max(most, steps * within)
+        elif any(True for g in body_graphs(n) for _ in scans(g)):
+            return None
+    return most
 
 
 def _hint(x: Node) -> int | None:

@@ -59,12 +59,13 @@ def rows_at_once(source: str, loop: Loop) -> int:
 def rest_lines(source: str) -> frozenset[int]:
     """Lines of the loops over the few steps that are left where others run in groups; they are never the hot ones."""
     found: set[int] = set()
-    groups: set[tuple[str, str]] = set()  # by indentation and name
+    groups: set[tuple[str, str]] = set()  # by indentation and name; the next loop of that name has what they leave
     lines = source.splitlines()
     for number, line in enumerate(lines, 1):
         if (head := GROUPS.match(line)) is not None:
             groups.add((head.group(1), head.group(2)))
         elif (head := REST.match(line)) is not None and (head.group(1), head.group(2)) in groups:
+            groups.remove((head.group(1), head.group(2)))
             found.update(_block(lines, number))
     return frozenset(found)
 

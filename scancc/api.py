@@ -25,6 +25,7 @@ from scancc.frontend.tracer import Tracer, is_traced, wrap
 from scancc.inspection import Inspection
 from scancc.ir.graph import NOTHING_ASKED, Backward, Graph
 from scancc.passes.pipeline import Options
+from scancc.pickling import PickledByName
 from scancc.signature import flatten, forms_of, signature_of
 from scancc.step_gradients import StepGradient
 
@@ -97,7 +98,7 @@ def scan(
     )  # fmt: skip
 
 
-class ScanFunction:
+class ScanFunction(PickledByName):
     """A step function whose scans are compiled once for each signature of dtypes, ranks and row shapes."""
 
     def __init__(
@@ -113,6 +114,9 @@ class ScanFunction:
         self._seen: dict[tuple, EagerCall] = {}  # by the keys of `flatten`
         self._recent = RecentCalls()
         functools.update_wrapper(self, fn, updated=())
+
+    def made_of(self) -> tuple:
+        return self.fn, self.options, self.name, self.control_flow, self.backward
 
     def __call__(
         self,

@@ -31,12 +31,13 @@ from scancc.inspection import Inspection
 from scancc.ir.graph import Graph, Node
 from scancc.ir.lengths import scanned_inputs
 from scancc.passes.pipeline import Options
+from scancc.pickling import PickledByName
 
 # Types of arguments that are what they are: not traced, not on a device, no containers.
 PLAIN = frozenset({np.ndarray, float, int, bool, complex, np.float64, np.float32, np.int64, np.int32, np.bool_})
 
 
-class JitFunction:
+class JitFunction(PickledByName):
     """A compiled function of arrays. Call it with positional arrays or numbers; returns what `fn` returns."""
 
     def __init__(self, fn: Callable, options: Options, control_flow: bool = True) -> None:
@@ -48,6 +49,9 @@ class JitFunction:
         self._open: dict[tuple, tuple[int | None, ...]] = {}  # by dtypes and ranks: which axis stays open
         self._recent = RecentCalls()
         functools.update_wrapper(self, fn, updated=())
+
+    def made_of(self) -> tuple:
+        return self.fn, self.options, self.control_flow
 
     def __call__(self, *args: Any, mode: str = "compiled", stream: Any = None) -> Any:
         plain = mode == "compiled" and stream is None

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import operator
 import string
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from scancc.errors import ScanValueError, ShapeError
+from scancc.errors import ScanTypeError, ScanValueError, ShapeError
 from scancc.frontend.axes import array, axes_of, static_length
 from scancc.frontend.location import here
 from scancc.frontend.numpy_reductions import total
 from scancc.frontend.numpy_shapes import diagonal, expand_dims
 from scancc.frontend.tracer import Tracer, emit, wrap
 from scancc.ir import build
-from scancc.ir.ops import unify_dims
+from scancc.ir.ops import ShapeMismatch, unify_dims
 
 
 def matmul(a: Any, b: Any) -> Tracer:
@@ -52,34 +53,68 @@ def _alike(a: Any, b: Any) -> tuple[Tracer, Tracer]:
     return x.astype(dtype), y.astype(dtype)
 
 
-def einsum(subscripts: str, *operands: Any, **options: Any) -> Tracer:
-    """Einstein summation in the form with letters; letters repeated in one operand take its diagonal."""
+def einsum(subscripts: Any, *operands: Any, **options: Any) -> Tracer:
+    """Einstein summation; letters repeated in one operand take its diagonal."""
     if not isinstance(subscripts, str):
-        raise ScanValueError("np.einsum with lists of axes is not supported in a step", here(),
-                             fix="write the subscripts as letters, for example 'ij,jk->ik'")
+        subscripts, operands = _of_lists((subscripts, *operands))
     options.pop("optimize", None)
     if options:
         raise TypeError(f"einsum() got an unexpected keyword argument '{next(iter(options))}'")
     text = subscripts.replace(" ", "")
-    if "..." in text:
-        raise ScanValueError("np.einsum with an ellipsis is not supported in a step", here(), fix="name every axis")
     terms, arrow, out = text.partition("->")
     names = terms.split(",")
     parts = [array(x) for x in operands]
     if len(names) != len(parts):
         raise ScanValueError(f"einsum: {len(names)} terms for {len(parts)} operands", here())
-    if not arrow:
+    names, rest = _axes_named(names, [p.ndim for p in parts])
+    if arrow:
+        if rest and "..." not in out:
+            what = f"einsum: the result {out!r} has no ellipsis for {len(rest)} axes of the operands"
+            raise ScanValueError(what, here())
+        out = out.replace("...", rest, 1)
+    else:
         flat = "".join(names)
-        out = "".join(sorted(c for c in set(flat) if flat.count(c) == 1))
+        out = rest + "".join(sorted(c for c in set(flat) - set(rest) if flat.count(c) == 1))
     if not set(out) <= set("".join(names)) or len(set(out)) != len(out):
         raise ScanValueError(f"einsum: the result {out!r} names axes that the terms do not", here())
     dtype = np.result_type(*(p.dtype for p in parts))
     for i, (term, part) in enumerate(zip(names, parts, strict=True)):
+        if not set(term) <= set(string.ascii_letters):
+            raise ScanValueError(f"einsum: {term!r} does not consist of letters and one ellipsis", here())
         if len(term) != part.ndim:
             raise ShapeError(f"einsum: {term!r} names {len(term)} axes of an operand that has {part.ndim}", here())
         names[i], parts[i] = _distinct(term, part.astype(dtype))
     names, parts = _unit_axes(names, parts, out)
     return wrap(emit("einsum", *(p.node for p in parts), subscripts=f"{','.join(names)}->{out}"))
+
+
+def _of_lists(given: tuple) -> tuple[str, tuple]:
+    """The form with letters of `einsum(a, [0, 1], b, [1, 2], [0, 2])`."""
+    letters = string.ascii_uppercase + string.ascii_lowercase  # in the order in which they are sorted
+
+    def term(axes: Any) -> str:
+        try:
+            return "".join("..." if k is Ellipsis else letters[operator.index(k)] for k in axes)
+        except (TypeError, IndexError):
+            raise ScanTypeError(f"einsum: {axes!r} are no axes", here(),
+                                rule="subscripts are a text, or after each operand a list of numbers below 52",
+                                fix="write the subscripts as letters, for example 'ij,jk->ik'") from None
+
+    terms = ",".join(term(axes) for axes in given[1::2])
+    return (f"{terms}->{term(given[-1])}", given[:-1:2]) if len(given) % 2 else (terms, given[::2])
+
+
+def _axes_named(terms: list[str], ranks: list[int]) -> tuple[list[str], str]:
+    """The terms with letters in place of an ellipsis, and the letters of the longest.
+
+    Axes of ellipses are aligned at the last one, as in broadcasting.
+    """
+    free = [c for c in string.ascii_letters if not any(c in term for term in terms)]
+    counts = [rank - len(term.replace("...", "", 1)) if "..." in term else 0
+              for term, rank in zip(terms, ranks, strict=True)]  # fmt: skip
+    most = max(counts, default=0)
+    rest = "".join(free[: max(0, most)])
+    return [term.replace("...", rest[most - max(0, n) :], 1) for term, n in zip(terms, counts, strict=True)], rest
 
 
 def _distinct(term: str, x: Tracer) -> tuple[str, Tracer]:
@@ -97,7 +132,11 @@ def _unit_axes(names: list[str], parts: list[Tracer], out: str) -> tuple[list[st
     dims: dict[str, Any] = {}
     for term, x in zip(names, parts, strict=True):
         for c, d in zip(term, x.node.type.shape, strict=True):
-            dims[c] = unify_dims(dims.get(c, d), d)
+            try:
+                dims[c] = unify_dims(dims.get(c, d), d)
+            except ShapeMismatch:
+                raise ShapeError(f"einsum: axis {c!r} has lengths {dims[c]} and {d}", here(),
+                                 rule="axes of one letter are equally long, or of length 1") from None
     for i, (term, x) in enumerate(zip(names, parts, strict=True)):
         short = [k for k, c in enumerate(term) if x.node.type.shape[k] == 1 and dims[c] != 1]
         if short:

@@ -162,6 +162,23 @@ def test_zeros_after_the_end_are_not_counted():
         sc.vmap(lambda x, h: until(x, h).prod())(normal(3, 4), normal(3))
 
 
+DERIVATIVES = {
+    "grad": sc.grad(lambda x, h: (until(x, h) ** 2).sum()),
+    "hessian": sc.hessian(lambda x, h: (until(x, h) ** 2).sum()),
+    "jacfwd": sc.jacfwd(lambda x, h: until(x, h)[-1]),
+    "jit of grad": sc.jit(sc.grad(lambda x, h: until(x, h)[-1])),
+}
+
+
+@pytest.mark.parametrize("name", DERIVATIVES)
+def test_derivatives_of_rows_that_end_apart_name_the_line(name):
+    with pytest.raises(NotImplementedError, match=r"different (steps|lengths)\n  .*test_vmap.py:\d+, (.|\n)*help: "):
+        sc.vmap(DERIVATIVES[name])(normal(3, 4), normal(3))
+    x, h = normal(3, 4), normal(3)
+    rows = sc.grad(lambda x: sc.vmap(lambda x, h: (until(x, h) ** 2).sum())(x, h).sum())(x)
+    np.testing.assert_allclose(rows, [DERIVATIVES["grad"](a, b) for a, b in zip(x, h, strict=True)])
+
+
 def test_draws_are_those_of_their_keys():
     keys = sc.random.split(sc.random.key(1), 4)
     check(lambda k: sc.random.normal(k, (3,)), keys)

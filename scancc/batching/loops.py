@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from scancc.autodiff.arithmetic import constant, fresh, where
 from scancc.autodiff.custom import CustomRule
-from scancc.batching.padded import on_padded
+from scancc.batching.padded import on_padded, refused
 from scancc.batching.rules import Batch
 from scancc.errors import UnsupportedError
 from scancc.ir import build
@@ -317,7 +317,7 @@ def _get(b: Batch, node: Node) -> Node | None:
         return rebuild(node, b.value)
     if source in b.counts:
         if view not in ("trace", "final"):
-            raise UnsupportedError(f"the {view} of a loop whose rows end at different steps", node.loc)
+            raise refused(node, f"the {view} of a loop whose rows end at different steps")
         if view == "trace":
             name = b.traces[source].get(name, name)
             b.padded[node] = source

@@ -10,9 +10,11 @@ from scancc.autodiff.arithmetic import constant, where
 from scancc.batching.rules import RULES, Batch
 from scancc.errors import UnsupportedError
 from scancc.ir import build
-from scancc.ir.graph import Node
+from scancc.ir.graph import Loc, Node
 from scancc.ir.ops import OPS
 from scancc.ir.types import INT, Type
+
+RULE = "a loop whose rows end at different steps has zeros after the end of each"
 
 
 def on_padded(b: Batch, node: Node, row_by_row: Callable[[Batch, Node], Node]) -> Node | None:
@@ -47,9 +49,28 @@ def on_padded(b: Batch, node: Node, row_by_row: Callable[[Batch, Node], Node]) -
             b.value[node] = _pick(b, x, row_by_row, build.make("wrap_index", at, size, loc=node.loc))
             b.batched.add(node)
             return None
-    raise UnsupportedError(f"{node.op} of outputs whose rows have different lengths", node.loc,
-                           "a loop whose rows end at different steps has zeros after the end of each",
-                           "return the outputs and their lengths, ys.shape[0], and go on outside of sc.vmap")
+    raise refused(node, f"{node.op} of outputs whose rows have different lengths",
+                  "return the outputs and their lengths, ys.shape[0], and go on outside of sc.vmap")  # fmt: skip
+
+
+def refused(node: Node, what: str, fix: str = "") -> UnsupportedError:
+    """The error for what reads a loop whose rows end at different steps. What a derivative added has no line."""
+    if node.loc is None or node.attrs.get("view") == "every":
+        what = "the derivative of a loop whose rows end at different steps"
+        fix = "take the derivative of the whole batch: sc.grad(lambda x: sc.vmap(f)(x).sum())(x) has the same rows"
+    return UnsupportedError(what, _line_behind(node), RULE, fix)
+
+
+def _line_behind(node: Node) -> Loc | None:
+    """The line of a node, or else of the nearest one that it is computed of."""
+    seen, behind = {node}, [node]
+    for n in behind:
+        if n.loc is not None:
+            return n.loc
+        new = [a for a in n.args if a not in seen]
+        seen.update(new)
+        behind += new
+    return None
 
 
 def _alive(b: Batch, like: Node, count: Node) -> Node:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from scancc.errors import ScanTypeError
+from scancc.errors import ScanOverflowError, ScanTypeError
+from scancc.ir.graph import Loc
 
 DEVICES = ("__cuda_array_interface__", "__dlpack_device__", "copy_to_host")  # arrays on devices have one of them
 
@@ -26,6 +27,22 @@ def refuse_masked(x: Any, what: str = "an argument") -> None:
     if isinstance(x, np.ma.MaskedArray):
         raise ScanTypeError(f"{what} is a masked array", rule="compiled code sees all elements, without the mask",
                             fix="pass x.filled(value), or x.data and x.mask as two arrays")
+
+
+def refuse_large(array: np.ndarray, what: str, loc: Loc | None = None) -> None:
+    """Raises OverflowError for integers that only Python has: NumPy makes objects of them."""
+    if array.dtype == object and array.size and all(type(v) is int for v in array.flat):
+        worst = max(array.flat, key=abs)
+        is_or_has = "is" if array.ndim == 0 else "has the element"
+        raise ScanOverflowError(f"{what} {is_or_has} {shown(worst)}", loc,
+                                "integers have 64 bits at most, from -2**63 to 2**64 - 1",
+                                "where a float will do, pass float(...) of it")
+
+
+def shown(number: Any) -> str:
+    """A number for a message; of very large ones Python refuses to print the digits."""
+    large = type(number) is int and number.bit_length() > 100
+    return f"an integer of {number.bit_length()} bits" if large else str(number)
 
 
 def on_device(x: Any) -> bool:

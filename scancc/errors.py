@@ -63,6 +63,10 @@ class ScanIndexError(ScanError, IndexError):
     """An index lies outside its axis."""
 
 
+class ScanOverflowError(ScanError, OverflowError):
+    """A number is too large for the dtype that it is to have."""
+
+
 class StepsError(ScanValueError):
     """The number of steps is unknown, negative, or larger than a sequence allows."""
 

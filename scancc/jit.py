@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from scancc.arrays import as_argument, as_kernel_array, on_host
+from scancc.arrays import as_argument, as_kernel_array, on_host, refuse_large
 from scancc.backends.guards import LEAF, MISS, Guard
 from scancc.backends.program import Program
 from scancc.driver import NANS, Programs, RecentCalls, compile_graph, execute, options_of
@@ -99,6 +99,7 @@ class JitFunction(PickledByName):
         arrays = [as_argument(a) for a in args]
         for i, (a, given) in enumerate(zip(arrays, args, strict=True)):
             if a.dtype == object:
+                refuse_large(a, f"argument {i} of {self.name}")
                 raise ScanTypeError(f"argument {i} of {self.name} is of type {type(given).__name__}, not an array of "
                                     "numbers", rule="arguments are arrays, numbers, or nested lists of equal lengths",
                                     fix="pass the arrays of a container one by one, or convert it with np.asarray")
@@ -117,6 +118,8 @@ class JitFunction(PickledByName):
 
     def _opened(self, arrays: list[np.ndarray]) -> tuple[int | None, ...]:
         """Which axis of each argument may have any length. None of them where the function asks Python for a length."""
+        for i, a in enumerate(arrays):
+            refuse_large(a, f"argument {i} of {self.name}")
         fixed: tuple[int | None, ...] = (None,) * len(arrays)
         found = self.traced(arrays, fixed).lengths_of_scans()
         if found != fixed:

@@ -59,6 +59,10 @@ def select(conditions: Any, choices: Any, default: Any = 0) -> Any:
 
 def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     low, high = a_min if min is None else min, a_max if max is None else max
+    dtype = array(a).dtype
+    if dtype.kind in "iu":  # bounds that are always kept, as in NumPy
+        low = None if type(low) is int and low < np.iinfo(dtype).min else low
+        high = None if type(high) is int and high > np.iinfo(dtype).max else high
     if low is not None:
         a = np.maximum(a, low)
     return a if high is None else np.minimum(a, high)

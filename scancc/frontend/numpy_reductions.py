@@ -10,7 +10,7 @@ import numpy as np
 from scancc.errors import ScanValueError
 from scancc.frontend.axes import array, axes_of, axis_of, floating, static_length
 from scancc.frontend.location import here
-from scancc.frontend.tracer import Tracer, emit, wrap
+from scancc.frontend.tracer import Tracer, array_of, emit, wrap
 from scancc.ir import build
 
 
@@ -45,7 +45,7 @@ def _reduction(op: str, accumulate: Callable, combine: np.ufunc, neutral: Callab
         if axes:
             node = emit(op, x.node, axes=axes)
             result = wrap(build.reshape(node, _kept(x, axes), here()) if keepdims else node)
-        return result if initial is None else combine(result, np.asarray(initial, x.dtype))
+        return result if initial is None else combine(result, array_of(initial, x.dtype))
 
     return reduce
 

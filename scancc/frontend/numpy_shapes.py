@@ -11,7 +11,7 @@ from scancc.errors import ShapeError
 from scancc.frontend.axes import array, axes_of, axis_of, merged, shape_of, static_length, static_shape
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
-from scancc.frontend.tracer import Tracer, emit, expect, tracing, unwrap, wrap
+from scancc.frontend.tracer import Tracer, array_of, emit, expect, tracing, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.types import Dim
 
@@ -273,7 +273,8 @@ def _filled(value: Any) -> Callable:
 
 def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> Tracer:
     x = unwrap(a)
-    value = build.cast(unwrap(fill_value), dtype or x.type.dtype, here())
+    dtype = np.dtype(dtype or x.type.dtype)
+    value = build.cast(unwrap(array_of(fill_value, dtype) if type(fill_value) is int else fill_value), dtype, here())
     return wrap(build.broadcast_to(value, x.type.shape if shape is None else tuple(np.atleast_1d(shape)), here()))
 
 

@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from scancc.arrays import as_argument, refuse_masked
+from scancc.arrays import as_argument, refuse_large, refuse_masked
 from scancc.errors import ScanTypeError, ScanValueError, StepsError
 from scancc.frontend.scope import current
 from scancc.frontend.shared import Shared
@@ -221,6 +221,7 @@ def _array(value: Any, where: str) -> Any:
     except ValueError:  # ragged nested lists
         array = np.empty(0, object)
     if not _of_numbers(array.dtype):
+        refuse_large(array, where)
         raise ScanTypeError(
             f"{where} is {_brief(value)} ({type(value).__name__}), not an array of numbers",
             rule="arguments of a scan are arrays, numbers, or nested lists of equal lengths",

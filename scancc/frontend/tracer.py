@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from scancc.arrays import refuse_masked
-from scancc.errors import ScanTypeError, ShapeError, TracedValueError
+from scancc.arrays import refuse_large, refuse_masked, shown
+from scancc.errors import ScanOverflowError, ScanTypeError, ShapeError, TracedValueError
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.scope import SYMBOLIC, Scope, current
@@ -149,7 +149,8 @@ def as_stored(value: Any, dtype: Any = None) -> Node:
         return scope.capture_array(value)
     if isinstance(value, (list, tuple)) and any(_holds_tracer(v) for v in value):
         return as_stored(np.stack([wrap(unwrap(v)) for v in value]))
-    array = np.asarray(value, dtype=dtype)
+    array = array_of(value, dtype)
+    refuse_large(array, "a value of a step", here())
     if array.dtype.kind not in "biufc" and not is_half(array.dtype):
         raise ScanTypeError(
             f"{value!r} ({type(value).__name__}) cannot take part in a computation",
@@ -157,6 +158,19 @@ def as_stored(value: Any, dtype: Any = None) -> Node:
             "operands are arrays, numbers, or nested lists of them",
         )
     return build.const(array, loc=here())
+
+
+def array_of(value: Any, dtype: Any) -> np.ndarray:
+    """Numbers as an array; where they do not fit the dtype it is an error that names the line."""
+    try:
+        return np.asarray(value, dtype=dtype)
+    except OverflowError:
+        wider = "int64" if isinstance(value, int) and -(2**63) <= value < 2**63 else "float64"
+        raise ScanOverflowError(
+            f"{shown(value)} does not fit into {np.dtype(dtype)}", here(),
+            "Python's numbers take the dtype of the arrays that they meet, as in NumPy",
+            "" if np.dtype(dtype).kind in "fc" else f"convert the array first, for example x.astype('{wider}')",
+        ) from None  # fmt: skip
 
 
 def cast(value: Any, dtype: Any) -> Tracer:

@@ -11,13 +11,14 @@ import numpy as np
 from scancc.errors import ScanTypeError, UnsupportedError
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
-from scancc.frontend.tracer import Tracer, emit, guard_broadcast, unwrap, wrap
+from scancc.frontend.tracer import Tracer, array_of, emit, guard_broadcast, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node
 from scancc.ir.ops import OPS
 from scancc.ir.types import widened
 
 # scipy.special has ufuncs too; they are found by name, so that scipy is not imported for it.
+COMPARISONS = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
 ALIASES = {"true_divide": "divide", "mod": "remainder", "abs": "absolute", "conj": "conjugate"}
 
 
@@ -65,14 +66,24 @@ def unsupported(spelling: str, name: str) -> UnsupportedError:
 def elementwise(op: str, ufunc: np.ufunc, *operands: Any) -> Node:
     """One element-wise node: operands cast to the ufunc's loop dtype (NEP 50: Python numbers are weak)."""
     loop = loop_dtypes(ufunc, operands)
+    if op in COMPARISONS and len(set(map(_beyond, operands, loop))) == 2:
+        # NumPy compares by value here: all numbers of the dtype are on the same side of this one, as 0 is.
+        truth = ufunc(*[x if _beyond(x, d) else 0 for x, d in zip(operands, loop, strict=False)])
+        (other,) = [x for x, d in zip(operands, loop, strict=False) if not _beyond(x, d)]
+        return unwrap(np.broadcast_to(truth, wrap(unwrap(other)).shape))
     nodes = [operand(x, d) for x, d in zip(operands, loop, strict=False)]
     return emit(op, *guard_broadcast(nodes))
+
+
+def _beyond(x: Any, dtype: np.dtype) -> bool:
+    """Whether a Python integer is none of this dtype."""
+    return type(x) is int and dtype.kind in "iu" and not np.iinfo(dtype).min <= x <= np.iinfo(dtype).max
 
 
 def operand(x: Any, dtype: np.dtype) -> Node:
     """An operand of dtype `dtype`; Python numbers become constants of that dtype directly."""
     if isinstance(x, (int, float, complex)) and not isinstance(x, np.generic):
-        return build.const(np.array(x, dtype=dtype), loc=here())
+        return build.const(array_of(x, dtype), loc=here())
     return build.cast(unwrap(x), dtype, here())
 
 

@@ -19,7 +19,7 @@ from scancc.frontend.indexing import _wrapped, getitem
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.scope import current
-from scancc.frontend.tracer import Tracer, emit, is_traced, wrap
+from scancc.frontend.tracer import Tracer, array_of, emit, is_traced, wrap
 from scancc.ir import build
 
 MODES = ("set", "add", "multiply", "minimum", "maximum")
@@ -93,7 +93,7 @@ def _fitting(value: Any, target: np.dtype) -> Any:
     if not (weak and np.result_type(target, value) == target) and not np.can_cast(given.dtype, target, "same_kind"):
         raise ScanTypeError(f"an array of {target} cannot take values of {given.dtype}", here(),
                             fix=f'cast one of them, for example with .astype("{target}")')
-    return np.array(value, target) if weak else value
+    return array_of(value, target) if weak else value
 
 
 def _is_scalar(index: Any) -> bool:

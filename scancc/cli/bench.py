@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from scancc.cli import suite, tables
-from scancc.cli.loading import Target, UsageError, load
+from scancc.cli.loading import Target, UsageError, check_place, load
 from scancc.cli.workloads import Job, declared, lengths_of, of_target
 from scancc.driver import options_of
 from scancc.measure import QUICK, Options, Result, Workload, environment, measure, report, write_report
@@ -48,6 +48,8 @@ def race(request: Request) -> bool:
     Raises UsageError for subjects and peers that there are not, DeviceError for a device that there is not.
     """
     options_of(target=request.target)
+    check_place("--save", request.save)
+    check_place("--plot", request.plot)
     if request.plot is not None:
         from scancc.cli.plots import check_path
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scancc.cli.loading import UsageError
+from scancc.cli.loading import UsageError, check_place
 
 MISSING = ("", "nan", "na", "n/a", "null", "none")  # cells without a number
 
@@ -111,6 +111,13 @@ def outputs(initial: Sequence[str], taps: Sequence[str]) -> list[dict[str, Any] 
     return found
 
 
+def check_out(out: Path | None) -> None:
+    """Raises UsageError for a file that `write` could not write."""
+    check_place("-o", out)
+    if out is not None and out.suffix not in (".npy", ".npz", ".csv"):
+        raise UsageError(f"-o {out}: use .npy, .npz or .csv")
+
+
 def write(results: Sequence[Any], out: Path | None) -> None:
     """To a .npy (one result), .npz or .csv file, or as numbers to standard output."""
     arrays = [np.asarray(r) for r in results]
@@ -131,8 +138,7 @@ def write(results: Sequence[Any], out: Path | None) -> None:
                 raise UsageError(f"{out}: outputs of different lengths need a .npz file")
             np.savetxt(out, np.hstack(flat), fmt="%.17g", delimiter=",")
         case _:
-            hint = "several outputs need .npz or .csv" if out.suffix == ".npy" else "use .npy, .npz or .csv"
-            raise UsageError(f"-o {out}: {hint}")
+            raise UsageError(f"-o {out}: several outputs need .npz or .csv")
 
 
 def _table(array: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from scancc.api import EagerProgram, ScanFunction
 from scancc.arrays import on_host
-from scancc.cli.loading import Target, UsageError, load
+from scancc.cli.loading import Target, check_place, load
 from scancc.cli.tables import wide_console
 from scancc.errors import DeviceError
 from scancc.frontend.scan_arguments import normalise
@@ -40,8 +40,7 @@ def explain(
     Example inputs are those that the file declares: a dict SCANCC_EXAMPLE_INPUTS, or a function scancc_example_inputs
     that returns one, with the arguments of each function by its name.
     """
-    if html is not None and not html.parent.is_dir():
-        raise UsageError(f"--html {html}: there is no folder {html.parent}")
+    check_place("--html", html)
     target = load(subject)
     status = Console(stderr=True)
     with status.status(f"{target.label}: compiling"):

@@ -27,6 +27,14 @@ class UsageError(Exception):
     """The command is wrong, not the work: exit status 2."""
 
 
+def check_place(option: str, file: Path | None) -> None:
+    """Raises UsageError for a file that has no folder to be written to: before work whose results would be lost."""
+    if file is not None and not file.parent.is_dir():
+        raise UsageError(f"{option} {file}: there is no folder {file.parent}")
+    if file is not None and file.is_dir():
+        raise UsageError(f"{option} {file}: this is a folder")
+
+
 @dataclass(frozen=True)
 class Target:
     """A function of a file. `key` is what it is called where its file's name does not say enough."""

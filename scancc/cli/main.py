@@ -102,6 +102,7 @@ def run(
     chunk: Annotated[int, typer.Option(min=1, help="steps between two moves of the progress bar")] = 4_000_000,
 ) -> None:
     """Run a scan on data from files."""
+    data.check_out(out)
     target = load(subject)
     values = data.sequences(sequences or [], columns)
     info = data.outputs(initial or [], taps or [])

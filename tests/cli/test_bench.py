@@ -105,6 +105,9 @@ def test_plots(model, tmp_path, suffix, capsys):  # noqa: F811
     ("arguments", "text"),
     [
         (["{model}:ar2", "--plot", "x.gif"], "choose a name that ends in .png"),
+        (["{folder}/none.py:f", "--save", "{folder}/none/r.json"], "none/r.json: there is no folder"),
+        (["{folder}/none.py:f", "--save", "{folder}"], "this is a folder"),
+        (["{folder}/none.py:f", "--plot", "{folder}/none/x.svg"], "none/x.svg: there is no folder"),
         (["{model}:ar2", "--target", "tpu"], "choose one of cpu, cuda"),
         (["{model}:ar2", "--against", "fortran"], "no workload has this peer"),
         (["{model}:ar2", "--lengths", "ten"], "positive whole numbers"),

@@ -140,6 +140,8 @@ def test_pieces_give_what_one_call_gives(chunk):
         (["compile", "{model}:ar2", "--nonsense"], 2, "--nonsense"),
         (["run", "{model}:ar2", "--sequences", "x.dat"], 2, "there is no file x.dat"),
         (["run", "{model}:ar2", "--initial", "zero"], 2, "neither numbers nor a .npy file"),
+        (["run", "nowhere.py:x", "-o", "none/y.npy"], 2, "-o none/y.npy: there is no folder none"),
+        (["run", "nowhere.py:x", "-o", "y.txt"], 2, "-o y.txt: use .npy, .npz or .csv"),
         (["run", "{model}:ar2"], 1, "the number of steps is unknown"),
         (["cache"], 2, "Usage"),
     ],

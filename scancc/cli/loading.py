@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib.util
 import re
 import sys
@@ -21,6 +22,9 @@ from scancc.jit import JitFunction
 
 TYPE = re.compile(r"\s*(\w+)\s*(?:\[([\w\s,]*)\])?\s*")
 RUN_TIME_LENGTH = 16  # stands for a length that has a name
+
+
+_loaded: set[str] = set()  # names of modules that are files of commands
 
 
 class UsageError(Exception):
@@ -122,12 +126,29 @@ def load(subject: str) -> Target:
 
 
 def module_of(file: Path) -> ModuleType:
-    """Import a file; its folder is on the path from then on."""
-    spec = importlib.util.spec_from_file_location(file.stem, file)
+    """Import a file; its folder is on the path from then on.
+
+    A file called like another module, such as random.py, has a name of its own, and what imports that module still
+    finds it.
+    """
+    known = _has_another(file)
+    name = f"_{file.stem}_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]}" if known else file.stem
+    spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UsageError(f"{file} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(file.parent.resolve()))  # it may import its neighbours
-    sys.modules[file.stem] = module
+    # It may import its neighbours. Where it would be found in place of another module, they come last.
+    sys.path.insert(len(sys.path) if known and file.stem not in _loaded else 0, str(file.parent.resolve()))
+    _loaded.add(name)
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def _has_another(file: Path) -> bool:
+    """Whether the name of a file already means another module; one that is installed need not be imported for that."""
+    try:
+        spec = importlib.util.find_spec(file.stem)
+    except (ImportError, ValueError):  # a dot in its name, or a module that was made by hand
+        return True
+    return spec is not None and (spec.origin is None or Path(spec.origin).resolve() != file.resolve())

@@ -158,6 +158,32 @@ def test_debug_shows_the_traceback(model):
     assert done.returncode == 1 and "Traceback" in done.stderr
 
 
+def test_files_called_like_other_modules(tmp_path):
+    """Those modules stay what they are, imported before the file or not yet; files of one name are two modules."""
+    for folder, value in (("a", 1), ("b", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "neighbour.py").write_text(f"VALUE = {value}\n")
+        for name in ("random", "sched", "same"):
+            text = f"from neighbour import VALUE\nHERE = {value}\nassert __import__('sys').modules[__name__].HERE\n"
+            (tmp_path / folder / f"{name}.py").write_text(text)
+    script = f"""
+import random, sys
+from pathlib import Path
+from scancc.cli.loading import module_of
+assert "sched" not in sys.modules
+folder = Path({str(tmp_path)!r})
+one, two = module_of(folder / "a/random.py"), module_of(folder / "a/sched.py")
+assert one.HERE == two.HERE == 1 and sys.modules["random"] is random and one is not random
+import sched
+assert sched is not two and sched.scheduler
+first = module_of(folder / "a/same.py")
+assert first.__name__ == "same" and module_of(folder / "b/same.py").HERE == 2
+assert sys.modules["same"] is first
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_file_that_does_not_load_says_why(tmp_path):
     (tmp_path / "broken.py").write_text("import scancc as sc\nsc.scan(\n")
     done = call("compile", f"{tmp_path / 'broken.py'}:f")

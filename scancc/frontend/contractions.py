@@ -216,6 +216,6 @@ def polyval(p: Any, x: Any) -> Any:
 
 CONTRACTIONS: dict[Callable, Callable] = {
     np.dot: dot, np.einsum: einsum, np.tensordot: tensordot, np.inner: inner, np.outer: outer, np.kron: kron,
-    np.vdot: lambda a, b: dot(np.conjugate(np.ravel(array(a))), np.ravel(array(b))), np.trace: trace,
+    np.vdot: lambda a, b: dot(np.ravel(array(a)).conj(), np.ravel(array(b))), np.trace: trace,
     np.cross: cross, np.polyval: polyval, np.linalg.matrix_power: matrix_power,
 }  # fmt: skip

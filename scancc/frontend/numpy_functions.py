@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scancc.errors import UnsupportedError
+from scancc.errors import ScanTypeError, UnsupportedError
 from scancc.frontend.axes import array, floating
 from scancc.frontend.contractions import CONTRACTIONS
 from scancc.frontend.location import here
@@ -70,7 +70,9 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
 
 def rounded(a: Any, decimals: int = 0) -> Any:
     x = array(a)
-    if x.dtype.kind in "biu" and decimals >= 0:
+    if x.dtype.kind == "b" and decimals != 0:
+        raise ScanTypeError(f"np.round of truth values to {decimals} decimals", here())
+    if x.dtype.kind in "iu" and decimals >= 0:
         return x
     if decimals == 0:
         return np.rint(x)
@@ -106,7 +108,7 @@ def sinc(x: Any) -> Any:
 
 def angle(z: Any, deg: bool = False) -> Any:
     x = array(z)
-    found = np.arctan2(x.imag, x.real)
+    found = np.arctan2(x.imag, x.real) if x.dtype.kind == "c" else np.arctan2(0, x)
     return found * (180 / np.pi) if deg else found
 
 

@@ -105,10 +105,12 @@ def _method(name: str, function: Callable) -> None:
 
 for _name in (
     "sum prod mean var std min max argmin argmax any all cumsum cumprod ravel squeeze transpose swapaxes repeat "
-    "diagonal trace dot round clip take conj conjugate"
+    "diagonal trace dot round clip take"
 ).split():
-    _method(_name, getattr(np, {"conj": "conjugate"}.get(_name, _name)))
+    _method(_name, getattr(np, _name))
 _method("flatten", np.ravel)
+for _name in ("conj", "conjugate"):  # of an array that is real, as it is; np.conjugate makes integers of truth values
+    _method(_name, lambda x: np.conjugate(x) if x.dtype.kind == "c" else x)
 
 
 def _reshape(self: ArrayOperators, *shape: Any, **_: Any) -> Any:

@@ -174,7 +174,7 @@ def _modf(x: Any) -> Any:
 
 
 def _heaviside(x: Any, h: Any) -> Any:
-    x = _float(x)
+    x, h = (wrap(operand(v, d)) for v, d in zip((x, h), loop_dtypes(np.heaviside, (x, h)), strict=True))
     return np.where(np.isnan(x), x, np.where(x == 0, h, np.where(x < 0, 0.0, 1.0))).astype(x.dtype)
 
 
@@ -215,7 +215,15 @@ def _integer_test(name: str, constant: bool) -> Callable[[Any], Any]:
 
 
 def _conjugate(x: Any) -> Any:
-    return wrap(emit("conjugate", unwrap(x))) if unwrap(x).type.dtype.kind == "c" else x
+    x = _as_taken(np.conjugate, x)
+    return wrap(emit("conjugate", x.node)) if x.dtype.kind == "c" else x
+
+
+def _vecdot(a: Any, b: Any) -> Any:
+    x, y = (wrap(operand(v, d)) for v, d in zip((a, b), loop_dtypes(np.vecdot, (a, b)), strict=True))
+    if x.dtype.kind == "b":
+        return np.any(x & y, axis=-1)
+    return np.sum(x.conj() * y, axis=-1, dtype=x.dtype)
 
 
 def _absolute(x: Any) -> Any:
@@ -227,18 +235,18 @@ COMPOSITES: dict[str, Callable] = {
     "power": _power,
     "float_power": lambda x, p: wrap(elementwise("power", np.float_power, x, p)),
     "square": _square,
-    "positive": lambda x: x,
+    "positive": lambda x: _as_taken(np.positive, x),
     "reciprocal": _reciprocal,
     "divmod": _divmod,
     "modf": _modf,
-    "radians": lambda x: _float(x) * (math.pi / 180),
-    "deg2rad": lambda x: _float(x) * (math.pi / 180),
-    "degrees": lambda x: _float(x) * (180 / math.pi),
-    "rad2deg": lambda x: _float(x) * (180 / math.pi),
+    "radians": lambda x: _as_taken(np.radians, x) * (math.pi / 180),
+    "deg2rad": lambda x: _as_taken(np.deg2rad, x) * (math.pi / 180),
+    "degrees": lambda x: _as_taken(np.degrees, x) * (180 / math.pi),
+    "rad2deg": lambda x: _as_taken(np.rad2deg, x) * (180 / math.pi),
     "heaviside": _heaviside,
     "fabs": _fabs,
     "logaddexp2": _logaddexp2,
-    "vecdot": lambda a, b: np.sum(np.conjugate(a) * b, axis=-1),
+    "vecdot": _vecdot,
     "floor": _whole("floor"),
     "ceil": _whole("ceil"),
     "trunc": _whole("trunc"),

@@ -89,9 +89,17 @@ def _measured(request: Request) -> Iterator[Result]:
                 results = one()
             bar.advance(task)
             for result in results:
+                _demand_checks(result)
                 if not request.json:
                     tables.show(result)
                 yield result
+
+
+def _demand_checks(result: Result) -> None:
+    """Raises ValueError for a row whose answer nothing was compared with, which what measures itself may forget."""
+    unchecked = [t.implementation for t in result.timings if t.relative is None]
+    if unchecked:
+        raise ValueError(f"{result.workload}: {', '.join(unchecked)} timed without a check of the answer")
 
 
 def _tell(bar: Progress, task: TaskID, doing: str) -> None:

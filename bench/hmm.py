@@ -138,35 +138,127 @@ def by_numba(make, inputs):
 
 C = """
 #include <math.h>
-enum { K = 8 };  /* the rows of the transition fit into registers */
-void run(const double *restrict logits, const double *restrict density, const double *restrict start, long steps,
-         double *restrict out) {
-    double transition[K][K], weights[K], log_likelihood = 0;
+#include <stdlib.h>
+#include <string.h>
+enum { G = K / 8, BLOCK = 64, CHAINS = K == 8 ? 4 : 1, ROWS = K == 8 ? 8 : 4, COLUMNS = K == 8 ? 1 : 4 };
+typedef double vec __attribute__((vector_size(64)));
+
+static void softmax(const double *logits, double out[K][K]) {
     for (int i = 0; i < K; i++) {
         double top = logits[i * K], total = 0;
         for (int j = 1; j < K; j++) top = fmax(top, logits[i * K + j]);
-        for (int j = 0; j < K; j++) total += transition[i][j] = exp(logits[i * K + j] - top);
-        for (int j = 0; j < K; j++) transition[i][j] /= total;
-        weights[i] = start[i];
+        for (int j = 0; j < K; j++) total += out[i][j] = exp(logits[i * K + j] - top);
+        for (int j = 0; j < K; j++) out[i][j] /= total;
     }
+}
+
+static inline void product(const double *w, const vec matrix[K][G], vec out[G]) {
+    vec sum[CHAINS][G] = {{{0}}};
+    for (int i = 0; i < K; i += CHAINS)
+        for (int c = 0; c < CHAINS; c++)
+            for (int g = 0; g < G; g++) sum[c][g] += w[i + c] * matrix[i + c][g];
+    for (int g = 0; g < G; g++) {
+        out[g] = sum[0][g];
+        for (int c = 1; c < CHAINS; c++) out[g] += sum[c][g];
+    }
+}
+
+/* joint *= likelihood * scale, where scale is that of the step before: the product need not wait for it. */
+static inline double weigh(vec joint[G], const vec *likelihood, double scale) {
+    vec sum = {0};
+    for (int g = 0; g < G; g++) sum += joint[g] *= likelihood[g] * scale;
+    double total = 0;
+    for (int j = 0; j < 8; j++) total += sum[j];
+    return total;
+}
+"""
+
+C_FORWARD = C + """
+void run(const double *restrict logits, const double *restrict density, const double *restrict start, long steps,
+         double *restrict out) {
+    vec matrix[K][G], joint[G], next[G], likelihood[BLOCK][G];
+    double totals[BLOCK], scale = 1, log_likelihood = 0;
+    softmax(logits, (double (*)[K])matrix);
+    memcpy(joint, start, sizeof joint);
+    for (long first = 0; first < steps; first += BLOCK) {  /* so that exponentials and logarithms are vectorised */
+        long count = steps - first < BLOCK ? steps - first : BLOCK;
+        for (long i = 0; i < count * K; i++) ((double *)likelihood)[i] = exp(density[first * K + i]);
+        for (long t = 0; t < count; t++) {
+            product((double *)joint, matrix, next);
+            totals[t] = weigh(next, likelihood[t], scale);
+            scale = 1 / totals[t];
+            memcpy(joint, next, sizeof joint);
+        }
+        for (long t = 0; t < count; t++) log_likelihood += log(totals[t]);
+    }
+    *out = log_likelihood;
+}
+"""
+
+C_GRADIENT = C + """
+/* sums += weights' slopes: in registers, of a block that the first cache holds. */
+static void outer(long count, const double (*weights)[K], const vec (*slopes)[G], vec sums[K][G]) {
+    for (int i = 0; i < K; i += ROWS)
+        for (int g = 0; g < G; g += COLUMNS) {
+            vec sum[ROWS][COLUMNS];
+            for (int r = 0; r < ROWS; r++) for (int c = 0; c < COLUMNS; c++) sum[r][c] = sums[i + r][g + c];
+            for (long t = 0; t < count; t++)
+                for (int r = 0; r < ROWS; r++)
+                    for (int c = 0; c < COLUMNS; c++) sum[r][c] += weights[t][i + r] * slopes[t][g + c];
+            for (int r = 0; r < ROWS; r++) for (int c = 0; c < COLUMNS; c++) sums[i + r][g + c] = sum[r][c];
+        }
+}
+
+void run(const double *restrict logits, const double *restrict density, const double *restrict start, long steps,
+         double *restrict out) {
+    vec matrix[K][G], transposed[K][G], sums[K][G], back[G], next[G];
+    vec (*scaled)[G] = aligned_alloc(64, steps * sizeof *scaled);           /* likelihoods, then slopes */
+    vec (*weights)[G] = aligned_alloc(64, (steps + 1) * sizeof *weights);
+    double (*transition)[K] = (double (*)[K])matrix, scale = 1;
+    softmax(logits, transition);
+    for (int i = 0; i < K; i++) for (int j = 0; j < K; j++) ((double *)transposed[j])[i] = transition[i][j];
+    memcpy(weights[0], start, sizeof weights[0]);
+    memcpy(back, start, sizeof back);
+    for (long i = 0; i < steps * K; i++) ((double *)scaled)[i] = exp(density[i]);
     for (long t = 0; t < steps; t++) {
-        double joint[K] = {0}, total = 0;
-        for (int i = 0; i < K; i++)
-            for (int j = 0; j < K; j++) joint[j] += weights[i] * transition[i][j];
-        for (int j = 0; j < K; j++) joint[j] *= exp(density[t * K + j]);
-        for (int j = 0; j < K; j++) total += joint[j];
-        double scale = 1 / total;
-        for (int j = 0; j < K; j++) weights[j] = joint[j] * scale;
-        log_likelihood += log(total);
+        product((double *)back, matrix, next);
+        double before = scale;
+        scale = 1 / weigh(next, scaled[t], before);
+        for (int g = 0; g < G; g++) {
+            back[g] = next[g];
+            weights[t + 1][g] = next[g] * scale;
+            scaled[t][g] *= scale;
+        }
     }
-    out[0] = log_likelihood;
+    memset(sums, 0, sizeof sums);
+    for (int g = 0; g < G; g++) back[g] = (vec){0} + 1;
+    for (long last = steps; last > 0; last -= BLOCK) {
+        long first = last < BLOCK ? 0 : last - BLOCK;
+        for (long t = last - 1; t >= first; t--) {
+            for (int g = 0; g < G; g++) scaled[t][g] *= back[g];
+            product((double *)scaled[t], transposed, back);
+        }
+        outer(last - first, (const double (*)[K])weights[first], (const vec (*)[G])scaled[first], sums);
+    }
+    for (int i = 0; i < K; i++) {
+        const double *row = (double *)sums[i];
+        double along = 0;
+        for (int j = 0; j < K; j++) along += transition[i][j] * row[j];
+        for (int j = 0; j < K; j++) out[i * K + j] = transition[i][j] * (row[j] - along);
+    }
+    free(scaled); free(weights);
 }
 """
 
 
 def by_c(inputs):
-    run = peers.by_c(C, lambda inputs: [np.empty(1)], *NAMES, "steps")(inputs)
-    return lambda: run()[0][0]
+    run = peers.by_c(f"#define K {len(inputs['start'])}\n{C_FORWARD}", lambda inputs: [np.empty(())], *NAMES, "steps")
+    return run(inputs)
+
+
+def gradient_by_c(inputs):
+    source = f"#define K {len(inputs['start'])}\n{C_GRADIENT}"
+    return peers.by_c(source, lambda inputs: [np.empty_like(inputs["logits"])], *NAMES, "steps")(inputs)
 
 
 # -- JAX and PyTensor ------------------------------------------------------------------------------------------------
@@ -220,6 +312,7 @@ def workloads(quick: bool) -> list[Workload]:
     gradient = {
         "scancc": peers.by_scancc(hmm_gradient, *NAMES),
         "numba": partial(by_numba, adjoint_by_hand),
+        "c": gradient_by_c,
         "jax": peers.by_jax(gradient_by_jax, *NAMES),
         "jax, unroll=4": peers.by_jax(partial(gradient_by_jax, unroll=4), *NAMES),
         "pytensor": peers.by_pytensor(gradient_by_pytensor, *NAMES),
@@ -229,9 +322,8 @@ def workloads(quick: bool) -> list[Workload]:
     made = []
     for size, (states, steps) in (QUICK if quick else SIZES).items():
         inputs = partial(make_inputs, states, steps)
-        kept = {n: f for n, f in forward.items() if n != "c" or states == 8}  # its arrays have that size
         made += [
-            Workload(f"hmm/{size}", steps, inputs, kept, group="matrix", oracle=peers.interpreted(hmm, *NAMES)),
+            Workload(f"hmm/{size}", steps, inputs, forward, group="matrix", oracle=peers.interpreted(hmm, *NAMES)),
             Workload(f"hmm-gradient/{size}", steps, inputs, gradient, group="matrix", gradient=True,
                      oracle=peers.interpreted(hmm_gradient, *NAMES)),
         ]  # fmt: skip

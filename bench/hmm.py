@@ -65,62 +65,66 @@ def softmax_by_hand(logits):
     return transition
 
 
-def forward_by_hand(softmax):
+def product_by_hand(states):
+    """out = w matrix of a known size, four rows at a time: LLVM vectorises along the row, and unrolls short ones."""
+
+    def product(w, matrix, out):
+        for j in range(states):
+            out[j] = 0.0
+        for i in range(0, states, 4):
+            a, b, c, d = w[i], w[i + 1], w[i + 2], w[i + 3]
+            for j in range(states):
+                out[j] += (a * matrix[i, j] + b * matrix[i + 1, j]) + (c * matrix[i + 2, j] + d * matrix[i + 3, j])
+
+    return product
+
+
+def forward_by_hand(softmax, product, states):
+    """What is multiplied is not scaled yet, the product is: it need not wait for the scale."""
+
     def run(logits, density, start):
         transition = softmax(logits)
-        states = len(start)
-        weights, joint = start.copy(), np.empty(states)
-        log_likelihood = 0.0
+        joint, following = start.copy(), np.empty(states)
+        log_likelihood, scale = 0.0, 1.0
         for t in range(len(density)):
-            joint[:] = 0.0
-            for i in range(states):
-                w = weights[i]
-                for j in range(states):
-                    joint[j] += w * transition[i, j]
+            product(joint, transition, following)
             total = 0.0
             for j in range(states):
-                joint[j] *= np.exp(density[t, j])
-                total += joint[j]
+                following[j] *= np.exp(density[t, j]) * scale
+                total += following[j]
             scale = 1.0 / total
-            for j in range(states):
-                weights[j] = joint[j] * scale
+            joint, following = following, joint
             log_likelihood += np.log(total)
         return log_likelihood
 
     return run
 
 
-def adjoint_by_hand(softmax):
+def adjoint_by_hand(softmax, product, states):
     """The backward recursion: the derivative by transition[i, j] sums weights[i] d joint[j]: a matrix product."""
 
     def run(logits, density, start):
         transition = softmax(logits)
-        steps, states = density.shape
-        weights, scaled, scales = np.empty((steps + 1, states)), np.exp(density), np.empty(steps)
+        steps = len(density)
+        weights, scaled = np.empty((steps + 1, states)), np.exp(density)
         weights[0] = start
-        joint = np.empty(states)
+        joint, following, scale = start.copy(), np.empty(states), 1.0
         for t in range(steps):
-            joint[:] = 0.0
-            for i in range(states):
-                w = weights[t, i]
-                for j in range(states):
-                    joint[j] += w * transition[i, j]
+            product(joint, transition, following)
             total = 0.0
             for j in range(states):
-                joint[j] *= scaled[t, j]
-                total += joint[j]
-            scales[t] = 1.0 / total
+                following[j] *= scaled[t, j] * scale
+                total += following[j]
+            scale = 1.0 / total
             for j in range(states):
-                weights[t + 1, j] = joint[j] * scales[t]
+                weights[t + 1, j] = following[j] * scale
+                scaled[t, j] *= scale
+            joint, following = following, joint
         backward, back = np.ascontiguousarray(transition.T), np.ones(states)  # back: the usual beta, scaled
         for t in range(steps - 1, -1, -1):
-            joint[:] = 0.0
             for j in range(states):
-                d = back[j] * scaled[t, j] * scales[t]
-                scaled[t, j] = d
-                for i in range(states):
-                    joint[i] += d * backward[j, i]
-            back[:] = joint
+                scaled[t, j] *= back[j]
+            product(scaled[t], backward, back)
         by_transition = np.dot(weights[:-1].T, scaled)
         return transition * (by_transition - (transition * by_transition).sum(axis=1).reshape(-1, 1))
 
@@ -129,7 +133,8 @@ def adjoint_by_hand(softmax):
 
 def by_numba(make, inputs):
     njit = peers.numba().njit(fastmath=peers.FMA)
-    run = njit(make(njit(softmax_by_hand)))
+    states = len(inputs["start"])
+    run = njit(make(njit(softmax_by_hand), njit(product_by_hand(states)), states))
     arguments = [inputs[n] for n in NAMES]
     return lambda: run(*arguments)
 

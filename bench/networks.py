@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import networks_in_c
 import numpy as np
 import peers
 
@@ -157,14 +158,14 @@ def races(network: Network, quick: bool) -> list[Workload]:
         pytensor = not quick and units * rows <= 128  # it takes half a minute to compile a gradient
         for gradient in (False, True):
             function = network.gradient if gradient else network.forward
-            versions = _versions(network, gradient, small=rows == 1, pytensor=pytensor)
+            versions = _versions(network, gradient, units=units, small=rows == 1, pytensor=pytensor)
             made.append(Workload(f"{network.name}{'-gradient' * gradient}/{size}", steps, inputs, versions, TOLERANCE,
                                  oracle=peers.interpreted(function, *network.names), group="network",
                                  gradient=gradient))  # fmt: skip
     return made
 
 
-def _versions(network: Network, gradient: bool, small: bool, pytensor: bool) -> dict[str, Factory]:
+def _versions(network: Network, gradient: bool, units: int, small: bool, pytensor: bool) -> dict[str, Factory]:
     names = network.names
 
     def jax(unroll: int) -> Factory:
@@ -178,6 +179,8 @@ def _versions(network: Network, gradient: bool, small: bool, pytensor: bool) -> 
         made["numba, BLAS"] = by_numba(network, product_by_blas)
     if not gradient and small:
         made["numba, loops"] = by_numba(network, product_by_loops)
+    if not gradient and small and units <= 32:  # C as one writes it by hand; larger products are better left to a BLAS
+        made["c"] = partial(networks_in_c.by_c, network.name, network.gates, names)
     made["jax"] = jax(1)
     made["jax, unroll=4"] = jax(4)
     made["torch"] = by_torch(network, gradient)

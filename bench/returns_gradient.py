@@ -1,0 +1,162 @@
+"""Gradients of the sums of squares of discounted returns R and of advantages A, by hand and in JAX, PyTensor and torch.
+
+With nd[t] = 1 - done[t], and the derivative by each step's row b[t] = 2 R[t] + gamma nd[t-1] b[t-1] of returns and
+b[t] = 2 A[t] + gamma lambda nd[t-1] b[t-1] of advantages:
+
+    returns       d r[t] = b[t],  d last = gamma nd[T-1] b[T-1],  d gamma = sum nd[t] R[t+1] b[t]
+    advantages    d v[t] = gamma nd[t-1] b[t-1] - b[t],  d gamma = sum nd[t] (v[t+1] + lambda A[t+1]) b[t],
+                  d lambda = sum gamma nd[t] A[t+1] b[t]
+
+By hand one tile of environments is swept after the other, and its returns wait in the second cache for what takes their
+place. Sums over time are kept by environment.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+TILE = 128  # environments
+
+
+def returns_adjoint(rewards, dones, last_value, gamma):
+    steps, width = rewards.shape
+    out, b, sums = np.empty_like(rewards), np.zeros_like(last_value), np.zeros_like(last_value)
+    zero = np.float32(0)
+    for first in range(0, width, TILE):
+        last = min(first + TILE, width)
+        for t in range(steps - 1, -1, -1):
+            row, done, reward = out[t], dones[t], rewards[t]
+            following = last_value if t == steps - 1 else out[t + 1]
+            for i in range(first, last):
+                row[i] = reward[i] + (zero if done[i] else gamma * following[i])
+        for t in range(steps):
+            row, done = out[t], dones[t]
+            following = last_value if t == steps - 1 else out[t + 1]
+            for i in range(first, last):
+                slope = row[i] + row[i] + b[i]
+                going_on = zero if done[i] else slope
+                sums[i] += going_on * following[i]
+                b[i] = gamma * going_on
+                row[i] = slope
+    return out, b, sums.sum()
+
+
+def gae_adjoint(rewards, dones, values, gamma, lam):
+    steps, width = rewards.shape
+    out, b = np.empty_like(values), np.zeros_like(values[0])  # advantages, then derivatives by values
+    by_next, by_gamma, by_lam = np.zeros_like(b), np.zeros_like(b), np.zeros_like(b)
+    zero = np.float32(0)
+    out[steps] = zero
+    for first in range(0, width, TILE):
+        last = min(first + TILE, width)
+        for t in range(steps - 1, -1, -1):
+            row, following, done, reward = out[t], out[t + 1], dones[t], rewards[t]
+            value, next_value = values[t], values[t + 1]
+            for i in range(first, last):
+                going_on = zero if done[i] else gamma
+                row[i] = (reward[i] - value[i]) + going_on * (next_value[i] + lam * following[i])
+        for t in range(steps):
+            row, following, done, next_value = out[t], out[t + 1], dones[t], values[t + 1]
+            for i in range(first, last):
+                slope = row[i] + row[i] + lam * by_next[i]
+                going_on = zero if done[i] else slope
+                by_gamma[i] += going_on * next_value[i]
+                by_lam[i] += going_on * following[i]
+                row[i] = by_next[i] - slope
+                by_next[i] = gamma * going_on
+        for i in range(first, last):
+            out[steps, i] = by_next[i]
+    from_lam = by_lam.sum()
+    return out, by_gamma.sum() + lam * from_lam, gamma * from_lam
+
+
+C_RETURNS = """
+enum { TILE = 128 };
+void run(const float *restrict rewards, const _Bool *restrict dones, const float *restrict last, float gamma,
+         long steps, long width, float *restrict out, float *restrict by_last, float *restrict by_gamma) {
+    double total = 0;
+    for (long first = 0; first < width; first += TILE) {
+        long count = width - first < TILE ? width - first : TILE;
+        float b[TILE] = {0}, sums[TILE] = {0};
+        for (long t = steps - 1; t >= 0; t--) {
+            long at = t * width + first;
+            const float *following = t == steps - 1 ? last + first : out + at + width;
+            for (long i = 0; i < count; i++)
+                out[at + i] = rewards[at + i] + (dones[at + i] ? 0.0f : gamma * following[i]);
+        }
+        for (long t = 0; t < steps; t++) {
+            long at = t * width + first;
+            const float *following = t == steps - 1 ? last + first : out + at + width;
+            for (long i = 0; i < count; i++) {
+                float slope = 2 * out[at + i] + b[i], going_on = dones[at + i] ? 0.0f : slope;
+                sums[i] += going_on * following[i];
+                b[i] = gamma * going_on;
+                out[at + i] = slope;
+            }
+        }
+        for (long i = 0; i < count; i++) { by_last[first + i] = b[i]; total += sums[i]; }
+    }
+    *by_gamma = total;
+}
+"""
+
+C_GAE = """
+enum { TILE = 128 };
+void run(const float *restrict rewards, const _Bool *restrict dones, const float *restrict values,
+         float gamma, float lam, long steps, long width,
+         float *restrict out, float *restrict by_gamma, float *restrict by_lam) {
+    double of_values = 0, of_advantages = 0;
+    for (long first = 0; first < width; first += TILE) {
+        long count = width - first < TILE ? width - first : TILE;
+        float by_next[TILE] = {0}, sums[TILE] = {0}, others[TILE] = {0};
+        for (long i = 0; i < count; i++) out[steps * width + first + i] = 0;
+        for (long t = steps - 1; t >= 0; t--)
+            for (long at = t * width + first; at < t * width + first + count; at++) {
+                float going_on = dones[at] ? 0.0f : gamma;
+                out[at] = (rewards[at] - values[at]) + going_on * (values[at + width] + lam * out[at + width]);
+            }
+        for (long t = 0; t < steps; t++)
+            for (long i = 0; i < count; i++) {
+                long at = t * width + first + i;
+                float slope = 2 * out[at] + lam * by_next[i], going_on = dones[at] ? 0.0f : slope;
+                sums[i] += going_on * values[at + width];
+                others[i] += going_on * out[at + width];
+                out[at] = by_next[i] - slope;
+                by_next[i] = gamma * going_on;
+            }
+        for (long i = 0; i < count; i++) {
+            out[steps * width + first + i] = by_next[i];
+            of_values += sums[i];
+            of_advantages += others[i];
+        }
+    }
+    *by_gamma = of_values + lam * of_advantages;
+    *by_lam = gamma * of_advantages;
+}
+"""
+
+
+def returns_by_torch(torch, rewards, dones, last_value, gamma):
+    with torch.enable_grad():
+        wrt = [rewards.detach().requires_grad_(), last_value.detach().requires_grad_(),
+               torch.tensor(gamma, requires_grad=True)]  # fmt: skip
+        (following, gamma), rows = wrt[1:], []
+        going_on = gamma * ~dones
+        for reward, decay in zip(reversed(wrt[0].unbind()), reversed(going_on.unbind()), strict=True):
+            following = torch.addcmul(reward, decay, following)
+            rows.append(following)
+        return torch.autograd.grad((torch.stack(rows) ** 2).sum(), wrt)
+
+
+def gae_by_torch(torch, rewards, dones, values, gamma, lam):
+    with torch.enable_grad():
+        wrt = [values.detach().requires_grad_(), torch.tensor(gamma, requires_grad=True),
+               torch.tensor(lam, requires_grad=True)]  # fmt: skip
+        values, gamma, lam = wrt
+        going_on = gamma * ~dones
+        errors, decays = torch.addcmul(rewards - values[:-1], going_on, values[1:]), lam * going_on
+        advantage, rows = torch.zeros_like(rewards[0]), []
+        for error, decay in zip(reversed(errors.unbind()), reversed(decays.unbind()), strict=True):
+            advantage = torch.addcmul(error, decay, advantage)
+            rows.append(advantage)
+        return torch.autograd.grad((torch.stack(rows) ** 2).sum(), wrt)

@@ -71,29 +71,35 @@ def gae_adjoint(rewards, dones, values, gamma, lam):
 
 
 C_RETURNS = """
-enum { TILE = 128 };
+enum { TILE = 128 };  /* rows of a tile, by functions whose arguments do not overlap, so that they are vectorised */
+typedef unsigned char bit;
+
+static void on(long n, const float *restrict reward, const bit *restrict done, float gamma, float *restrict state,
+               float *restrict row) {
+    for (long i = 0; i < n; i++) row[i] = state[i] = reward[i] + (1 - done[i]) * gamma * state[i];
+}
+
+static void back(long n, const bit *restrict done, const float *restrict following, float gamma,
+                 float *restrict b, float *restrict sums, float *restrict row) {
+    for (long i = 0; i < n; i++) {
+        float slope = 2 * row[i] + b[i], going_on = (1 - done[i]) * slope;
+        sums[i] += going_on * following[i];
+        b[i] = gamma * going_on;
+        row[i] = slope;
+    }
+}
+
 void run(const float *restrict rewards, const _Bool *restrict dones, const float *restrict last, float gamma,
          long steps, long width, float *restrict out, float *restrict by_last, float *restrict by_gamma) {
+    const bit *done = (const bit *)dones;
     double total = 0;
     for (long first = 0; first < width; first += TILE) {
-        long count = width - first < TILE ? width - first : TILE;
-        float b[TILE] = {0}, sums[TILE] = {0};
-        for (long t = steps - 1; t >= 0; t--) {
-            long at = t * width + first;
-            const float *following = t == steps - 1 ? last + first : out + at + width;
-            for (long i = 0; i < count; i++)
-                out[at + i] = rewards[at + i] + (dones[at + i] ? 0.0f : gamma * following[i]);
-        }
-        for (long t = 0; t < steps; t++) {
-            long at = t * width + first;
-            const float *following = t == steps - 1 ? last + first : out + at + width;
-            for (long i = 0; i < count; i++) {
-                float slope = 2 * out[at + i] + b[i], going_on = dones[at + i] ? 0.0f : slope;
-                sums[i] += going_on * following[i];
-                b[i] = gamma * going_on;
-                out[at + i] = slope;
-            }
-        }
+        long count = width - first < TILE ? width - first : TILE, end = (steps - 1) * width + first;
+        float b[TILE] = {0}, sums[TILE] = {0}, state[TILE];
+        for (long i = 0; i < count; i++) state[i] = last[first + i];
+        for (long at = end; at >= 0; at -= width) on(count, rewards + at, done + at, gamma, state, out + at);
+        for (long at = first; at < end; at += width) back(count, done + at, out + at + width, gamma, b, sums, out + at);
+        back(count, done + end, last + first, gamma, b, sums, out + end);
         for (long i = 0; i < count; i++) { by_last[first + i] = b[i]; total += sums[i]; }
     }
     *by_gamma = total;
@@ -102,30 +108,41 @@ void run(const float *restrict rewards, const _Bool *restrict dones, const float
 
 C_GAE = """
 enum { TILE = 128 };
+typedef unsigned char bit;
+
+static void on(long n, const float *restrict reward, const bit *restrict done, const float *restrict value,
+               const float *restrict next_value, float gamma, float lam, float *restrict state, float *restrict row) {
+    for (long i = 0; i < n; i++)
+        row[i] = state[i] = (reward[i] - value[i]) + (1 - done[i]) * gamma * (next_value[i] + lam * state[i]);
+}
+
+static void back(long n, const bit *restrict done, const float *restrict next_value, const float *restrict following,
+                 float gamma, float lam, float *restrict by_next, float *restrict sums, float *restrict others,
+                 float *restrict row) {
+    for (long i = 0; i < n; i++) {
+        float slope = 2 * row[i] + lam * by_next[i], going_on = (1 - done[i]) * slope;
+        sums[i] += going_on * next_value[i];
+        others[i] += going_on * following[i];
+        row[i] = by_next[i] - slope;
+        by_next[i] = gamma * going_on;
+    }
+}
+
 void run(const float *restrict rewards, const _Bool *restrict dones, const float *restrict values,
          float gamma, float lam, long steps, long width,
          float *restrict out, float *restrict by_gamma, float *restrict by_lam) {
+    const bit *done = (const bit *)dones;
     double of_values = 0, of_advantages = 0;
     for (long first = 0; first < width; first += TILE) {
-        long count = width - first < TILE ? width - first : TILE;
-        float by_next[TILE] = {0}, sums[TILE] = {0}, others[TILE] = {0};
-        for (long i = 0; i < count; i++) out[steps * width + first + i] = 0;
-        for (long t = steps - 1; t >= 0; t--)
-            for (long at = t * width + first; at < t * width + first + count; at++) {
-                float going_on = dones[at] ? 0.0f : gamma;
-                out[at] = (rewards[at] - values[at]) + going_on * (values[at + width] + lam * out[at + width]);
-            }
-        for (long t = 0; t < steps; t++)
-            for (long i = 0; i < count; i++) {
-                long at = t * width + first + i;
-                float slope = 2 * out[at] + lam * by_next[i], going_on = dones[at] ? 0.0f : slope;
-                sums[i] += going_on * values[at + width];
-                others[i] += going_on * out[at + width];
-                out[at] = by_next[i] - slope;
-                by_next[i] = gamma * going_on;
-            }
+        long count = width - first < TILE ? width - first : TILE, end = steps * width + first;
+        float by_next[TILE] = {0}, sums[TILE] = {0}, others[TILE] = {0}, state[TILE] = {0};
+        for (long i = 0; i < count; i++) out[end + i] = 0;
+        for (long at = end - width; at >= 0; at -= width)
+            on(count, rewards + at, done + at, values + at, values + at + width, gamma, lam, state, out + at);
+        for (long at = first; at < end; at += width)
+            back(count, done + at, values + at + width, out + at + width, gamma, lam, by_next, sums, others, out + at);
         for (long i = 0; i < count; i++) {
-            out[steps * width + first + i] = by_next[i];
+            out[end + i] = by_next[i];
             of_values += sums[i];
             of_advantages += others[i];
         }

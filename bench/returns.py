@@ -241,7 +241,7 @@ def workloads(quick: bool) -> list[Workload]:
 
     of_returns_gradient = {
         "scancc": peers.by_scancc(returns_gradient, *OF_RETURNS),
-        "numba": peers.by_numba(by_hand.returns_adjoint, *OF_RETURNS),
+        "numba": by_hand.by_numba(by_hand.returns_sweeps, by_hand.returns_back, by_hand.returns_forth, OF_RETURNS),
         "c": peers.by_c(by_hand.C_RETURNS, of_shape("rewards", "last_value", "gamma"), *OF_RETURNS, *SHAPE),
         "jax": jax_gradient(returns_by_jax, BY_RETURNS, OF_RETURNS),
         "pytensor": pytensor_gradient(returns_by_pytensor, BY_RETURNS, OF_RETURNS),
@@ -249,7 +249,7 @@ def workloads(quick: bool) -> list[Workload]:
     }
     of_gae_gradient = {
         "scancc": peers.by_scancc(gae_gradient, *OF_GAE),
-        "numba": peers.by_numba(by_hand.gae_adjoint, *OF_GAE),
+        "numba": by_hand.by_numba(by_hand.gae_sweeps, by_hand.gae_back, by_hand.gae_forth, OF_GAE),
         "c": peers.by_c(by_hand.C_GAE, of_shape("values", "gamma", "lam"), *OF_GAE, *SHAPE),
         "jax": jax_gradient(gae_by_jax, BY_GAE, OF_GAE),
         "jax, all in the loop": jax_gradient(gae_by_jax_inside, BY_GAE, OF_GAE),

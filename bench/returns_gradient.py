@@ -7,80 +7,114 @@ b[t] = 2 A[t] + gamma lambda nd[t-1] b[t-1] of advantages:
     advantages    d v[t] = gamma nd[t-1] b[t-1] - b[t],  d gamma = sum nd[t] (v[t+1] + lambda A[t+1]) b[t],
                   d lambda = sum gamma nd[t] A[t+1] b[t]
 
-By hand one tile of environments is swept after the other, and its returns wait in the second cache for what takes their
-place. Sums over time are kept by environment.
+By hand one tile of environments is swept after the other, back for returns and forth for derivatives, and the returns
+wait in the second cache for what takes their place. Sums over time are kept by environment.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import peers
 
-TILE = 128  # environments
-
-
-def returns_adjoint(rewards, dones, last_value, gamma):
-    steps, width = rewards.shape
-    out, b, sums = np.empty_like(rewards), np.zeros_like(last_value), np.zeros_like(last_value)
-    zero = np.float32(0)
-    for first in range(0, width, TILE):
-        last = min(first + TILE, width)
-        for t in range(steps - 1, -1, -1):
-            row, done, reward = out[t], dones[t], rewards[t]
-            following = last_value if t == steps - 1 else out[t + 1]
-            for i in range(first, last):
-                row[i] = reward[i] + (zero if done[i] else gamma * following[i])
-        for t in range(steps):
-            row, done = out[t], dones[t]
-            following = last_value if t == steps - 1 else out[t + 1]
-            for i in range(first, last):
-                slope = row[i] + row[i] + b[i]
-                going_on = zero if done[i] else slope
-                sums[i] += going_on * following[i]
-                b[i] = gamma * going_on
-                row[i] = slope
-    return out, b, sums.sum()
+TILE = 512  # environments; of Numba, for which a tile of a row is a slice that costs some nanoseconds
 
 
-def gae_adjoint(rewards, dones, values, gamma, lam):
-    steps, width = rewards.shape
-    out, b = np.empty_like(values), np.zeros_like(values[0])  # advantages, then derivatives by values
-    by_next, by_gamma, by_lam = np.zeros_like(b), np.zeros_like(b), np.zeros_like(b)
-    zero = np.float32(0)
-    out[steps] = zero
-    for first in range(0, width, TILE):
-        last = min(first + TILE, width)
-        for t in range(steps - 1, -1, -1):
-            row, following, done, reward = out[t], out[t + 1], dones[t], rewards[t]
-            value, next_value = values[t], values[t + 1]
-            for i in range(first, last):
-                going_on = zero if done[i] else gamma
-                row[i] = (reward[i] - value[i]) + going_on * (next_value[i] + lam * following[i])
-        for t in range(steps):
-            row, following, done, next_value = out[t], out[t + 1], dones[t], values[t + 1]
-            for i in range(first, last):
-                slope = row[i] + row[i] + lam * by_next[i]
-                going_on = zero if done[i] else slope
-                by_gamma[i] += going_on * next_value[i]
-                by_lam[i] += going_on * following[i]
-                row[i] = by_next[i] - slope
-                by_next[i] = gamma * going_on
-        for i in range(first, last):
-            out[steps, i] = by_next[i]
-    from_lam = by_lam.sum()
-    return out, by_gamma.sum() + lam * from_lam, gamma * from_lam
+def returns_back(reward, done, gamma, state, row):
+    for i in range(len(row)):
+        state[i] = reward[i] + (np.float32(1) - np.float32(done[i])) * gamma * state[i]
+    row[:] = state
+
+
+def returns_forth(done, following, gamma, b, sums, row):
+    for i in range(len(row)):
+        slope = row[i] + row[i] + b[i]
+        going_on = (np.float32(1) - np.float32(done[i])) * slope
+        sums[i] += going_on * following[i]
+        b[i] = gamma * going_on
+        row[i] = slope
+
+
+def returns_sweeps(back, forth):
+    def run(rewards, dones, last_value, gamma):
+        steps, width = rewards.shape
+        out, state = np.empty_like(rewards), last_value.copy()
+        by_last, sums = np.zeros_like(last_value), np.zeros_like(last_value)
+        for first in range(0, width, TILE):
+            tile = slice(first, min(first + TILE, width))
+            tile_state, b, tile_sums = state[tile], by_last[tile], sums[tile]
+            for t in range(steps - 1, -1, -1):
+                back(rewards[t, tile], dones[t, tile], gamma, tile_state, out[t, tile])
+            for t in range(steps):
+                following = last_value[tile] if t == steps - 1 else out[t + 1, tile]
+                forth(dones[t, tile], following, gamma, b, tile_sums, out[t, tile])
+        return out, by_last, sums.sum()
+
+    return run
+
+
+def gae_back(reward, done, value, next_value, gamma, lam, state, row):
+    for i in range(len(row)):
+        going_on = (np.float32(1) - np.float32(done[i])) * gamma
+        state[i] = (reward[i] - value[i]) + going_on * (next_value[i] + lam * state[i])
+    row[:] = state
+
+
+def gae_forth(done, next_value, following, gamma, lam, by_next, sums, others, row):
+    for i in range(len(row)):
+        slope = row[i] + row[i] + lam * by_next[i]
+        going_on = (np.float32(1) - np.float32(done[i])) * slope
+        sums[i] += going_on * next_value[i]
+        others[i] += going_on * following[i]
+        row[i] = by_next[i] - slope
+        by_next[i] = gamma * going_on
+
+
+def gae_sweeps(back, forth):
+    def run(rewards, dones, values, gamma, lam):
+        steps, width = rewards.shape
+        out, state = np.empty_like(values), np.zeros_like(values[0])  # advantages, then derivatives by values
+        sums, others = np.zeros_like(state), np.zeros_like(state)
+        out[steps] = np.float32(0)
+        for first in range(0, width, TILE):
+            tile = slice(first, min(first + TILE, width))
+            here, tile_sums, tile_others = state[tile], sums[tile], others[tile]
+            for t in range(steps - 1, -1, -1):
+                back(rewards[t, tile], dones[t, tile], values[t, tile], values[t + 1, tile], gamma, lam, here,
+                     out[t, tile])  # fmt: skip
+            here[:] = np.float32(0)
+            for t in range(steps):
+                forth(dones[t, tile], values[t + 1, tile], out[t + 1, tile], gamma, lam, here, tile_sums, tile_others,
+                      out[t, tile])  # fmt: skip
+            out[steps, tile] = here
+        by_lam = others.sum()
+        return out, sums.sum() + lam * by_lam, gamma * by_lam
+
+    return run
+
+
+def by_numba(make, back, forth, names):
+    """A sweep against the recurrence and one along it, whose functions for a row are compiled by themselves."""
+
+    def factory(inputs):
+        njit = peers.numba().njit(fastmath=peers.FMA)
+        run = njit(make(njit(back), njit(forth)))
+        arguments = [inputs[n] for n in names]
+        return lambda: run(*arguments)
+
+    return factory
 
 
 C_RETURNS = """
 enum { TILE = 128 };  /* rows of a tile, by functions whose arguments do not overlap, so that they are vectorised */
 typedef unsigned char bit;
 
-static void on(long n, const float *restrict reward, const bit *restrict done, float gamma, float *restrict state,
-               float *restrict row) {
+static void back(long n, const float *restrict reward, const bit *restrict done, float gamma, float *restrict state,
+                  float *restrict row) {
     for (long i = 0; i < n; i++) row[i] = state[i] = reward[i] + (1 - done[i]) * gamma * state[i];
 }
 
-static void back(long n, const bit *restrict done, const float *restrict following, float gamma,
-                 float *restrict b, float *restrict sums, float *restrict row) {
+static void forth(long n, const bit *restrict done, const float *restrict following, float gamma,
+                  float *restrict b, float *restrict sums, float *restrict row) {
     for (long i = 0; i < n; i++) {
         float slope = 2 * row[i] + b[i], going_on = (1 - done[i]) * slope;
         sums[i] += going_on * following[i];
@@ -97,9 +131,10 @@ void run(const float *restrict rewards, const _Bool *restrict dones, const float
         long count = width - first < TILE ? width - first : TILE, end = (steps - 1) * width + first;
         float b[TILE] = {0}, sums[TILE] = {0}, state[TILE];
         for (long i = 0; i < count; i++) state[i] = last[first + i];
-        for (long at = end; at >= 0; at -= width) on(count, rewards + at, done + at, gamma, state, out + at);
-        for (long at = first; at < end; at += width) back(count, done + at, out + at + width, gamma, b, sums, out + at);
-        back(count, done + end, last + first, gamma, b, sums, out + end);
+        for (long at = end; at >= 0; at -= width) back(count, rewards + at, done + at, gamma, state, out + at);
+        for (long at = first; at < end; at += width)
+            forth(count, done + at, out + at + width, gamma, b, sums, out + at);
+        forth(count, done + end, last + first, gamma, b, sums, out + end);
         for (long i = 0; i < count; i++) { by_last[first + i] = b[i]; total += sums[i]; }
     }
     *by_gamma = total;
@@ -110,15 +145,15 @@ C_GAE = """
 enum { TILE = 128 };
 typedef unsigned char bit;
 
-static void on(long n, const float *restrict reward, const bit *restrict done, const float *restrict value,
-               const float *restrict next_value, float gamma, float lam, float *restrict state, float *restrict row) {
+static void back(long n, const float *restrict reward, const bit *restrict done, const float *restrict value,
+                 const float *restrict next_value, float gamma, float lam, float *restrict state, float *restrict row) {
     for (long i = 0; i < n; i++)
         row[i] = state[i] = (reward[i] - value[i]) + (1 - done[i]) * gamma * (next_value[i] + lam * state[i]);
 }
 
-static void back(long n, const bit *restrict done, const float *restrict next_value, const float *restrict following,
-                 float gamma, float lam, float *restrict by_next, float *restrict sums, float *restrict others,
-                 float *restrict row) {
+static void forth(long n, const bit *restrict done, const float *restrict next_value, const float *restrict following,
+                  float gamma, float lam, float *restrict by_next, float *restrict sums, float *restrict others,
+                  float *restrict row) {
     for (long i = 0; i < n; i++) {
         float slope = 2 * row[i] + lam * by_next[i], going_on = (1 - done[i]) * slope;
         sums[i] += going_on * next_value[i];
@@ -138,9 +173,9 @@ void run(const float *restrict rewards, const _Bool *restrict dones, const float
         float by_next[TILE] = {0}, sums[TILE] = {0}, others[TILE] = {0}, state[TILE] = {0};
         for (long i = 0; i < count; i++) out[end + i] = 0;
         for (long at = end - width; at >= 0; at -= width)
-            on(count, rewards + at, done + at, values + at, values + at + width, gamma, lam, state, out + at);
+            back(count, rewards + at, done + at, values + at, values + at + width, gamma, lam, state, out + at);
         for (long at = first; at < end; at += width)
-            back(count, done + at, values + at + width, out + at + width, gamma, lam, by_next, sums, others, out + at);
+            forth(count, done + at, values + at + width, out + at + width, gamma, lam, by_next, sums, others, out + at);
         for (long i = 0; i < count; i++) {
             out[end + i] = by_next[i];
             of_values += sums[i];

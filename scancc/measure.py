@@ -26,22 +26,16 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import binding
 from scipy import stats
+
+from scancc import threads
 
 Inputs = Mapping[str, Any]
 Factory = Callable[[Inputs], Callable[[], Any]]
 PACKAGES = ("scancc", "numpy", "scipy", "numba", "llvmlite", "jax", "jaxlib", "pytensor", "torch",
             "pandas", "statsmodels", "arch")
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "XLA_FLAGS",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,22 +320,9 @@ def environment() -> dict[str, Any]:
         "target": _target(),
         "cores": os.cpu_count(),
         "load_average": os.getloadavg() if hasattr(os, "getloadavg") else None,
-        "threads": _threads(),
+        "threads": threads.found(),
         "versions": versions,
     }
-
-
-def _threads() -> dict[str, Any]:
-    """What was asked for by variables, and how many threads numba and each BLAS and OpenMP that is loaded may start."""
-    found: dict[str, Any] = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
-    found["numba"] = numba.config.NUMBA_NUM_THREADS
-    try:
-        from threadpoolctl import threadpool_info
-    except ImportError:  # the variables have to do
-        return found
-    for pool in threadpool_info():
-        found.setdefault(pool["internal_api"], []).append(pool["num_threads"])
-    return found
 
 
 def _target() -> str:

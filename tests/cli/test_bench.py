@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from test_commands import model  # noqa: F401  (a fixture)
+from threadpoolctl import threadpool_info
 
 import scancc as sc
+from scancc import threads
 from scancc.cli import main, workloads
 from scancc.cli.contenders import Call, compiled
 from scancc.cli.gradient_contenders import GRADIENTS, differentiated
@@ -210,6 +214,28 @@ def test_the_scan_is_called_as_a_user_calls_it():
     for _ in range(40):
         compiled(call)()
     assert step._recent.calls
+
+
+def test_libraries_have_as_many_threads_as_asked_for(model, tmp_path, capsys):  # noqa: F811
+    out = tmp_path / "r.json"
+    before = {p["filepath"]: p["num_threads"] for p in threadpool_info()}
+    for given, count in (((), 1), (("--threads", 2), 2)):
+        assert bench(f"{model}:ar2", "--save", out, "--against", "numba", *given) == 0
+        found = read_report(out)[0]
+        assert found["threads_limit"] == count
+        assert found["threads"]["openblas"] == [count] * len(found["threads"]["openblas"])
+        assert ("one thread each" in capsys.readouterr().out) == (count == 1)
+    after = {p["filepath"]: p["num_threads"] for p in threadpool_info()}
+    assert {path: after[path] for path in before} == before, "it ends with the command"
+    assert threads.limit() == 1
+
+
+def test_processes_of_a_benchmark_have_no_more(capfd):
+    program = "import numpy, threadpoolctl; print({p['num_threads'] for p in threadpoolctl.threadpool_info()})"
+    with threads.limited(1):
+        assert threads.limit() == 1
+        subprocess.run([sys.executable, "-c", program], check=True)
+    assert capfd.readouterr().out == "{1}\n"
 
 
 def test_the_environment_tells_threads_and_target():

@@ -9,6 +9,7 @@ fused with sums, and nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -60,19 +61,19 @@ class Emitter:
         return self.select(x < low, low, x)
 
     def polynomial(self, x: Value, coefficients: list[float]) -> Value:
-        """The constant coefficient comes first. Long ones are four polynomials of x**4 side by side, by Horner's rule:
-        two multiplications more, and half the chain, which is what a recurrence through a function waits for (after
-        Estrin; Knuth, TAOCP 2, 4.6.4)."""
+        """The constant coefficient comes first. Long ones are sums of a + b x + (c + d x) x**2, side by side, by
+        Horner's rule in x**4: two multiplications more, and a third of the chain, which is what a recurrence through
+        a function waits for (after Estrin; Knuth, TAOCP 2, 4.6.4)."""
         if len(coefficients) < 8:
             return self._horner(x, coefficients)
         square = x * x
-        fourth = square * square
-        parts = [self._horner(fourth, coefficients[k::4]) for k in range(4)]
-        return self.fma(self.fma(parts[3], square, parts[1]), x, self.fma(parts[2], square, parts[0]))
+        pairs = [self._horner(x, coefficients[k : k + 2]) for k in range(0, len(coefficients), 2)]
+        fours = [self._horner(square, pairs[k : k + 2]) for k in range(0, len(pairs), 2)]
+        return self._horner(square * square, fours)
 
-    def _horner(self, x: Value, coefficients: list[float]) -> Value:
+    def _horner(self, x: Value, coefficients: Sequence[float | Value]) -> Value:
         *rest, last = coefficients
-        p = self.c(last)
+        p = self.value(last)
         for k in reversed(rest):
             p = self.fma(p, x, k)
         return p

@@ -49,7 +49,8 @@ def exp(e: Emitter, x: Value) -> Value:
     k, q = reduced(e, e.clamp(x, f.low, f.high))
     # In two factors: 2**k alone leaves the range of the format at both ends.
     half = e.b.ashr(k, e.int(1))
-    return ((q + 1.0) * e.power_of_two(half)) * e.power_of_two(e.b.sub(k, half))
+    scale = e.power_of_two(half)
+    return e.fma(q, scale, scale) * e.power_of_two(e.b.sub(k, half))
 
 
 def expm1(e: Emitter, x: Value) -> Value:

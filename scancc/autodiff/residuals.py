@@ -1,7 +1,9 @@
 """Values of the forward body in the backward body of a scan: from a history, kept by the forward loop, or made again.
 
 What is cheap is computed again. What is expensive and depends on a carry is one more output of the forward loop. What
-depends on sequences alone is computed again too: `hoist` takes it out of both loops, and `cse` makes one of it.
+depends on sequences alone is computed again too: `hoist` takes it out of both loops, and `cse` makes one of it. A loop
+within the step whose rows are rows of a carry, as in tables that are filled row by row, is not run again either: its
+own history is there.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import replace
 from scancc.autodiff.arithmetic import fresh, integer_add, integer_sub
 from scancc.autodiff.reverse import Kept, keeping
 from scancc.ir import build
-from scancc.ir.graph import EFFECT, Graph, Node, ScanSpec, Sequence, map_bodies, rebuild
+from scancc.ir.graph import EFFECT, Graph, Node, ScanSpec, Sequence, map_bodies, operands, rebuild, spec_of
 from scancc.ir.names import fresh_name
 from scancc.ir.ops import OPS
 from scancc.ir.types import INT, Dim, Type
@@ -30,6 +32,7 @@ class ForwardValues:
     forward: set[Node]
     carried: set[Node]  # what depends on a carry
     carry_of: dict[Node, str]
+    part_of: dict[Node, tuple[Node, int]]  # of a carry's new value: which, and the part's first row
     sequences: dict[Sequence, Node]
     nonseqs: dict[str, Node]
     leaves: dict[tuple[str, int], Node]
@@ -41,7 +44,10 @@ class ForwardValues:
     def in_the_backward_body(self, results: dict[str, Node], inner: Kept) -> Graph:
         """The derivatives with forward values replaced by what stands for them on the way back."""
         for n in self._needed(results.values()):
-            new = self.copy(n) if n in self.forward else rebuild(n, self.copies)
+            if self._loop_of(n) is not None:
+                new = self._inner_history(n)
+            else:
+                new = self.copy(n) if n in self.forward else rebuild(n, self.copies)
             self.copies[n] = _without_effects(keeping(new, inner.get(n, {})))
         return Graph((), {name: self.copies[r] for name, r in results.items()})
 
@@ -61,13 +67,49 @@ class ForwardValues:
                     continue
                 stack.append((n, True))
                 if not (n in self.forward and self.stored(n)):
-                    needs = [*n.args, *(d.define for d in n.type.shape if isinstance(d, Dim) and d.define is not None)]
-                    stack += [(a, False) for a in reversed(needs) if a not in done]
+                    stack += [(a, False) for a in reversed(self._needs(n)) if a not in done]
         return order
+
+    def _needs(self, n: Node) -> list[Node]:
+        loop = self._loop_of(n)
+        if loop is not None:
+            return [operands(loop)[n.attrs["name"]], self._rows_of(n)]
+        return [*n.args, *(d.define for d in n.type.shape if isinstance(d, Dim) and d.define is not None)]
+
+    # -- loops within the step ---------------------------------------------------------------------------------
+    def _parts(self) -> dict[Node, tuple[Node, int]]:
+        found: dict[Node, tuple[Node, int]] = {}
+        for whole in self.carry_of:
+            first = 0
+            for part in whole.args if whole.op == "concatenate" and whole.attrs["axis"] == 0 else ():
+                if not part.type.is_static:
+                    break
+                found.setdefault(part, (whole, first))
+                first += int(part.type.shape[0])  # type: ignore[arg-type]
+        return found
+
+    def _loop_of(self, n: Node) -> Node | None:
+        """The loop of the forward step whose history `n` is, if its rows are part of a carry."""
+        if n.op != "get" or n.attrs["view"] != "history" or n.args[0] not in self.forward or not n.type.is_static:
+            return None
+        (carry,) = (c for c in spec_of(n.args[0]).carries if c.name == n.attrs["name"])
+        return n.args[0] if carry.depth == 1 and not carry.rows and self._rows_of(n) in self.part_of else None
+
+    def _rows_of(self, history: Node) -> Node:
+        """The trace that belongs to a history, as the forward step has it."""
+        loop, name = history.args[0], history.attrs["name"]
+        return next((n for n in self.part_of if n.op == "get" and n.args[0] is loop and n.attrs["name"] == name
+                     and n.attrs["view"] == "trace"), history)  # fmt: skip
+
+    def _inner_history(self, n: Node) -> Node:
+        first = self.copies[operands(n.args[0])[n.attrs["name"]]]
+        rows = self.copies[self._rows_of(n)]
+        return build.concatenate([build.reshape(first, (1, *n.type.shape[1:])), rows], 0, n.loc)
 
     def stored(self, n: Node) -> bool:
         """Whether the backward loop reads a forward value from memory instead of computing it again."""
-        return OPS[n.op].kind == "leaf" or n in self.carry_of or self.worth_keeping(n)
+        known = n in self.carry_of or (n in self.part_of and n.op == "get")
+        return OPS[n.op].kind == "leaf" or known or self.worth_keeping(n)
 
     def worth_keeping(self, n: Node) -> bool:
         op = OPS[n.op]
@@ -87,6 +129,10 @@ class ForwardValues:
                 return self.past(n)
         if n in self.carry_of:
             return self.history(self.carry_of[n], 0, n.type)
+        if n in self.part_of and n.op == "get":
+            whole, start = self.part_of[n]
+            rows = self.history(self.carry_of[whole], 0, whole.type)
+            return build.rows(rows, build.integer(start), n.type.shape[0], n.loc)
         if self.worth_keeping(n):
             return self.keep(n)
         return rebuild(n, self.copies)

@@ -45,6 +45,11 @@ def reverse_scan(
     node: Node, reads: list[tuple[Node, Node]], active: set[Node], kept: Kept
 ) -> list[Node | None]:
     """Derivatives with respect to the operands of a scan, from those of what is read of it."""
+    from scancc.autodiff.geometric import reverse_powers
+
+    powers = reverse_powers(node, reads, active, kept)
+    if powers is not None:
+        return powers
     wanted = spec_of(node).backward
     back = BackwardScan(node, active, kept)
     if wanted.window is not None:
@@ -97,6 +102,7 @@ class BackwardScan(ForwardValues):
         self.carry_of: dict[Node, str] = {}
         for c in self.spec.carries:
             self.carry_of.setdefault(self.spec.body.results[c.name], c.name)
+        self.part_of = self._parts()
 
     # -- what comes in ---------------------------------------------------------------------------------------
     def incoming(self, reads: Iterable[tuple[Node, Node]]) -> None:

@@ -72,6 +72,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("digamma trigamma", "f", "polygamma.{op}({0})"),
     ("partial_add", "f", "sums.partial({0}, {1})"),
     ("multiply_add", "f", "sums.multiply_add({0}, {1}, {2})"),
+    ("inverse_00 inverse_01 inverse_10 inverse_11", "f", "matrices.{op}({0}, {1}, {2}, {3})"),
     ("split_steps", "i", "revolve.split({0}, {1})"),
     ("philox4x32 philox4x64 threefry4x32", "u", "counters.{op}({0}, {1}, {2})"),
     ("log_gamma_variate poisson_variate", "f", "samplers.{op}({0}, {1})"),

@@ -21,6 +21,7 @@ from scancc.ir.loop import (
     Op,
     Place,
     Prefix,
+    Print,
     Stmt,
     Store,
     Var,
@@ -141,6 +142,21 @@ def accesses(s: Stmt) -> Iterator[tuple[Buffer, tuple[Expr, ...], bool]]:
                 yield sub.buffer, sub.index, False
     if isinstance(s, Store):
         yield s.buffer, s.index, True
+
+
+def touched(s: Stmt) -> list[Buffer]:
+    """Buffers that a statement itself names, as often as it does."""
+    found = [b for b, _, _ in accesses(s)]
+    match s:
+        case Call(_, args, _):
+            found += [a.buffer for a in args if isinstance(a, Place)]
+        case Print():
+            found += s.values
+        case Prefix():
+            found.append(s.words)
+        case Alloc(b) | Grow(b, _):
+            found.append(b)
+    return found
 
 
 def shared_buffers(kernel: Kernel) -> list[Buffer]:

@@ -20,6 +20,7 @@ from scancc.passes.dead_stores import drop_dead_stores
 from scancc.passes.defer_products import defer_products
 from scancc.passes.defer_sums import defer_sums
 from scancc.passes.device import ANY, Device
+from scancc.passes.forward_copies import forward_copies
 from scancc.passes.forward_outputs import forward_outputs
 from scancc.passes.fuse import fuse
 from scancc.passes.geometric_loops import geometric_loops
@@ -138,6 +139,8 @@ def _reorders(options: Options) -> bool:
 
 
 LOOP_PIPELINE: tuple[LoopPass, ...] = (
+    LoopPass("forward_copies", lambda lowered, options: forward_copies(lowered),
+             "arrays are made where they would be copied to"),
     LoopPass("tile_lanes", _kernel(tile_lanes), "loops over lanes run in tiles that the cache holds"),
     LoopPass("shrink_scratch", lambda lowered, options: shrink_scratch(lowered),
              "scratch memory has room for the lanes of one tile"),

@@ -16,16 +16,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from scancc.ir.loop import Alloc, Buffer, Call, Const, Expr, For, Grow, Let, Op, Place, Prefix, Print, Stmt, Var, sub
+from scancc.ir.loop import Alloc, Buffer, Call, Const, Expr, For, Grow, Let, Op, Prefix, Print, Stmt, Var, sub
 from scancc.ir.rewrite import Rewriter
-from scancc.ir.walk import accesses, statements
+from scancc.ir.walk import accesses, statements, touched
 from scancc.passes.lower import Lowered
 
 
 def shrink_scratch(lowered: Lowered) -> Lowered:
     """The same program with less memory."""
     kernel = lowered.kernel
-    uses = Counter(b for s in statements(kernel.body) for b in _touched(s))
+    uses = Counter(b for s in statements(kernel.body) for b in touched(s))
     free = {b for b in lowered.allocated if b.role == "scratch"} - lowered.seen() - lowered.constants.keys()
     new: dict[Buffer, Buffer] = {}
     body: list[Stmt] = []
@@ -33,7 +33,7 @@ def shrink_scratch(lowered: Lowered) -> Lowered:
         tile = _tile(s)
         if tile is not None:
             first, end, width = tile
-            inside = Counter(b for i in statements([s]) for b in _touched(i))
+            inside = Counter(b for i in statements([s]) for b in touched(i))
             own = [b for b in inside if b in free and inside[b] == uses[b]]
             axes = {b: axis for b in own if (axis := _axis([s], b, first, end)) is not None}
             small = {b: Buffer(b.name, b.dtype, _with(b.shape, axis, width), b.role) for b, axis in axes.items()}
@@ -57,24 +57,9 @@ def _tile(s: Stmt) -> tuple[Var, Expr, Const] | None:
     return None
 
 
-def _touched(s: Stmt) -> list[Buffer]:
-    """Buffers that a statement itself names, as often as it does."""
-    found = [b for b, _, _ in accesses(s)]
-    match s:
-        case Call(_, args, _):
-            found += [a.buffer for a in args if isinstance(a, Place)]
-        case Print():
-            found += s.values
-        case Prefix():
-            found.append(s.words)
-        case Alloc(b) | Grow(b, _):
-            found.append(b)
-    return found
-
-
 def _axis(block: list[Stmt], buffer: Buffer, first: Var, end: Expr) -> int | None:
     """The axis that has the lane as its subscript wherever the buffer is used; None without one."""
-    inside = [s for s in statements(block) if buffer in _touched(s)]
+    inside = [s for s in statements(block) if buffer in touched(s)]
     if any(isinstance(s, (Call, Print, Prefix, Alloc, Grow)) for s in inside):
         return None
     lanes = {s.var for s in statements(block) if isinstance(s, For) and s.start == first and s.stop == end}

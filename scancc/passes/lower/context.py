@@ -105,6 +105,7 @@ class Lowering:
         self.read_before: dict[Node, tuple[Node, ...]] = {}  # by an update in place: what reads the old elements
         self.depth = 0  # of scans around the current block
         self.step: list[Expr] = []
+        self.waited_for = False  # whether the next step waits for what this one computes
         self.scans: dict[Node, Any] = {}  # lowered scans: storage of their results, executed length
         self.branches: dict[Node, dict[str, Value]] = {}
         self.trace_targets: dict[tuple[Node, str], Target] = {}

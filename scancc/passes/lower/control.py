@@ -98,6 +98,7 @@ def lower_scan(low: Lowering, node: Node) -> None:
     with low.loop("t", steps, f"steps of {spec.name}") as t:
         low.depth += 1
         low.step.append(t)
+        outer, low.waited_for = low.waited_for, bool(spec.carries)
         _bind_leaves(low, node, slots, value, t)
         samples.keep({n: _past_rows(low, slots[n], n, t) for n in samples.names})
         low.targets |= _row_targets(slots, spec.body, t)
@@ -114,6 +115,7 @@ def lower_scan(low: Lowering, node: Node) -> None:
             low.emit(If(stop, [Break()]))
         low.step.pop()
         low.depth -= 1
+        low.waited_for = outer
     if spec.has_until:
         executed = low.let(count, low_name(spec.name, "length"))
     low.scans[node] = (slots, executed, samples)

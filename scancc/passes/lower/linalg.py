@@ -83,6 +83,12 @@ def _unrolled(low: Lowering, node: Node, n: int) -> None:
     a = low.registers_of(node.args[0])
     # Singular matrices: NaN in every element, as the interpreter defines it. One poisoned pivot reaches them all.
     match node.op:
+        case "solve" | "inv" if n == 2 and low.waited_for and low.library and s.dtype.kind == "f":
+            inverse = _inverse(s, a)
+            if node.op == "solve":
+                b = low.registers_of(node.args[1]).reshape(n, -1)
+                inverse = np.array([[_dot(s, row, column) for column in b.T] for row in inverse], dtype=object)
+            low.env[node] = Registers(inverse.reshape(node.type.shape))  # type: ignore[arg-type]
         case "solve" | "inv":
             if node.op == "inv":
                 b = np.empty((n, n), dtype=object)
@@ -100,6 +106,18 @@ def _unrolled(low: Lowering, node: Node, n: int) -> None:
             value = _determinant(s, node.op, [u[i, i] for i in range(n)], signs)
             nothing = Const(value.dtype.type(-np.inf if node.op == "slogdet_logabs" else 0), value.dtype)
             low.env[node] = registers([s.op("where", _singular(s, u), nothing, value, dtype=value.dtype)], ())
+
+
+def _inverse(s: Scalars, a: np.ndarray) -> np.ndarray:
+    """Of two rows and columns, by the shortest chain; a branch in it would keep lanes from being vectorised."""
+    found = np.empty((2, 2), dtype=object)
+    for i in np.ndindex(2, 2):
+        found[i] = s.op(f"inverse_{i[0]}{i[1]}", *a.flat)
+    return found
+
+
+def _dot(s: Scalars, row: np.ndarray, column: np.ndarray) -> Expr:
+    return s.op("add", Op("multiply", (row[0], column[0]), s.dtype), Op("multiply", (row[1], column[1]), s.dtype))
 
 
 def _singular(s: Scalars, u: np.ndarray) -> Expr:

@@ -178,7 +178,9 @@ static inline double weigh(vec joint[G], const vec *likelihood, double scale) {
 }
 """
 
-C_FORWARD = C + """
+C_FORWARD = (
+    C
+    + """
 void run(const double *restrict logits, const double *restrict density, const double *restrict start, long steps,
          double *restrict out) {
     vec matrix[K][G], joint[G], next[G], likelihood[BLOCK][G];
@@ -199,8 +201,11 @@ void run(const double *restrict logits, const double *restrict density, const do
     *out = log_likelihood;
 }
 """
+)
 
-C_GRADIENT = C + """
+C_GRADIENT = (
+    C
+    + """
 /* sums += weights' slopes: in registers, of a block that the first cache holds. */
 static void outer(long count, const double (*weights)[K], const vec (*slopes)[G], vec sums[K][G]) {
     for (int i = 0; i < K; i += ROWS)
@@ -254,6 +259,7 @@ void run(const double *restrict logits, const double *restrict density, const do
     free(scaled); free(weights);
 }
 """
+)
 
 
 def by_c(inputs):

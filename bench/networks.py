@@ -132,7 +132,7 @@ def as_a_batch(network: Network, pytensor: Any, x: Any, *rest: Any) -> Any:
 
 
 def by_torch(network: Network, gradient: bool) -> Factory:
-    """torch's own module on one thread, with the same weights, which it has transposed."""
+    """torch's own module, with the same weights, which it has transposed."""
 
     def factory(inputs: Inputs) -> Callable[[], Any]:
         torch = peers.torch()

@@ -230,6 +230,7 @@ def workloads(quick: bool) -> list[Workload]:
         "torch": peers.by_torch(gae_by_torch, *OF_GAE),
         "numpy": peers.by_call(gae_by_numpy, *OF_GAE),
     }
+
     def squares(function: Any) -> Any:
         return lambda module, *given: (function(module, *given) ** 2).sum()
 

@@ -178,9 +178,7 @@ static inline double weigh(vec joint[G], const vec *likelihood, double scale) {
 }
 """
 
-C_FORWARD = (
-    C
-    + """
+C_FORWARD = """
 void run(const double *restrict logits, const double *restrict density, const double *restrict start, long steps,
          double *restrict out) {
     vec matrix[K][G], joint[G], next[G], likelihood[BLOCK][G];
@@ -201,11 +199,8 @@ void run(const double *restrict logits, const double *restrict density, const do
     *out = log_likelihood;
 }
 """
-)
 
-C_GRADIENT = (
-    C
-    + """
+C_GRADIENT = """
 /* sums += weights' slopes: in registers, of a block that the first cache holds. */
 static void outer(long count, const double (*weights)[K], const vec (*slopes)[G], vec sums[K][G]) {
     for (int i = 0; i < K; i += ROWS)
@@ -259,16 +254,15 @@ void run(const double *restrict logits, const double *restrict density, const do
     free(scaled); free(weights);
 }
 """
-)
 
 
 def by_c(inputs):
-    run = peers.by_c(f"#define K {len(inputs['start'])}\n{C_FORWARD}", lambda inputs: [np.empty(())], *NAMES, "steps")
-    return run(inputs)
+    source = f"#define K {len(inputs['start'])}\n{C}{C_FORWARD}"
+    return peers.by_c(source, lambda inputs: [np.empty(())], *NAMES, "steps")(inputs)
 
 
 def gradient_by_c(inputs):
-    source = f"#define K {len(inputs['start'])}\n{C_GRADIENT}"
+    source = f"#define K {len(inputs['start'])}\n{C}{C_GRADIENT}"
     return peers.by_c(source, lambda inputs: [np.empty_like(inputs["logits"])], *NAMES, "steps")(inputs)
 
 

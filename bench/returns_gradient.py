@@ -92,12 +92,12 @@ def gae_sweeps(back, forth):
     return run
 
 
-def by_numba(make, back, forth, names):
-    """A sweep against the recurrence and one along it, whose functions for a row are compiled by themselves."""
+def by_numba(make, names, *rows):
+    """Loops of functions for a row, which are compiled by themselves: so LLVM knows enough to vectorise them."""
 
     def factory(inputs):
         njit = peers.numba().njit(fastmath=peers.FMA)
-        run = njit(make(njit(back), njit(forth)))
+        run = njit(make(*map(njit, rows)))
         arguments = [inputs[n] for n in names]
         return lambda: run(*arguments)
 

@@ -156,7 +156,7 @@ LOOP_PIPELINE: tuple[LoopPass, ...] = (
              "states wait for fewer operations of the step before", _reorders),
     LoopPass("skew_rows", lambda lowered, options: skew_rows(lowered),
              "several rows of the inner recurrence run together, each behind the row above"),
-    LoopPass("skip_zeros", _kernel(skip_zeros),
+    LoopPass("skip_zeros", lambda lowered, options: skip_zeros(lowered),
              "the way back through a row begins and ends where its derivatives are not zero", _reorders),
     LoopPass("partial_sums", _kernel(partial_sums),
              "sums over the elements of a row are added up by several partial sums", _reorders),

@@ -17,6 +17,7 @@ Zeros may have another sign than before, so `strict_fp` leaves the pass out.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,12 +28,12 @@ from scancc.ir.loop import (
     Assign,
     Break,
     Buffer,
+    Call,
     Const,
     Declare,
     Expr,
     For,
     If,
-    Kernel,
     Let,
     Load,
     Note,
@@ -40,34 +41,107 @@ from scancc.ir.loop import (
     Stmt,
     Store,
     Var,
+    add,
     const_int,
+    sub,
 )
-from scancc.ir.rewrite import Replaced
-from scancc.ir.walk import accesses, expressions, made_of, statements, subexpressions, variables
+from scancc.ir.rewrite import Replaced, Rewriter
+from scancc.ir.walk import (
+    accesses,
+    expressions,
+    made_of,
+    statement_loads,
+    statements,
+    subexpressions,
+    touched,
+    variables,
+)
 from scancc.passes.fresh import Fresh
+from scancc.passes.lower import Lowered
 
-CHOSEN = frozenset({"where"})
+ZERO = const_int(0)
 KEEP_FINITE = frozenset({"sign", "negative", "absolute"})
 
 
-def skip_zeros(kernel: Kernel) -> Kernel:
-    """The same kernel; statements are changed in place."""
-    fresh = Fresh(kernel)
+def skip_zeros(lowered: Lowered) -> Lowered:
+    """The same program; statements are changed in place."""
+    kernel = lowered.kernel
+    fresh, joined = Fresh(kernel), set[Buffer]()
+    uses = Counter(b for s in statements(kernel.body) for b in touched(s))
+    free = {b for b in lowered.allocated if b.role == "scratch"} - lowered.seen() - lowered.constants.keys()
     for s in statements(kernel.body):
         if isinstance(s, For) and s.note.startswith("steps of"):
-            s.body[:] = _within(s.body, fresh)
-    return kernel
+            s.body[:] = _within(s.body, fresh, {b: n for b, n in uses.items() if b in free}, joined)
+    if not joined:
+        return lowered
+    kernel = replace(kernel, params=[p for p in kernel.params if p not in joined])
+    return replace(lowered, kernel=kernel, allocated=[b for b in lowered.allocated if b not in joined])
 
 
-def _within(block: list[Stmt], fresh: Fresh) -> list[Stmt]:
+def _within(block: list[Stmt], fresh: Fresh, uses: dict[Buffer, int], joined: set[Buffer]) -> list[Stmt]:
+    """The block with its loops changed; `joined` gets what is not made any more of the memory whose uses are known."""
     out: list[Stmt] = []
     for i, s in enumerate(block):
-        row = None
-        if isinstance(s, For) and s.note.startswith("steps of"):
-            later = {b for inner in statements(block[i + 1 :]) for b, _, stores in accesses(inner) if stores}
-            row = _row_of(s, later)
+        if not (isinstance(s, For) and s.note.startswith("steps of")):
+            out.append(s)
+            continue
+        later = {b for inner in statements(block[i + 1 :]) for b, _, stores in accesses(inner) if stores}
+        for two in _two_parts(out, s, uses) if _row_of(s, later) is not None else ():
+            out = [x for x in out if x not in two.made_by]
+            s = replace(s, body=two.block(s.body))
+            joined.add(two.buffer)
+        row = _row_of(s, later)
         out += [s] if row is None else row.skipping(fresh)
     return out
+
+
+class _TwoParts(Rewriter):
+    """Memory for one element before others, which is read by few steps: they read what it would be made of."""
+
+    def __init__(self, buffer: Buffer, first: Store, rest: For, value: Expr) -> None:
+        self.buffer, self.first, self.at, self.value = buffer, first.expr, rest.var, value
+        self.made_by = (first, rest)
+
+    def expr(self, e: Expr) -> Expr:
+        made = super().expr(e)
+        if not isinstance(made, Load) or made.buffer is not self.buffer:
+            return made
+        (at,) = made.index
+        before = Op("maximum", (sub(at, 1), ZERO), INT64)
+        return Op("where", (Op("equal", (at, ZERO), BOOL), self.first, Replaced({self.at: before}).expr(self.value)),
+                  made.dtype)  # fmt: skip
+
+
+def _two_parts(before: list[Stmt], loop: For, uses: dict[Buffer, int]) -> list[_TwoParts]:
+    """Of what the loop reads; `before` is what comes before it in its block."""
+    found: list[_TwoParts] = []
+    for b in dict.fromkeys(x.buffer for x in statement_loads(loop) if x.buffer in uses):
+        inside = sum(t is b for s in statements([loop]) for t in touched(s))
+        made = [k for k, s in enumerate(before) if any(t is b for i in statements([s]) for t in touched(i))]
+        if len(made) != 2 or inside + 2 != uses[b]:
+            continue
+        first, rest = before[made[0]], before[made[1]]
+        match first, rest:
+            case Store(_, (Const(0, _),), Var() | Const()), For(var, start, stop, [Store(_, (at,), value)]):
+                changed = {t for s in (*before[made[0] + 1 :], loop) for i in statements([s]) for t in _changed(i)}
+                read = {x.buffer for x in subexpressions(value) if isinstance(x, Load)}
+                names = variables(value) | variables(first.expr)
+                whole = start == ZERO and at == add(var, 1) and add(stop, 1) == b.shape[0]
+                if whole and not changed & (read - {b}) and not changed & names:
+                    found.append(_TwoParts(b, first, rest, value))
+    return found
+
+
+def _changed(s: Stmt) -> list[Buffer | Var]:
+    match s:
+        case Assign(var, _):
+            return [var]
+        case Store(buffer, _, _):
+            return [buffer]
+        case Call():
+            return list(touched(s))
+        case _:
+            return []
 
 
 @dataclass
@@ -216,7 +290,7 @@ def _chooses(e: Expr, lets: dict[Var, Expr]) -> bool:
     """Whether a factor is zero by choice."""
     while isinstance(e, Var) and e in lets:
         e = lets[e]
-    if not isinstance(e, Op) or e.name not in CHOSEN:
+    if not isinstance(e, Op) or e.name != "where":
         return False
     return any((isinstance(x, Const) and x.value == 0) or _chooses(x, lets) for x in e.args[1:])
 

@@ -78,6 +78,12 @@ def test_which_loops_change():
     assert SKIPS not in strict.lower(x, y).loop_ir()
 
 
+def test_rows_joined_with_their_start_are_read_where_they_are():
+    x, y = series(2, LONG)
+    before, after = (WARPING.lower(x, y).loop_ir(p) for p in ("skew_rows", "skip_zeros"))
+    assert "joined2" in before and "joined2" not in after
+
+
 def test_all_cells_of_the_last_row():
     x, y = series(3, 9, LONG)
     check(DENSE, x, y)

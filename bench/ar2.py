@@ -20,6 +20,7 @@ from scancc.measure import Inputs, Workload
 
 A, B = 1.3, -0.5  # complex poles of modulus 0.71: stable, and no value underflows
 NAMES = ("a", "b", "x", "y0")
+INTERPRETED = 10**5  # steps; the interpreter takes 16 microseconds for one
 
 
 def make_inputs(steps: int) -> dict[str, Any]:
@@ -136,6 +137,20 @@ def lfilter(inputs: Inputs) -> Callable[[], Any]:
     return lambda: signal.lfilter([1.0], poles, x, zi=state)[0]
 
 
+def oracle(inputs: Inputs) -> Callable[[], Any]:
+    """The interpreter; for many steps lfilter, a hundredth of its time, that it agrees with on the first 1e5."""
+    first = inputs | {"x": inputs["x"][:INTERPRETED]}
+    if len(first["x"]) == len(inputs["x"]):
+        return peers.interpreted(ar2, *NAMES)(inputs)
+
+    def run() -> Any:
+        y = lfilter(inputs)()
+        np.testing.assert_allclose(y[:INTERPRETED], peers.interpreted(ar2, *NAMES)(first)(), rtol=1e-9, atol=1e-12)
+        return y
+
+    return run
+
+
 def workloads(quick: bool) -> list[Workload]:
     forward = {
         "scancc": peers.by_scancc(ar2, *NAMES),
@@ -161,10 +176,8 @@ def workloads(quick: bool) -> list[Workload]:
     made = []
     for size, steps in sizes.items():
         inputs = partial(_inputs, steps)
-        oracle = steps <= 10**5  # the interpreter takes microseconds a step
-        made.append(Workload(f"ar2/{size}", steps, inputs, forward, group="scalar",
-                             oracle=peers.interpreted(ar2, *NAMES) if oracle else None))  # fmt: skip
-        if oracle:
+        made.append(Workload(f"ar2/{size}", steps, inputs, forward, group="scalar", oracle=oracle))
+        if steps <= INTERPRETED:
             made.append(Workload(f"ar2-gradient/{size}", steps, inputs, gradient, group="scalar", gradient=True,
                                  oracle=peers.interpreted(ar2_gradient, *NAMES)))  # fmt: skip
     return made

@@ -5,7 +5,7 @@ and end together, as in a program whose values stay on the device: so the host's
 longer than the device's. Peers: JAX on the same device, torch with cuDNN (which may use TF32), CuPy; where one is not
 installed it is left out with a note. `copy` moves as many bytes as the workload must move at least, so the ratio to it
 is the share of the copy bandwidth that is reached. `--check` runs the tests marked `gpu` before (about five minutes).
-Without a device it ends with a message and status 3.
+Every result is compared with a plain loop on the host. Without a device it ends with a message and status 3.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 
 import scancc as sc
@@ -86,6 +87,28 @@ def jax_scan(step: Callable, inputs: Inputs) -> Callable[[], Any]:
     return queued(lambda: run(x), jax.block_until_ready)
 
 
+def by_rows(step: Callable, start: Any, inputs: Inputs) -> Callable[[], np.ndarray]:
+    """The oracle: `step(row of x, state)` along the rows of x in NumPy, in double precision."""
+
+    def run() -> np.ndarray:
+        state, out = start, []
+        for row in inputs["x"]:
+            state = step(row, state)
+            out.append(np.float32(state))
+        return np.array(out)
+
+    return run
+
+
+@numba.njit
+def affine_loop(a: np.ndarray, x: np.ndarray) -> np.ndarray:
+    y, state = np.empty_like(x), 0.0
+    for t in range(len(x)):
+        state = a[t] * state + x[t]
+        y[t] = state
+    return y
+
+
 def lanes(count: int, steps: int) -> Case:
     """AR(1) with a parameter a lane: time first, lanes last."""
 
@@ -107,6 +130,7 @@ def lanes(count: int, steps: int) -> Case:
         f"lanes/{count}x{steps}", steps * QUEUED,
         lambda: {"x": R.normal(size=(steps, count)).astype("f4"), "a": R.uniform(0, 0.9, count).astype("f4")},
         {"scancc": partial(scancc, make), "jax": jax_lanes}, 1e-4,
+        oracle=lambda inputs: by_rows(lambda x, y: inputs["a"] * y + x, np.zeros(count), inputs),
     ), size, size)  # fmt: skip
 
 
@@ -129,6 +153,7 @@ def affine(steps: int) -> Case:
         f"affine/{steps}", steps * QUEUED,
         lambda: {"a": R.uniform(0, 0.99, steps).astype("f4"), "x": R.normal(size=steps).astype("f4")},
         {"scancc": partial(scancc, make), "jax associative_scan": jax_associative}, 1e-3,
+        oracle=lambda inputs: lambda: affine_loop(inputs["a"], inputs["x"]),
     ), 8 * steps, 4 * steps)  # fmt: skip
 
 
@@ -145,6 +170,7 @@ def running_sum(steps: int) -> Case:
     return Case(Workload(
         f"cumsum/{steps}", steps * QUEUED, lambda: {"x": R.uniform(size=steps).astype("f4")},
         {"scancc": partial(scancc, make), "cupy": cupy}, 1e-2,
+        oracle=lambda inputs: lambda: np.cumsum(inputs["x"], dtype=float).astype("f4"),
     ), 4 * steps, 4 * steps)  # fmt: skip
 
 
@@ -160,6 +186,7 @@ def sequence(steps: int) -> Case:
     return Case(Workload(
         f"sequence/{steps}", steps * QUEUED, lambda: {"x": (R.normal(size=steps) * 1e-3).astype("f4")},
         {"scancc": partial(scancc, make), "jax": partial(jax_scan, step)}, 10.0,  # chaotic: rounding decides
+        oracle=partial(by_rows, lambda x, y: 3.7 * y * (1 - y) + x, 0.5),
     ))  # fmt: skip
 
 
@@ -173,6 +200,10 @@ def rnn(width: int, batch: int, steps: int) -> Case:
             return sc.scan(lambda x, h, w: np.tanh(x + h @ w), x @ u, np.zeros((batch, width), "f4"), [w])
 
         return sc.jit(run, target="cuda"), "x", "w", "u"
+
+    def oracle(inputs: Inputs) -> Callable[[], Any]:
+        projected = inputs | {"x": inputs["x"].astype(float) @ inputs["u"]}
+        return by_rows(lambda x, h: np.tanh(x + h @ inputs["w"]), np.zeros((batch, width)), projected)
 
     def torch(inputs: Inputs) -> Callable[[], Any]:
         import torch
@@ -193,7 +224,7 @@ def rnn(width: int, batch: int, steps: int) -> Case:
         return queued(run)
 
     return Case(Workload(f"rnn/{width}x{batch}", steps * QUEUED, inputs,
-                         {"scancc": partial(scancc, make), "torch cuDNN": torch}, 1e-2))  # fmt: skip
+                         {"scancc": partial(scancc, make), "torch cuDNN": torch}, 1e-2, oracle=oracle))  # fmt: skip
 
 
 def cases(quick: bool) -> dict[str, Case]:

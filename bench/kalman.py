@@ -7,7 +7,8 @@
 
 Sizes are states x observations. 2x1 is a local linear trend, 4x2 a point in the plane with its velocity, of which the
 position is observed; no implementation may use the zeros of F and H. Kept are the filtered means of all steps and the
-log-likelihood. scancc inverts S by `np.linalg`; the closed form, which suits the others better, is given to them.
+log-likelihood. scancc inverts S by `np.linalg`; the closed form, which suits the others better, is given to them. The
+gradient is by F, H, Q and R; those by the covariances are symmetric, as these are.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import kalman_gradient
 import numpy as np
 import peers
 import straight_line
@@ -59,8 +61,13 @@ def kalman(y, m0, P0, F, H, Q, R):
     return means, densities.sum()
 
 
-def log_likelihood(*inputs):
-    return kalman(*inputs)[1]
+def log_likelihood(y, m0, P0, F, H, Q, R):
+    return kalman(y, m0, P0, F, H, *of_symmetric(Q, R))[1]
+
+
+def of_symmetric(Q, R):
+    """The covariances as functions of symmetric matrices, so that their derivatives are symmetric."""
+    return 0.5 * (Q + Q.T), 0.5 * (R + R.T)
 
 
 # One for each size, so that `scancc check` and `scancc explain` look at both.
@@ -110,25 +117,28 @@ def blas_4x2(y, m0, P0, F, H, Q, R):
 
 
 def written_out(states: int, observed: int) -> tuple[list[str], list[str]]:
-    """(what comes before the loop, a step) as assignments of scalars; the model's entries are locals, loaded once."""
+    """(what comes before the loop, a step) as assignments of scalars; the model's entries are locals, loaded once.
+
+    Of symmetric matrices one triangle is computed, and K S K' is K times what S^-1 made K of.
+    """
     setup, w = straight_line.Writer(), straight_line.Writer()
     entries, transpose = straight_line.entries, straight_line.transpose
     F, Q = (setup.assign(entries(name, states, states), name.lower()) for name in "FQ")
     H = setup.assign(entries("H", observed, states), "h")
     R = setup.assign(entries("R", observed, observed), "r")
     m = setup.assign([[f"m0[{i}]"] for i in range(states)], "m")
-    P = setup.assign(entries("P0", states, states), "p")
+    P = setup.assign(entries("P0", states, states), "p", symmetric=True)
     mean = w.product(F, m)
-    predicted = w.sum(w.product(w.product(F, P), transpose(F)), Q)
+    predicted = w.sum(w.product(w.product(F, P), transpose(F), symmetric=True), Q, symmetric=True)
     v = w.sum([[f"y[t, {i}]"] for i in range(observed)], w.product(H, mean), "-")
     cross = w.product(predicted, transpose(H))
-    S = w.sum(w.product(H, cross), R)
-    inverse, det = w.inverse(S)
+    S = w.sum(w.product(H, cross, symmetric=True), R, symmetric=True)
+    inverse, det = w.inverse(S, symmetric=True)
     K = w.product(cross, inverse)
     ((mahalanobis,),) = w.product(w.product(transpose(v), inverse), v)
-    correction = w.product(w.product(K, S), transpose(K))
+    correction = w.product(K, transpose(cross), symmetric=True)
     w.assign(w.sum(mean, w.product(K, v)), "m")
-    w.assign(w.sum(predicted, correction, "-"), "p")
+    w.assign(w.sum(predicted, correction, "-", symmetric=True), "p", symmetric=True)
     w.lines += [f"means[t, {i}] = {m[i][0]}" for i in range(states)]
     w.lines.append(f"log_l = log_l - 0.5 * ({mahalanobis} + log({det}) + {observed * LOG_2PI!r})")
     return setup.lines, w.lines
@@ -245,7 +255,10 @@ def by_jax(jax, y, m0, P0, *model, unroll=1, closed=True):
 
 
 def gradient_by_jax(jax, *inputs, **options):
-    return jax.grad(lambda *inputs: by_jax(jax, *inputs, **options)[1], (3, 4, 5, 6))(*inputs)
+    def loss(*inputs):
+        return by_jax(jax, *inputs[:-2], *of_symmetric(*inputs[-2:]), **options)[1]
+
+    return jax.grad(loss, (3, 4, 5, 6))(*inputs)
 
 
 def by_pytensor(pytensor, y, m0, P0, *model, observed):
@@ -255,7 +268,8 @@ def by_pytensor(pytensor, y, m0, P0, *model, observed):
 
 
 def gradient_by_pytensor(pytensor, *inputs, observed):
-    return pytensor.grad(by_pytensor(pytensor, *inputs, observed=observed)[1], list(inputs[3:]))
+    loss = by_pytensor(pytensor, *inputs[:-2], *of_symmetric(*inputs[-2:]), observed=observed)[1]
+    return pytensor.grad(loss, list(inputs[3:]))
 
 
 # -- workloads -------------------------------------------------------------------------------------------------------
@@ -282,6 +296,9 @@ def sized(states: int, observed: int, steps: int, quick: bool) -> list[Workload]
     }
     gradient = {
         "scancc": peers.by_scancc(gradient_of, *NAMES),
+        "numba, straight line": partial(kalman_gradient.by_numba, states, observed),
+        "c, straight line": partial(kalman_gradient.by_c_straight, states, observed),
+        "c, rows": partial(kalman_gradient.by_c_rows, states, observed),
         "jax": peers.by_jax(gradient_by_jax, *NAMES),
         "jax, unroll=4": peers.by_jax(partial(gradient_by_jax, unroll=4), *NAMES),
         "pytensor": peers.by_pytensor(partial(gradient_by_pytensor, observed=observed), *NAMES),

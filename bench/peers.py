@@ -1,4 +1,4 @@
-"""The peers, each set up for a fair race: imported on demand, on one thread, JAX with 64-bit floats.
+"""The peers, each set up for a fair race: imported on demand, on as many threads, JAX with 64-bit floats.
 
 The factories here take what differs from peer to peer, the function, and the names of the inputs that it gets.
 A peer that is not installed raises ImportError when it is prepared, and is left out with a note.
@@ -16,18 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.linalg  # noqa: F401  # loads the BLAS that Numba's products call, so that the limit below reaches it
-from threadpoolctl import threadpool_limits
 
+from scancc import threads
 from scancc.measure import Factory, Inputs, peer_of
 
 FMA = {"contract"}  # a*b + c may be one fused operation: the only liberty the hand-written kernels take
 C_FLAGS = ("-O3", "-march=native", "-ffast-math", "-shared", "-fPIC")
 C_TYPES = {"float64": "double", "float32": "float", "int64": "long", "bool": "_Bool"}
-
-# One thread each: for every BLAS that is loaded, and for XLA, which reads this when it starts.
-threadpool_limits(1)
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 
 
 def scancc() -> Any:
@@ -61,7 +56,7 @@ def pytensor() -> tuple[Any, Any]:
 def torch() -> Any:
     import torch as module
 
-    module.set_num_threads(1)
+    module.set_num_threads(threads.limit())  # it may have been loaded before the limit was set
     return module
 
 

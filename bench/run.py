@@ -11,8 +11,6 @@ import argparse
 import sys
 from pathlib import Path
 
-import peers  # noqa: F401  (sets threads before any of them is imported)
-
 from scancc.cli.bench import Request, race
 from scancc.cli.main import reporting_errors
 
@@ -33,6 +31,7 @@ def main() -> int:
     parser.add_argument("--limit", type=float, metavar="SECONDS", help="for the repeats of a workload")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the environment and every result")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="a picture of the speed-ups: .png, .svg or .html")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of each library; default: one")
     given = parser.parse_args()
     request = Request(
         subjects=tuple(subject(n) for n in given.names) or (str(HERE),),
@@ -42,6 +41,7 @@ def main() -> int:
         limit=given.limit,
         save=given.save,
         plot=given.plot,
+        threads=given.threads,
     )
     return reporting_errors(lambda: int(not race(request)))
 

@@ -19,24 +19,27 @@ class Writer:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def assign(self, entries: Sequence[Sequence[str]], name: str = "") -> Matrix:
-        """Give every entry a scalar local; with a name they are name_i_j, else fresh ones."""
+    def assign(self, entries: Sequence[Sequence[str]], name: str = "", symmetric: bool = False) -> Matrix:
+        """Give every entry a scalar local; with a name they are name_i_j, else fresh ones.
+
+        Of a symmetric matrix the entries above the diagonal serve for those below, too.
+        """
         prefix = name or f"t{len(self.lines)}"
-        result = [[f"{prefix}_{i}_{j}" for j in range(len(row))] for i, row in enumerate(entries)]
-        self.lines += [
-            f"{r} = {e}" for rows in zip(result, entries, strict=True) for r, e in zip(*rows, strict=True)
-        ]
+        result = [[f"{prefix}_{min(i, j)}_{max(i, j)}" if symmetric else f"{prefix}_{i}_{j}" for j in range(len(row))]
+                  for i, row in enumerate(entries)]  # fmt: skip
+        self.lines += [f"{result[i][j]} = {e}" for i, row in enumerate(entries) for j, e in enumerate(row)
+                       if not symmetric or j >= i]  # fmt: skip
         return result
 
-    def product(self, a: Matrix, b: Matrix) -> Matrix:
+    def product(self, a: Matrix, b: Matrix, symmetric: bool = False) -> Matrix:
         return self.assign([[" + ".join(f"{x} * {row[j]}" for x, row in zip(line, b, strict=True))
-                             for j in range(len(b[0]))] for line in a])  # fmt: skip
+                             for j in range(len(b[0]))] for line in a], symmetric=symmetric)  # fmt: skip
 
-    def sum(self, a: Matrix, b: Matrix, sign: str = "+") -> Matrix:
+    def sum(self, a: Matrix, b: Matrix, sign: str = "+", symmetric: bool = False) -> Matrix:
         return self.assign([[f"{x} {sign} {y}" for x, y in zip(*rows, strict=True)]
-                            for rows in zip(a, b, strict=True)])  # fmt: skip
+                            for rows in zip(a, b, strict=True)], symmetric=symmetric)  # fmt: skip
 
-    def inverse(self, m: Matrix) -> tuple[Matrix, str]:
+    def inverse(self, m: Matrix, symmetric: bool = False) -> tuple[Matrix, str]:
         """(the inverse, the name of the determinant) of a matrix of one or two rows."""
         if len(m) == 1:
             return self.assign([[f"1.0 / {m[0][0]}"]]), m[0][0]
@@ -44,7 +47,7 @@ class Writer:
         ((det,),) = self.assign([[f"{a} * {d} - {b} * {c}"]])
         ((scale,),) = self.assign([[f"1.0 / {det}"]])
         entries = [[f"{d} * {scale}", f"-{b} * {scale}"], [f"-{c} * {scale}", f"{a} * {scale}"]]
-        return self.assign(entries), det
+        return self.assign(entries, symmetric=symmetric), det
 
 
 def transpose(a: Matrix) -> Matrix:

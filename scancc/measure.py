@@ -2,7 +2,7 @@
 
 Repeats are interleaved in one process (A B C, B C A, C A B, ...), so a slow or throttled moment of the
 machine hits all implementations alike and ratios hold where absolute times do not. Before anything is timed
-every result is compared with the first one. Reported are the median, the minimum, and the ratio of medians
+every result is compared with that of an oracle. Reported are the median, the minimum, and the ratio of medians
 to a reference with a 95 % bootstrap interval over the paired repeats.
 
 An implementation is a factory: it takes the inputs and returns a closure that runs to completion (an
@@ -26,22 +26,16 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import binding
 from scipy import stats
+
+from scancc import threads
 
 Inputs = Mapping[str, Any]
 Factory = Callable[[Inputs], Callable[[], Any]]
 PACKAGES = ("scancc", "numpy", "scipy", "numba", "llvmlite", "jax", "jaxlib", "pytensor", "torch",
             "pandas", "statsmodels", "arch")
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "XLA_FLAGS",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +45,12 @@ class Workload:
     name             as typed on the command line and found in the JSON output, e.g. "ar2/1e5"
     steps            steps of the recurrence in one call; times are also given per step
     make_inputs      builds the inputs once, shared by all implementations, which must not write to them
-    implementations  name -> factory; without an oracle the first one that runs is what others are compared with. They
-                     are named after the peer, with what sets it apart behind a comma: "jax", "jax, unroll=8"
+    implementations  name -> factory. They are named after the peer, with what sets it apart behind a comma: "jax",
+                     "jax, unroll=8"
     tolerance        largest difference allowed in a part of the result, relative to the part's largest value
     reference        the implementation that ratios are relative to; where it cannot run, the first one
-    oracle           a factory that is run once and not timed, whose result all others are compared with: the reference
-                     interpreter on the same inputs
+    oracle           a factory that is run once and not timed, whose result all are compared with: the reference
+                     interpreter on the same inputs, or what was checked against it. There is no workload without
     group            which rows are judged together: "scalar", "matrix", "network", "batch"
     gradient         whether it is derivatives that are computed
     extras           adds to the result what else is measured, such as memory
@@ -68,7 +62,7 @@ class Workload:
     implementations: Mapping[str, Factory]
     tolerance: float = 1e-9
     reference: str = "scancc"
-    oracle: Factory | None = None
+    oracle: Factory = field(kw_only=True)
     group: str = ""
     gradient: bool = False
     extras: Callable[[Workload, Result], None] | None = None
@@ -110,7 +104,7 @@ class Timing:
     min_s: float
     per_step_ns: float | None
     first_call_s: float | None  # factory and first call: imports of the peer, tracing, compilation
-    difference: float  # largest absolute difference from the oracle or the first implementation
+    difference: float  # largest absolute difference from the oracle
     repeats: int
     loops: int
     ratio: float = 1.0
@@ -184,16 +178,14 @@ def _prepare(
     contenders: list[_Contender] = []
     notes: list[str] = []
     failed = False
-    expected: list[np.ndarray] | None = None
-    if workload.oracle is not None:
-        tell("the oracle")
-        expected = [np.array(part) for part in _parts(workload.oracle(inputs)())]
+    tell("the oracle")
+    expected = [np.array(part) for part in parts_of(workload.oracle(inputs)())]
     for name, factory in workload.implementations.items():
         tell(f"preparing {name}")
         start = perf_counter()
         try:
             call = factory(inputs)
-            result = [np.array(part) for part in _parts(call())]
+            result = [np.array(part) for part in parts_of(call())]
         except ImportError as error:
             notes.append(f"{name}: skipped, {error}")
             failed = failed or name == workload.reference  # a peer may be missing, the subject may not
@@ -204,8 +196,7 @@ def _prepare(
             failed = True
             continue
         seconds = perf_counter() - start
-        expected = result if expected is None else expected
-        gap, relative = _differences(result, expected)
+        gap, relative = differences(result, expected)
         if not relative <= workload.tolerance:  # also catches nan
             notes.append(
                 f"{name}: wrong result, not timed: it differs by {gap:.3g}, relatively {relative:.3g}, "
@@ -217,13 +208,14 @@ def _prepare(
     return contenders, notes, failed
 
 
-def _parts(result: Any) -> Sequence[Any]:
+def parts_of(result: Any) -> Sequence[Any]:
+    """The arrays that an implementation returned: values of a mapping, elements of a sequence, or the one."""
     if isinstance(result, Mapping):
         return list(result.values())
     return result if isinstance(result, (tuple, list)) else (result,)
 
 
-def _differences(result: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> tuple[float, float]:
+def differences(result: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> tuple[float, float]:
     """(largest difference, largest of any part relative to that part's largest magnitude)."""
     if [r.shape for r in result] != [e.shape for e in expected]:
         return float("inf"), float("inf")
@@ -328,22 +320,9 @@ def environment() -> dict[str, Any]:
         "target": _target(),
         "cores": os.cpu_count(),
         "load_average": os.getloadavg() if hasattr(os, "getloadavg") else None,
-        "threads": _threads(),
+        "threads": threads.found(),
         "versions": versions,
     }
-
-
-def _threads() -> dict[str, Any]:
-    """What was asked for by variables, and how many threads numba and each BLAS and OpenMP that is loaded may start."""
-    found: dict[str, Any] = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
-    found["numba"] = numba.config.NUMBA_NUM_THREADS
-    try:
-        from threadpoolctl import threadpool_info
-    except ImportError:  # the variables have to do
-        return found
-    for pool in threadpool_info():
-        found.setdefault(pool["internal_api"], []).append(pool["num_threads"])
-    return found
 
 
 def _target() -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from scancc import threads
 from scancc.cli import suite, tables
 from scancc.cli.loading import Target, UsageError, check_place, load
 from scancc.cli.workloads import Job, declared, lengths_of, of_target
@@ -28,6 +29,7 @@ class Request:
     lengths   also cut scans to so many steps; with a plot, to powers of ten
     limit     seconds after which no further repeat of a workload begins
     save      a file that has all results so far after each of them
+    threads   of each library, such as a BLAS or XLA
     """
 
     subjects: tuple[str, ...] = ()
@@ -40,6 +42,7 @@ class Request:
     limit: float | None = None
     save: Path | None = None
     plot: Path | None = None
+    threads: int = 1
 
 
 def race(request: Request) -> bool:
@@ -54,16 +57,19 @@ def race(request: Request) -> bool:
         from scancc.cli.plots import check_path
 
         check_path(request.plot)
-    record = environment()
     results: list[Result] = []
-    for result in _measured(request):
-        results.append(result)
-        if request.save is not None:
-            write_report(request.save, record, results)
+    with threads.limited(request.threads):
+        record = environment() | {"threads_limit": request.threads}
+        for result in _measured(request):
+            results.append(result)
+            if request.save is not None:
+                write_report(request.save, record, results)
     if request.json:
         sys.stdout.write(json.dumps(report(record, results), indent=1) + "\n")
-    elif len(results) > 1:
-        tables.show_means(results)
+    else:
+        if len(results) > 1:
+            tables.show_means(results)
+        tables.show_environment(record)
     if request.plot is not None:
         from scancc.cli.plots import write_plot
 
@@ -91,9 +97,17 @@ def _measured(request: Request) -> Iterator[Result]:
                 results = one()
             bar.advance(task)
             for result in results:
+                _demand_checks(result)
                 if not request.json:
                     tables.show(result)
                 yield result
+
+
+def _demand_checks(result: Result) -> None:
+    """Raises ValueError for a row whose answer nothing was compared with, which what measures itself may forget."""
+    unchecked = [t.implementation for t in result.timings if t.relative is None]
+    if unchecked:
+        raise ValueError(f"{result.workload}: {', '.join(unchecked)} timed without a check of the answer")
 
 
 def _tell(bar: Progress, task: TaskID, doing: str) -> None:

@@ -125,17 +125,21 @@ def bench(
     limit: Annotated[float | None, typer.Option(metavar="SECONDS", min=0.0, help="for a workload's repeats")] = None,
     save: Annotated[Path | None, typer.Option(metavar="FILE", help="write the environment and all results")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="a picture: .png, .svg or .html")] = None,
+    threads: Annotated[int, typer.Option(metavar="N", min=1, help="of each library: BLAS, OpenMP, XLA")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="fewer and shorter repeats")] = False,
     target: Annotated[str, typer.Option(help="cuda: also on a GPU, with the arrays there")] = "cpu",
 ) -> None:
-    """Time compiled scans against a Python loop, an njit loop, and JAX and PyTensor where they are installed."""
+    """Time compiled scans against a Python loop, an njit loop, and JAX and PyTensor where they are installed.
+
+    Each of them has one thread, unless --threads says otherwise.
+    """
     from scancc.cli.bench import Request, race
 
     if target not in TARGETS:
         raise UsageError(f"--target {target}: choose one of {', '.join(TARGETS)}")
     peers = tuple(p.strip() for p in against.split(",") if p.strip())
     request = Request(tuple(subjects or ()), quick, target, peers, gradient, whole_numbers("--lengths", lengths), json,
-                      limit, save, plot)  # fmt: skip
+                      limit, save, plot, threads)  # fmt: skip
     if not race(request):
         raise typer.Exit(1)
 

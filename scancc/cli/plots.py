@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scancc.cli.loading import UsageError
-from scancc.cli.tables import ratio, seconds
+from scancc.cli.tables import ratio, seconds, threads_of
 from scancc.measure import Result, peer_of
 from scancc.summary import SpeedUp, speed_ups
 
@@ -52,7 +52,8 @@ def caption(record: Mapping[str, Any]) -> str:
     """The processor and the versions that the figures hold for."""
     versions = record["versions"]
     named = [f"{p} {versions[p]}" for p in ("numba", "jax", "pytensor", "torch") if versions.get(p)]
-    return f"{record['processor']}, Python {record['python']}, {', '.join(named)}; medians of interleaved repeats"
+    versions_named = f"Python {record['python']}, {', '.join(named)}"
+    return f"{record['processor']}, {threads_of(record)}, {versions_named}; medians of interleaved repeats"
 
 
 # -- bars --------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -38,6 +39,18 @@ def show(result: Result) -> None:
     console.print(table)
     for note in result.notes:
         console.print(f"note: {note}", markup=False, highlight=False)
+
+
+def show_environment(record: Mapping[str, Any]) -> None:
+    """What the figures hold for, in one line."""
+    load = "" if record["load_average"] is None else f", load {record['load_average'][0]:.2g} before"
+    text = f"{record['processor']}, {record['cores']} cores{load}; {threads_of(record)}"
+    wide_console().print(text, markup=False, highlight=False)
+
+
+def threads_of(record: Mapping[str, Any]) -> str:
+    count = record["threads_limit"]
+    return "one thread each" if count == 1 else f"up to {count} threads each"
 
 
 def show_means(results: Sequence[Result]) -> None:

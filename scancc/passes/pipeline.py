@@ -42,6 +42,7 @@ from scancc.passes.shorten_chains import shorten_chains
 from scancc.passes.shrink_scratch import shrink_scratch
 from scancc.passes.simplify import simplify
 from scancc.passes.skew_rows import skew_rows
+from scancc.passes.skip_zeros import skip_zeros
 from scancc.passes.split_loops import split_loops
 from scancc.passes.stages import stages_of
 from scancc.passes.strategies import LANES_FIRST, place
@@ -155,6 +156,8 @@ LOOP_PIPELINE: tuple[LoopPass, ...] = (
              "states wait for fewer operations of the step before", _reorders),
     LoopPass("skew_rows", lambda lowered, options: skew_rows(lowered),
              "several rows of the inner recurrence run together, each behind the row above"),
+    LoopPass("skip_zeros", lambda lowered, options: skip_zeros(lowered),
+             "the way back through a row begins and ends where its derivatives are not zero", _reorders),
     LoopPass("partial_sums", _kernel(partial_sums),
              "sums over the elements of a row are added up by several partial sums", _reorders),
 )

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from test_commands import model  # noqa: F401  (a fixture)
+from threadpoolctl import threadpool_info
 
 import scancc as sc
-from scancc.cli import main
+from scancc import threads
+from scancc.cli import main, workloads
 from scancc.cli.contenders import Call, compiled
 from scancc.cli.gradient_contenders import GRADIENTS, differentiated
 from scancc.cli.plots import _panels
-from scancc.measure import Options, Result, Workload, environment, measure, read_report, timing
+from scancc.measure import Options, Result, Workload, environment, measure, parts_of, read_report, timing
 from scancc.summary import means, speed_ups
 
 SHORT = Options(repeats=3, sample_s=1e-4, limit_s=1.0)
@@ -126,10 +130,11 @@ import numpy as np
 from scancc.measure import Workload
 
 def workloads(quick):
-    one = {"scancc": lambda i: lambda: np.ones(3), "c": lambda i: lambda: np.ones(3)}
-    return [Workload("one/1", 1, dict, one, group="scalar"),
-            Workload("one-gradient/1", 1, dict, one, group="scalar", gradient=True),
-            Workload("wrong/1", 1, dict, one | {"c": lambda i: lambda: np.zeros(3)})]
+    ones = lambda i: lambda: np.ones(3)
+    one = {"scancc": ones, "c": ones}
+    return [Workload("one/1", 1, dict, one, group="scalar", oracle=ones),
+            Workload("one-gradient/1", 1, dict, one, group="scalar", gradient=True, oracle=ones),
+            Workload("wrong/1", 1, dict, one | {"c": lambda i: lambda: np.zeros(3)}, oracle=ones)]
 """
 
 
@@ -149,6 +154,36 @@ def test_everything_is_compared_with_the_oracle():
     made = Workload("w", 1, dict, {"scancc": lambda i: lambda: np.ones(2)}, oracle=lambda i: lambda: np.zeros(2))
     result = measure(made, SHORT)
     assert result.failed and not result.timings
+
+
+def test_nothing_is_timed_without_a_check(tmp_path, capsys):
+    with pytest.raises(TypeError, match="oracle"):
+        Workload("w", 1, dict, {"scancc": lambda i: lambda: np.ones(2)})
+    file = tmp_path / "w.py"
+    file.write_text("""
+from scancc.measure import Result, timing
+
+def run(quick):
+    return [Result("own/1", None, "scancc", [timing("scancc", [1.0, 1.0], [1.0, 1.0], None)], [])]
+""")
+    assert bench(file) == 1
+    assert "own/1: scancc timed without a check" in capsys.readouterr().err
+
+
+def test_long_scans_are_checked_too(monkeypatch):
+    """By a loop that the interpreter agrees with on the first steps, or by the interpreter where no loop can run."""
+    monkeypatch.setattr(workloads, "ORACLE_STEPS", 50)
+    x = np.random.default_rng(0).normal(size=200)
+    step = sc.scan_compile(lambda x, y: x + 0.5 * y)
+    named = sc.scan_compile(lambda x, y: {"y": x + 0.5 * y})
+    for scan in (step, named):
+        call = Call(scan, dict(sequences=x, outputs_info=[0.0]))
+        (found,) = parts_of(workloads._oracle(call)())
+        np.testing.assert_allclose(found, step(**call.given), rtol=1e-12)
+    other = Call(sc.scan_compile(lambda x, y: x + 0.4 * y), dict(sequences=x, outputs_info=[0.0]))
+    monkeypatch.setattr(workloads, "python_loop", lambda call: lambda: step(**other.given))
+    with pytest.raises(ArithmeticError, match="a Python loop differs"):
+        workloads._oracle(other)()
 
 
 def result_of(name: str, gradient: bool, **seconds: float) -> Result:
@@ -182,6 +217,28 @@ def test_the_scan_is_called_as_a_user_calls_it():
     for _ in range(40):
         compiled(call)()
     assert step._recent.calls
+
+
+def test_libraries_have_as_many_threads_as_asked_for(model, tmp_path, capsys):  # noqa: F811
+    out = tmp_path / "r.json"
+    before = {p["filepath"]: p["num_threads"] for p in threadpool_info()}
+    for given, count in (((), 1), (("--threads", 2), 2)):
+        assert bench(f"{model}:ar2", "--save", out, "--against", "numba", *given) == 0
+        found = read_report(out)[0]
+        assert found["threads_limit"] == count
+        assert found["threads"]["openblas"] == [count] * len(found["threads"]["openblas"])
+        assert ("one thread each" in capsys.readouterr().out) == (count == 1)
+    after = {p["filepath"]: p["num_threads"] for p in threadpool_info()}
+    assert {path: after[path] for path in before} == before, "it ends with the command"
+    assert threads.limit() == 1
+
+
+def test_processes_of_a_benchmark_have_no_more(capfd):
+    program = "import numpy, threadpoolctl; print({p['num_threads'] for p in threadpoolctl.threadpool_info()})"
+    with threads.limited(1):
+        assert threads.limit() == 1
+        subprocess.run([sys.executable, "-c", program], check=True)
+    assert capfd.readouterr().out == "{1}\n"
 
 
 def test_the_environment_tells_threads_and_target():

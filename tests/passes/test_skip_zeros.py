@@ -1,0 +1,154 @@
+"""Rows that are gone back over where derivatives are not zero: the same numbers, whatever is zero or not finite."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import scancc as sc
+
+SKIPS = "what comes in"
+LONG = 20  # elements of a row that are a loop: up to 16 are scalars
+
+
+def table(cell, x, y, start=np.inf):
+    """The last cell of a table filled row by row."""
+
+    def row(x_i, above, y):
+        cells = sc.scan(cell, [y, above[:-1], above[1:]], start, x_i)
+        return np.concatenate([np.full(1, start), cells])
+
+    first = np.concatenate([np.zeros(1), np.full(y.shape[0], start)])
+    return sc.scan(row, x, first, y)[-1]
+
+
+def warping(y_j, corner, up, left, x_i):
+    return abs(x_i - y_j) + np.minimum(np.minimum(corner, up), left)
+
+
+def squared(y_j, corner, up, left, x_i):
+    return (x_i - y_j) ** 2 + np.minimum(np.minimum(corner, up), left)
+
+
+def alignment(y_j, corner, up, left, x_i):
+    """The best local score, as Smith and Waterman's: cells below zero begin anew."""
+    return np.maximum(np.maximum(corner + 1 - 2 * abs(x_i - y_j), np.maximum(up, left) - 0.5), 0.0)
+
+
+def soft(y_j, corner, up, left, x_i):
+    least = np.minimum(np.minimum(corner, up), left)
+    return abs(x_i - y_j) + least - np.log(np.exp(least - corner) + np.exp(least - up) + np.exp(least - left))
+
+
+def gradient(cell, start=np.inf, read=lambda row: row[-1]):
+    return sc.jit(sc.grad(lambda x, y: read(table(cell, x, y, start)), (0, 1)))
+
+
+WARPING, SQUARED = gradient(warping), gradient(squared)
+ALIGNMENT = gradient(alignment, 0.0, lambda row: row.max())
+DENSE = gradient(warping, np.inf, lambda row: (np.where(np.isfinite(row), row, 0.0) * np.arange(1.0, LONG + 2)).sum())
+
+
+def series(seed, n, m=None):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=n), rng.normal(size=n if m is None else m)
+
+
+def check(f, x, y, rtol=1e-12):
+    with np.errstate(all="ignore"):
+        expected = f(x, y, mode="interpret")
+    for mine, true in zip(f(x, y), expected, strict=True):
+        np.testing.assert_allclose(mine, true, rtol=rtol, atol=1e-12)
+
+
+@pytest.mark.parametrize("f", [WARPING, SQUARED, ALIGNMENT])
+@pytest.mark.parametrize("shape", [(1, 1), (1, LONG), (6, 1), (5, 9), (3, LONG), (40, LONG), (LONG, 64)])
+def test_tables(f, shape):
+    check(f, *series(1, *shape))
+
+
+def test_which_loops_change():
+    x, y = series(2, LONG)
+    assert SKIPS in WARPING.lower(x, y).loop_ir()
+    assert SKIPS in ALIGNMENT.lower(x, y).loop_ir()
+    assert SKIPS not in gradient(soft).lower(x, y).loop_ir()  # whose derivatives are never zero by choice
+    strict = sc.jit(sc.grad(lambda x, y: table(warping, x, y)[-1], (0, 1)), strict_fp=True)
+    assert SKIPS not in strict.lower(x, y).loop_ir()
+
+
+def test_rows_joined_with_their_start_are_read_where_they_are():
+    x, y = series(2, LONG)
+    before, after = (WARPING.lower(x, y).loop_ir(p) for p in ("skew_rows", "skip_zeros"))
+    assert "joined2" in before and "joined2" not in after
+
+
+def test_all_cells_of_the_last_row():
+    x, y = series(3, 9, LONG)
+    check(DENSE, x, y)
+
+
+@pytest.mark.parametrize("at", [0, 3, LONG - 1])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0])
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_is_not_finite(which, value, at):
+    """Zero times infinity is not a number, also where the row above sends nothing."""
+    pair = series(4, LONG)
+    pair[which][at] = value
+    for f in (WARPING, SQUARED):
+        check(f, *pair)
+
+
+def test_ties_send_half_to_each():
+    check(WARPING, np.zeros(LONG), np.zeros(LONG))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(-2, 2), min_size=1, max_size=12),
+       st.lists(st.integers(-2, 2), min_size=LONG, max_size=LONG))
+def test_any_series(x, y):
+    """Few numbers, so that many cells are equal."""
+    for f in (WARPING, ALIGNMENT):
+        check(f, np.array(x, float), np.array(y, float))
+
+
+def test_along_the_path():
+    """Against the way back along the path of least cost."""
+    x, y = series(5, 40, 30)
+    n, m = 40, 30
+    cost = np.full((n + 1, m + 1), np.inf)
+    cost[0, 0] = 0
+    for i in range(n):
+        for j in range(m):
+            cost[i + 1, j + 1] = abs(x[i] - y[j]) + min(cost[i, j], cost[i, j + 1], cost[i + 1, j])
+    gx, gy, i, j = np.zeros(n), np.zeros(m), n, m
+    while i and j:
+        gx[i - 1] += np.sign(x[i - 1] - y[j - 1])
+        gy[j - 1] -= np.sign(x[i - 1] - y[j - 1])
+        i, j = min(((i - 1, j - 1), (i - 1, j), (i, j - 1)), key=lambda p: cost[p])
+    found = WARPING(x, y)
+    np.testing.assert_allclose(found[0], gx, atol=1e-12)
+    np.testing.assert_allclose(found[1], gy, atol=1e-12)
+
+
+def test_a_state_that_does_not_start_at_zero():
+    """Every row goes on with what the one before has left: the last cell is the next row's first."""
+
+    def f(x, y):
+        def row(x_i, last, y):
+            return sc.scan(lambda y_j, left, x_i: np.maximum(left, x_i * y_j), y, last, x_i)[-1]
+
+        return sc.scan(row, x, 0.1, y)[-1]
+
+    check(sc.jit(sc.grad(f, (0, 1))), *series(6, 7, LONG))
+
+
+def test_a_second_order():
+    """The derivative of a derivative goes forwards and back through rows as well."""
+    x, y = series(7, 5, LONG)
+
+    def f(x, y):
+        return (sc.grad(lambda x: table(squared, x, y)[-1])(x) ** 2).sum()
+
+    check(sc.jit(sc.grad(f, (0, 1))), x, y, rtol=1e-10)

@@ -274,7 +274,10 @@ def _filled(value: Any) -> Callable:
 def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> Tracer:
     x = unwrap(a)
     dtype = np.dtype(dtype or x.type.dtype)
-    value = build.cast(unwrap(array_of(fill_value, dtype) if type(fill_value) is int else fill_value), dtype, here())
+    # An integer is a constant of that dtype, which it has to fit; an array would be an input of the program.
+    number = type(fill_value) is int
+    value = build.const(array_of(fill_value, dtype), loc=here()) if number else unwrap(fill_value)
+    value = build.cast(value, dtype, here())
     return wrap(build.broadcast_to(value, x.type.shape if shape is None else tuple(np.atleast_1d(shape)), here()))
 
 

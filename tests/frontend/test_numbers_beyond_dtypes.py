@@ -42,6 +42,11 @@ def test_comparisons_with_numbers_beyond_a_dtype(compare, dtype):
     np.testing.assert_array_equal(sc.scan(lambda x: np.clip(x, -(2**70), 2**70), x), x)
 
 
+def test_numbers_are_constants_not_inputs():
+    made = sc.jit(lambda x: np.full_like(x, 3) + np.ones_like(x)).lower(np.ones(5, "i4"))
+    assert [n.attrs["name"] for n in made.traced.graph.inputs] == ["x"]
+
+
 def test_integers_beyond_64_bits_are_no_objects():
     for call, what in (
         (lambda: sc.jit(lambda x: x + 1)(2**70), "argument 0 of function is 1180591620717411303424\n"),

@@ -388,9 +388,7 @@ def _finish_step(low: Lowering, body: Graph, slots: dict[str, Slots], t: Expr) -
             _store_row(low, result, target)
         copy = _trace_target(s, t) if s.ring is not None else None
         if copy is not None:
-            made = in_memory(target, len(s.row.shape))
-            with low.element_loops(low.lengths(s.row)) as index:
-                low.emit(Store(copy.buffer, (*copy.prefix, *index), made.at(index), result.loc))
+            low.fill(result, copy)
     for s in slots.values():
         for k in range(s.storage.short, 0, -1):
             source = s.taps[-k + 1] if k > 1 else s.next

@@ -177,6 +177,8 @@ def _slice(node: Node, axis: int, k: slice) -> Node:
     if k.step is not None and int(k.step) == 0:
         raise ScanIndexError("slice step cannot be zero", here())
     bounds = tuple(None if b is None else int(b) for b in (k.start, k.stop, k.step))
+    if bounds == (None, None, -1):
+        return emit("flip", node, axes=(axis,))
     full: list[tuple[int | None, int | None, int | None]] = [(None, None, None)] * node.type.ndim
     full[axis] = bounds
     starts, stops, steps = zip(*full, strict=True)

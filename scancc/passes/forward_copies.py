@@ -34,9 +34,11 @@ from scancc.ir.loop import (
     Var,
     add,
     const_int,
+    sub,
 )
 from scancc.ir.rewrite import Rewriter
 from scancc.ir.walk import accesses, blocks, statements, subexpressions, touched, variables
+from scancc.passes.fold import folded
 from scancc.passes.lower import Lowered
 
 ZERO = const_int(0)
@@ -44,22 +46,49 @@ ZERO = const_int(0)
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """A nest of loops that only stores: axis a of `target` from starts[a] on, as many elements as counts[a]."""
+    """A nest of loops that only stores: along axis a of `target` counts[a] elements, from starts[a] on, upwards or
+    downwards."""
 
     target: Buffer
     starts: tuple[Expr, ...]
+    down: tuple[bool, ...]
     counts: tuple[Expr, ...]
     value: Expr
     loops: tuple[Var, ...]
+
+    def regions(self) -> list[tuple[Expr, Expr]]:
+        """Along each axis the first element, and the one after the last."""
+        axes = zip(self.starts, self.down, self.counts, strict=True)
+        return [(add(sub(s, n), 1), add(s, 1)) if down else (s, add(s, n)) for s, down, n in axes]
 
     @property
     def source(self) -> Buffer | None:
         """What it is a copy of, from the first element to the last; None if it is of anything else."""
         value = self.value
-        if not isinstance(value, Load) or value.index != self.loops or value.buffer.shape != self.counts:
+        if not isinstance(value, Load) or value.buffer.shape != self.counts:
+            return None
+        if any(i not in (v, _back(n, v)) for i, v, n in zip(value.index, self.loops, self.counts, strict=True)):
             return None
         same = value.buffer is not self.target and value.buffer.dtype == self.target.dtype
         return value.buffer if same else None
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Where element i of what is copied goes: to starts[a] + i[a], or to starts[a] - i[a] along a reversed axis."""
+
+    fill: Fill
+    starts: tuple[Expr, ...]
+    reversed: tuple[bool, ...]
+
+    def index(self, at: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        axes = zip(self.starts, self.reversed, at, strict=True)
+        return tuple(sub(start, i) if back else add(start, i) for start, back, i in axes)
+
+
+def _back(count: Expr, var: Expr) -> Expr:
+    """The subscript of reversed rows."""
+    return sub(sub(count, 1), var)
 
 
 def forward_copies(lowered: Lowered) -> Lowered:
@@ -67,9 +96,9 @@ def forward_copies(lowered: Lowered) -> Lowered:
     kernel, removed = lowered.kernel, set[Buffer]()
     while True:
         free = {b for b in lowered.allocated if b.role == "scratch"} - lowered.seen() - lowered.constants.keys()
-        found = {c.source: c for c in _copies(kernel.body, _Uses(kernel.body), free - removed)}
+        found = {c.fill.source: c for c in _copies(kernel.body, _Uses(kernel.body), free - removed)}
         # One after the other where one's target is another's source: last first.
-        now = {b: c for b, c in found.items() if b is not None and c.target not in found}
+        now = {b: c for b, c in found.items() if b is not None and c.fill.target not in found}
         if not now:
             break
         kernel = replace(kernel, body=_Forwarded(now).block(kernel.body))
@@ -90,34 +119,56 @@ class _Uses:
                               for a in s.args if isinstance(a, Place))  # fmt: skip
 
 
-def _copies(block: list[Stmt], uses: _Uses, free: set[Buffer]) -> Iterator[Fill]:
+def _copies(block: list[Stmt], uses: _Uses, free: set[Buffer]) -> Iterator[Copy]:
     """The copies that may go, of this block and of those in it."""
     fills = [_filled(s) for s in block]
     wanted = [i for i, f in enumerate(fills) if f is not None and f.source in free]
     used = [_Uses([s]).count for s in block] if wanted else []
     for i in wanted:
-        if _may_go(block, fills, used, i, uses):
-            yield fills[i]  # type: ignore[misc]
+        copy = _copy(block, fills, used, i, uses)
+        if copy is not None:
+            yield copy
     for s in block:
         for inner in blocks(s):
             yield from _copies(inner, uses, free)
 
 
-def _may_go(block: list[Stmt], fills: list[Fill | None], used: list[Counter[Buffer]], end: int, uses: _Uses) -> bool:
-    copy = fills[end]
-    assert copy is not None and copy.source is not None
-    source, target = copy.source, copy.target
+def _copy(
+    block: list[Stmt], fills: list[Fill | None], used: list[Counter[Buffer]], end: int, uses: _Uses
+) -> Copy | None:
+    """The copy that statement `end` makes, if it may go."""
+    fill = fills[end]
+    assert fill is not None and fill.source is not None and isinstance(fill.value, Load)
+    source, target = fill.source, fill.target
     first = next(i for i, u in enumerate(used) if u[source])
     if used[end][source] != 1 or sum(u[source] for u in used[: end + 1]) != uses.count[source]:
-        return False  # somebody reads it later, or around this block
+        return None  # somebody reads it later, or around this block
     if uses.elements[source] + uses.called[source] != uses.count[source]:
-        return False
-    if uses.called[source] and (target.shape[1:] != source.shape[1:] or any(s != ZERO for s in copy.starts[1:])):
-        return False  # what is called knows the length of a row
-    defined = {s.var for s in block[first:end] if isinstance(s, (Let, Declare, Assign))}
-    if any(v in defined for start in copy.starts for v in variables(start)):
-        return False
-    return all(not used[i][target] or _is_beside(fills[i], copy) for i in range(first, end))
+        return None
+    read_back = tuple(i != v for i, v in zip(fill.value.index, fill.loops, strict=True))
+    back = tuple(r != d for r, d in zip(read_back, fill.down, strict=True))
+    if uses.called[source] and (target.shape[1:] != source.shape[1:] or any(s != ZERO for s in fill.starts[1:])):
+        return None  # what is called knows the length of a row
+    if uses.called[source] and any(back):
+        return None
+    if any(used[i][target] and not _is_beside(fills[i], fill) for i in range(first, end)):
+        return None
+    # What is defined between the first use and the copy has to be made of what is known before.
+    lets = {s.var: s.expr for s in block[first:end] if isinstance(s, Let)}
+    axes = zip(fill.starts, fill.counts, read_back, fill.down, strict=True)
+    last = [(sub(s, sub(n, 1)) if d else add(s, sub(n, 1))) if r else s for s, n, r, d in axes]  # of element 0
+    starts = tuple(_resolved(e, lets) for e in last)
+    later = lets.keys() | {s.var for s in statements(block[first:end]) if isinstance(s, (Declare, Assign))}
+    if any(x in later or isinstance(x, Load) for e in starts for x in subexpressions(e)):
+        return None
+    return Copy(fill, starts, back)
+
+
+def _resolved(e: Expr, lets: dict[Var, Expr]) -> Expr:
+    """Lengths by what they are made of; they are short."""
+    while any(v in lets for v in variables(e)):
+        e = folded(e, lets)
+    return e
 
 
 def _is_beside(other: Fill | None, copy: Fill) -> bool:
@@ -125,8 +176,8 @@ def _is_beside(other: Fill | None, copy: Fill) -> bool:
     other starts."""
     if other is None or other.target is not copy.target or any(b is copy.target for b in _loaded(other.value)):
         return False
-    axes = zip(other.starts, other.counts, copy.starts, copy.counts, strict=True)
-    return any(add(s, n) == t or add(t, m) == s for s, n, t, m in axes)
+    axes = zip(other.regions(), copy.regions(), strict=True)
+    return any(end == start_of_copy or end_of_copy == start for (start, end), (start_of_copy, end_of_copy) in axes)
 
 
 def _loaded(e: Expr) -> Iterator[Buffer]:
@@ -151,36 +202,37 @@ def _filled(s: Stmt) -> Fill | None:
     if len(loops) != len(index):
         return None
     starts = [_start(i, var) for i, var in zip(index, loops, strict=True)]
-    if None in starts or any(v in loops for e in (*starts, *counts) if e is not None for v in variables(e)):
+    found = [s for s in starts if s is not None]
+    if len(found) < len(starts) or any(v in loops for e in (*counts, *(s for s, _ in found)) for v in variables(e)):
         return None
-    return Fill(target, tuple(starts), tuple(counts), value, tuple(loops))  # type: ignore[arg-type]
+    return Fill(target, tuple(s for s, _ in found), tuple(d for _, d in found), tuple(counts), value, tuple(loops))
 
 
-def _start(index: Expr, var: Var) -> Expr | None:
-    """What the subscript adds to the loop's variable."""
+def _start(index: Expr, var: Var) -> tuple[Expr, bool] | None:
+    """What the subscript adds to the loop's variable, or takes that from."""
     match index:
         case Var() if index == var:
-            return ZERO
+            return ZERO, False
         case Op("add", (a, b), _) if var in (a, b) and a != b:
-            return b if a == var else a
+            return b if a == var else a, False
+        case Op("subtract", (a, b), _) if (inner := _start(b, var)) is not None and not inner[1]:
+            return sub(a, inner[0]), True
         case _:
             return None
 
 
 class _Forwarded(Rewriter):
-    def __init__(self, copies: dict[Buffer, Fill]) -> None:
+    def __init__(self, copies: dict[Buffer, Copy]) -> None:
         self.copies = copies
 
     def access(self, buffer: Buffer, index: tuple[Expr, ...]) -> tuple[Buffer, tuple[Expr, ...]]:
         copy = self.copies.get(buffer)
-        if copy is None:
-            return buffer, index
-        return copy.target, tuple(add(s, i) for s, i in zip(copy.starts, index, strict=True))
+        return (buffer, index) if copy is None else (copy.fill.target, copy.index(index))
 
     def block(self, block: list[Stmt]) -> list[Stmt]:
         return super().block([s for s in block if not self._is_copy(s)])
 
     def _is_copy(self, s: Stmt) -> bool:
         filled = _filled(s)
-        source = None if filled is None else filled.source
-        return source is not None and self.copies.get(source) == filled  # it may have been copied before as well
+        copy = None if filled is None or filled.source is None else self.copies.get(filled.source)
+        return copy is not None and copy.fill == filled  # it may have been copied before as well

@@ -86,14 +86,22 @@ def plan_taps(graph: Graph, near: int = 0) -> Plan:
                     views.setdefault((node, name), set())
     for (node, name), kinds in views.items():
         if name:
-            plan[node, name] = replace(_storage(node, name, kinds, near), every="every" in kinds)
+            storage = _storage(node, name, kinds, near)
             if (node, name) in flipped:
-                plan[node, name] = replace(plan[node, name], backwards=True)
+                storage = _backwards(storage)
+            plan[node, name] = replace(storage, every="every" in kinds)
     return plan
 
 
+def _backwards(storage: Storage) -> Storage:
+    """Taps are read from the rows in front of a trace: where it has none, from a ring beside it."""
+    if storage.taps == "trace":
+        storage = replace(storage, taps="ring", lead=0, ring=storage.depth + 1)
+    return replace(storage, backwards=True)
+
+
 def _only_flipped(graph: Graph) -> set[tuple[Node, str]]:
-    """Outputs without feedback whose traces are read in reversed order only, as those of loops that go back are."""
+    """Results whose traces are read in reversed order only, as those of loops that go back are."""
     readers = users(graph)
     results = set(graph.results.values())
     found: set[tuple[Node, str]] = set()
@@ -104,7 +112,7 @@ def _only_flipped(graph: Graph) -> set[tuple[Node, str]]:
         key = node.args[0], node.attrs["name"]
         spec = spec_of(node.args[0])
         flips = all(u.op == "flip" and u.attrs["axes"] == (0,) for u in readers.get(node, []))
-        free = key[1] in spec.outputs and not spec.has_until and node.attrs["view"] == "trace"
+        free = spec.strategy == "steps" and not spec.has_until and node.attrs["view"] == "trace"
         (found if flips and free and node not in results and readers.get(node) else other).add(key)
     return found - other
 

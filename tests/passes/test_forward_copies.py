@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scancc as sc
-from scancc.ir.loop import Buffer, Const, For, Kernel, Let, Load, Op, Store, Var, add, const_int
+from scancc.ir.loop import Assign, Buffer, Const, Declare, For, Kernel, Let, Load, Op, Store, Var, add, const_int, sub
 from scancc.ir.verify_loop import verify_kernel
+from scancc.passes.fold import folded
 from scancc.passes.forward_copies import forward_copies
 from scancc.passes.lower import Lowered
 
@@ -146,9 +147,39 @@ def test_a_source_that_changes_later():
 
 
 def test_an_offset_that_is_defined_later():
+    """By what is known before, or not at all."""
     rows, out, k = buffer("rows", N), buffer("out", add(N, M)), Var("k", I64)
     body = [fill(rows, N, number(1), name="t"), Let(k, M), fill(out, N, load(rows), start=k)]
+    made = forward_copies(lowered(*body, out=[out], scratch=[rows]))
+    (store,) = made.kernel.body[0].body
+    assert made.allocated == [out] and store.index == (add(M, Var("t", I64)),)
+    sizes = Buffer("sizes", I64, (const_int(1),), "scratch")
+    body[1] = Let(k, Load(sizes, (ZERO,)))
+    assert not gone(lowered(*body, out=[out], scratch=[rows, sizes]))
+
+
+def test_an_offset_that_changes():
+    rows, out, k = buffer("rows", N), buffer("out", add(N, M)), Var("k", I64)
+    change = For(Var("d", I64), ZERO, M, [Assign(k, add(k, 1))])
+    body = [Declare(k, M), fill(rows, N, number(1), name="t"), change, fill(out, N, load(rows), start=k)]
     assert not gone(lowered(*body, out=[out], scratch=[rows]))
+
+
+def test_reversed_copies():
+    """Once and twice."""
+    rows, turned, out = buffer("rows", N), buffer("turned", N), buffer("out", add(M, N))
+    c, d = Var("c", I64), Var("d", I64)
+    back = For(c, ZERO, N, [Store(turned, (c,), Load(rows, (sub(sub(N, 1), c),)))])
+    again = For(d, ZERO, N, [Store(out, (sub(sub(add(M, N), 1), d),), Load(turned, (d,)))])
+    zeros = fill(out, M, number(0), name="e")
+    made = forward_copies(lowered(fill(rows, N, number(1), name="t"), back, again, zeros, out=[out],
+                                  scratch=[rows, turned]))  # fmt: skip
+    verify_kernel(made.kernel)
+    assert made.allocated == [out] and len(made.kernel.body) == 2
+    (store,) = made.kernel.body[0].body
+    for n, m, t in ((5, 3, 0), (5, 3, 4), (1, 0, 0)):
+        known = {N: const_int(n), M: const_int(m), Var("t", I64): const_int(t)}
+        assert folded(store.index[0], known) == const_int(m + t)  # turned twice: in front of it are m zeros
 
 
 def test_a_part_of_the_source():

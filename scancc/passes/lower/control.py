@@ -39,6 +39,7 @@ from scancc.passes.lower.values import Index, Lazy, Registers, registers
 from scancc.passes.lower.views import row_place
 from scancc.passes.plan_taps import Storage, in_registers
 
+CHEAP = frozenset({"add", "subtract", "multiply", "negative", "absolute", "cast"})  # as loading a number
 FIRST_BYTES = 1 << 16  # of a trace that grows
 
 
@@ -76,9 +77,10 @@ def lower_scan(low: Lowering, node: Node) -> None:
         executed = count
     # Sequences and non-sequences that are computed by elements are stored before the loop, not once a step.
     for x in (*(value[s.name] for s in spec.sequences), *(value[n] for n in spec.nonseqs)):
-        if isinstance(low.env[x], Lazy) and low.env[x].place is None and not _is_view(x):  # type: ignore[union-attr, no-any-return]
+        known = low.env[x]
+        if isinstance(known, Lazy) and known.place is None and not (_is_view(x) or _is_cheap(low, spec, x, value)):
             low.materialise(x, "rows")
-        elif isinstance(low.env[x], Registers) and x.type.ndim and any(x is value[s.name] for s in spec.sequences):
+        elif isinstance(known, Registers) and x.type.ndim and any(x is value[s.name] for s in spec.sequences):
             low.spill(x)
     samples = Samples(low, node, steps)
     s = slots[spec.carries[0].name] if spec.strategy == BLOCKS and not samples.names else None
@@ -141,6 +143,15 @@ def _is_view(x: Node) -> bool:
         return True
     return x.op in ("input", "read", "tap", "flip", "slice", "transpose", "index", "reshape", "expect", "get", "rows",
                     "alias", "stop_gradient")
+
+
+def _is_cheap(low: Lowering, spec: ScanSpec, x: Node, value: dict[str, Node]) -> bool:
+    """Whether an operation on what is in memory may be done by the only step that reads it: one pass over it less."""
+    readers = [s for s in spec.sequences if value[s.name] is x]
+    if len(readers) != 1 or len(readers[0].taps) != 1 or low.uses[x] != 1:
+        return False
+    given = [(a, low.env[a]) for a in x.args]
+    return x.op in CHEAP and all(isinstance(v, Registers) or v.place is not None or _is_view(a) for a, v in given)
 
 
 def _one_number(x: Node) -> bool:
@@ -377,9 +388,7 @@ def _finish_step(low: Lowering, body: Graph, slots: dict[str, Slots], t: Expr) -
             _store_row(low, result, target)
         copy = _trace_target(s, t) if s.ring is not None else None
         if copy is not None:
-            made = in_memory(target, len(s.row.shape))
-            with low.element_loops(low.lengths(s.row)) as index:
-                low.emit(Store(copy.buffer, (*copy.prefix, *index), made.at(index), result.loc))
+            low.fill(result, copy)
     for s in slots.values():
         for k in range(s.storage.short, 0, -1):
             source = s.taps[-k + 1] if k > 1 else s.next

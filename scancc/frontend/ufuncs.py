@@ -70,7 +70,7 @@ def elementwise(op: str, ufunc: np.ufunc, *operands: Any) -> Node:
         # NumPy compares by value here: all numbers of the dtype are on the same side of this one, as 0 is.
         truth = ufunc(*[x if _beyond(x, d) else 0 for x, d in zip(operands, loop, strict=False)])
         (other,) = [x for x, d in zip(operands, loop, strict=False) if not _beyond(x, d)]
-        return unwrap(np.broadcast_to(truth, wrap(unwrap(other)).shape))
+        return build.broadcast_to(build.const(bool(truth)), unwrap(other).type.shape, here())
     nodes = [operand(x, d) for x, d in zip(operands, loop, strict=False)]
     return emit(op, *guard_broadcast(nodes))
 
@@ -208,7 +208,7 @@ def _integer_test(name: str, constant: bool) -> Callable[[Any], Any]:
     def apply(x: Any) -> Any:
         node = unwrap(x)
         if node.type.dtype.kind in "biu":
-            return np.broadcast_to(constant, wrap(node).shape) if node.type.ndim else wrap(build.const(constant))
+            return wrap(build.broadcast_to(build.const(constant), node.type.shape, here()))
         return wrap(emit(name, node))
 
     return apply

@@ -154,3 +154,13 @@ def test_every_op_is_interpreted_and_lowered():
     leaves = {"input", "const", "tap", "read", "step", "iota", "scan", "cond", "custom", "get", "check", "print"}
     assert set(OPS) == set(EVALUATE) | leaves
     assert set(OPS) == set(LOWER) | {"input", "tap", "read"}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("n", range(1, 17))
+def test_sums_of_short_rows_are_numpys_to_the_bit(n, dtype):
+    """Eight partial sums from eight elements on, put together by pairs, as NumPy adds what lies side by side."""
+    rng = np.random.default_rng(n)
+    x = (rng.normal(size=(50, n)) * 10.0 ** rng.integers(-3, 3, size=(50, n))).astype(dtype)
+    f = sc.jit(lambda x: sc.scan(lambda x: (x * 1).sum(), x), strict_fp=True)
+    np.testing.assert_array_equal(f(x), [row.sum() for row in x])

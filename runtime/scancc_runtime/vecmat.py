@@ -2,7 +2,9 @@
 
 Columns are taken in blocks of vectors whose accumulators stay in registers over the whole sum, so each step reads the
 matrix once and writes the result once (the register blocking of Goto and van de Geijn, "Anatomy of high-performance
-matrix multiplication", 2008). A loop that LLVM vectorises by itself stores the accumulators after every row.
+matrix multiplication", 2008). A loop that LLVM vectorises by itself stores the accumulators after every row. Where
+there are few columns, each accumulator is several partial sums over the rows, so that up to eight multiply-adds are
+under way: a core begins two in a cycle, and each takes four.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from numba.extending import intrinsic
 from scancc_runtime.flat import load, pointer, store
 from scancc_runtime.processor import vector_bytes
 
-BLOCKS = (8, 4, 1)  # accumulators a block
+BLOCKS = ((8, 1), (4, 2), (2, 4), (1, 4))  # accumulators a block, and partial sums of each
 
 
 def _plain(out, o0, x, x0, w, w0, k, n, stride):  # type: ignore[no-untyped-def]
@@ -58,7 +60,7 @@ def vecmat(typingctx, out, o0, x, x0, w, w0, k, n, stride):  # type: ignore[no-u
         one, zero = index(1), index(0)
         column = cgutils.alloca_once_value(builder, zero)
 
-        def block(accumulators: int, lanes: int) -> None:
+        def block(accumulators: int, parts: int, lanes: int) -> None:
             """Columns in steps of accumulators * lanes, as long as that many are left."""
             kind = ir.VectorType(element, lanes) if lanes > 1 else element
             name = f"llvm.fma.{f'v{lanes}' if lanes > 1 else ''}f{scalar.bitwidth}"
@@ -70,31 +72,46 @@ def vecmat(typingctx, out, o0, x, x0, w, w0, k, n, stride):  # type: ignore[no-u
             j = builder.load(column)
             builder.cbranch(builder.icmp_signed("<=", builder.add(j, span), n), body, done)
             builder.position_at_end(body)
-            sums = [cgutils.alloca_once_value(builder, ir.Constant(kind, None)) for _ in range(accumulators)]
-            for s in sums:
-                builder.store(ir.Constant(kind, None), s)
-            with cgutils.for_range_slice(builder, zero, k, one, index) as (i, _):
+            nothing = ir.Constant(kind, None)
+            sums = [[cgutils.alloca_once_value(builder, nothing) for _ in range(parts)] for _ in range(accumulators)]
+            for s in (s for some in sums for s in some):
+                builder.store(nothing, s)
+
+            def row(i: ir.Value, part: int) -> None:
                 xi = builder.load(builder.gep(xs, [i]))
                 if lanes > 1:
                     lane0 = builder.insert_element(ir.Constant(kind, ir.Undefined), xi, ir.IntType(32)(0))
                     mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
                     xi = builder.shuffle_vector(lane0, ir.Constant(kind, ir.Undefined), mask)
-                row = builder.gep(ws, [builder.add(builder.mul(i, stride), j)])
-                for a, s in enumerate(sums):
-                    at = builder.bitcast(builder.gep(row, [index(a * lanes)]), kind.as_pointer())
+                start = builder.gep(ws, [builder.add(builder.mul(i, stride), j)])
+                for a, some in enumerate(sums):
+                    at = builder.bitcast(builder.gep(start, [index(a * lanes)]), kind.as_pointer())
                     value = builder.load(at, align=size)
-                    builder.store(builder.call(fma, [xi, value, builder.load(s)]), s)
-            for a, s in enumerate(sums):
+                    builder.store(builder.call(fma, [xi, value, builder.load(some[part])]), some[part])
+
+            together = builder.sub(k, builder.srem(k, index(parts)))
+            with cgutils.for_range_slice(builder, zero, together, index(parts), index) as (i, _):
+                for part in range(parts):
+                    row(builder.add(i, index(part)), part)
+            if parts > 1:
+                with cgutils.for_range_slice(builder, together, k, one, index) as (i, _):
+                    row(i, 0)
+            for a, some in enumerate(sums):
                 at = builder.bitcast(builder.gep(o, [builder.add(j, index(a * lanes))]), kind.as_pointer())
-                builder.store(builder.load(s), at, align=size)
+                builder.store(total([builder.load(s) for s in some]), at, align=size)
             builder.store(builder.add(j, span), column)
             builder.branch(head)
             builder.position_at_end(done)
 
+        def total(terms: list[ir.Value]) -> ir.Value:
+            while len(terms) > 1:
+                terms = [builder.fadd(a, b) for a, b in zip(terms[::2], terms[1::2], strict=True)]
+            return terms[0]
+
         builder.store(zero, column)
-        for accumulators in BLOCKS:
-            block(accumulators, width)
-        block(1, 1)
+        for accumulators, parts in BLOCKS:
+            block(accumulators, parts, width)
+        block(1, 4, 1)
         return context.get_dummy_value()
 
     return signature, codegen

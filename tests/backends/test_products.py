@@ -53,6 +53,17 @@ def test_vector_times_matrix(dtype):
         check(out, x @ w, n)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("k", [0, 1, 2, 3, 4, 5, 7, 8, 33])
+def test_partial_sums_over_rows(dtype, k):
+    """Every number of accumulators, with rows that are left over."""
+    for n in (1, 3, 4, 8, 16, 24, 32, 48, 64, 120, 136):
+        x, w = filled((k,), dtype), filled((k, n), dtype)
+        out = placed(np.full(n, np.nan, dtype), n)
+        vecmat(out, OFFSET, placed(x, k), OFFSET, placed(w, n), OFFSET, k, n, n)
+        check(out, x @ w, n)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_matrix_times_vector(dtype):
     for m, k, _ in SIZES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -83,6 +84,9 @@ def _reduce(low: Lowering, node: Node) -> None:
         rows = np.transpose(elements, (*kept, *axes)).reshape(*(elements.shape[a] for a in kept), count)
         result = np.empty(rows.shape[:-1], dtype=object)
         for i in np.ndindex(result.shape):
+            if op == "add" and dtype.kind == "f" and axes == tuple(range(len(kept), x.type.ndim)):
+                result[i] = low.bind(node, _pairwise(list(rows[i]), dtype))
+                continue
             total: Expr = identity(node.op, dtype) if rows.shape[-1] == 0 else rows[i][0]
             for e in rows[i][1:]:
                 total = low.let(Op(op, (total, e), dtype), "v", node.loc) if op != "add" else Op(op, (total, e), dtype)
@@ -98,6 +102,23 @@ def _reduce(low: Lowering, node: Node) -> None:
         low.registers_of(node)
     elif low.uses[node] > 1 or node in low.repeated:
         low.materialise(node, "sum")
+
+
+def _pairwise(terms: list[Expr], dtype: np.dtype) -> Expr:
+    """The sum along a row in the very order of NumPy: eight partial sums, put together by pairs, and what is left."""
+
+    def add(a: Expr, b: Expr) -> Expr:
+        return Op("add", (a, b), dtype)
+
+    if not terms:
+        return identity("reduce_sum", dtype)
+    if len(terms) < 8:
+        return functools.reduce(add, terms)
+    whole = len(terms) - len(terms) % 8
+    parts = [functools.reduce(add, terms[k:whole:8]) for k in range(8)]
+    while len(parts) > 1:
+        parts = [add(a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+    return functools.reduce(add, terms[whole:], parts[0])
 
 
 def _refuse_empty(low: Lowering, node: Node, dims: list[int | Dim]) -> None:

@@ -45,8 +45,9 @@ def eliminated(a):
     return sc.scan(lambda a: np.linalg.inv(a), a)
 
 
-INVERSES, SOLUTIONS, ELIMINATED = sc.jit(inverses), sc.jit(solutions), sc.jit(eliminated)
-FAST = sc.jit(inverses, fastmath=True)
+# Devices eliminate.
+INVERSES, SOLUTIONS, ELIMINATED = (sc.jit(f, target="cpu") for f in (inverses, solutions, eliminated))
+FAST = sc.jit(inverses, fastmath=True, target="cpu")
 
 
 def exact(a):

@@ -32,7 +32,7 @@ class ForwardValues:
     forward: set[Node]
     carried: set[Node]  # what depends on a carry
     carry_of: dict[Node, str]
-    part_of: dict[Node, tuple[Node, int]]  # of a carry's new value: which, and the part's first row
+    part_of: dict[Node, tuple[Node, int]]  # what inner loops make of a carry's new value: which, and the first row
     sequences: dict[Sequence, Node]
     nonseqs: dict[str, Node]
     leaves: dict[tuple[str, int], Node]
@@ -84,7 +84,8 @@ class ForwardValues:
             for part in whole.args if whole.op == "concatenate" and whole.attrs["axis"] == 0 else ():
                 if not part.type.is_static:
                     break
-                found.setdefault(part, (whole, first))
+                if part.op == "get":
+                    found.setdefault(part, (whole, first))
                 first += int(part.type.shape[0])  # type: ignore[arg-type]
         return found
 
@@ -98,7 +99,7 @@ class ForwardValues:
     def _rows_of(self, history: Node) -> Node:
         """The trace that belongs to a history, as the forward step has it."""
         loop, name = history.args[0], history.attrs["name"]
-        return next((n for n in self.part_of if n.op == "get" and n.args[0] is loop and n.attrs["name"] == name
+        return next((n for n in self.part_of if n.args[0] is loop and n.attrs["name"] == name
                      and n.attrs["view"] == "trace"), history)  # fmt: skip
 
     def _inner_history(self, n: Node) -> Node:
@@ -108,7 +109,7 @@ class ForwardValues:
 
     def stored(self, n: Node) -> bool:
         """Whether the backward loop reads a forward value from memory instead of computing it again."""
-        known = n in self.carry_of or (n in self.part_of and n.op == "get")
+        known = n in self.carry_of or n in self.part_of
         return OPS[n.op].kind == "leaf" or known or self.worth_keeping(n)
 
     def worth_keeping(self, n: Node) -> bool:
@@ -129,7 +130,7 @@ class ForwardValues:
                 return self.past(n)
         if n in self.carry_of:
             return self.history(self.carry_of[n], 0, n.type)
-        if n in self.part_of and n.op == "get":
+        if n in self.part_of:
             whole, start = self.part_of[n]
             rows = self.history(self.carry_of[whole], 0, whole.type)
             return build.rows(rows, build.integer(start), n.type.shape[0], n.loc)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from scancc.ir.loop import (
@@ -157,6 +158,11 @@ def touched(s: Stmt) -> list[Buffer]:
         case Alloc(b) | Grow(b, _):
             found.append(b)
     return found
+
+
+def uses(block: list[Stmt]) -> Counter[Buffer]:
+    """How often the statements of a block name each buffer."""
+    return Counter(b for s in statements(block) for b in touched(s))
 
 
 def shared_buffers(kernel: Kernel) -> list[Buffer]:

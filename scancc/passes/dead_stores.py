@@ -8,10 +8,8 @@ Lowering gives a value with several users memory before it knows that they all t
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from scancc.ir.loop import Alloc, Buffer, Call, Grow, Place, Prefix, Print, Stmt, Store
-from scancc.ir.walk import accesses, blocks, statements
+from scancc.ir.loop import Buffer, Stmt, Store
+from scancc.ir.walk import blocks, statements, touched
 from scancc.passes.lower import Lowered
 
 
@@ -20,23 +18,15 @@ def drop_dead_stores(lowered: Lowered) -> Lowered:
     kernel = lowered.kernel
     read = lowered.seen()
     for s in statements(kernel.body):
-        read |= {b for b, _, stores in accesses(s) if not stores}
-        match s:
-            case Call(_, args, _):
-                read |= {a.buffer for a in args if isinstance(a, Place)}
-            case Print():
-                read |= set(s.values)
-            case Prefix():
-                read.add(s.words)
-            case Alloc(b) | Grow(b, _):
-                read.add(b)
+        named = touched(s)
+        if isinstance(s, Store):
+            named.remove(s.buffer)  # once: it may be loaded as well
+        read.update(named)
     dead = {b for b in lowered.allocated if b not in read}
     if not dead:
         return lowered
     _remove(kernel.body, dead)
-    params = [p for p in kernel.params if p not in dead]
-    allocated = [b for b in lowered.allocated if b not in dead]
-    return replace(lowered, kernel=replace(kernel, params=params), allocated=allocated)
+    return lowered.without(dead)
 
 
 def _remove(block: list[Stmt], dead: set[Buffer]) -> None:

@@ -37,7 +37,7 @@ from scancc.ir.loop import (
     sub,
 )
 from scancc.ir.rewrite import Rewriter
-from scancc.ir.walk import accesses, blocks, statements, subexpressions, touched, variables
+from scancc.ir.walk import accesses, blocks, statements, subexpressions, uses, variables
 from scancc.passes.fold import folded
 from scancc.passes.lower import Lowered
 
@@ -93,9 +93,8 @@ def _back(count: Expr, var: Expr) -> Expr:
 
 def forward_copies(lowered: Lowered) -> Lowered:
     """The same program with less memory and fewer loops."""
-    kernel, removed = lowered.kernel, set[Buffer]()
+    kernel, free, removed = lowered.kernel, lowered.own_scratch(), set[Buffer]()
     while True:
-        free = {b for b in lowered.allocated if b.role == "scratch"} - lowered.seen() - lowered.constants.keys()
         found = {c.fill.source: c for c in _copies(kernel.body, _Uses(kernel.body), free - removed)}
         # One after the other where one's target is another's source: last first.
         now = {b: c for b, c in found.items() if b is not None and c.fill.target not in found}
@@ -103,53 +102,50 @@ def forward_copies(lowered: Lowered) -> Lowered:
             break
         kernel = replace(kernel, body=_Forwarded(now).block(kernel.body))
         removed |= now.keys()
-    if not removed:
-        return lowered
-    kernel = replace(kernel, params=[p for p in kernel.params if p not in removed])
-    return replace(lowered, kernel=kernel, allocated=[b for b in lowered.allocated if b not in removed])
+    return replace(lowered, kernel=kernel).without(removed) if removed else lowered
 
 
 class _Uses:
     """How often the statements of a block name each buffer, and which are used by other things than elements."""
 
     def __init__(self, block: list[Stmt]) -> None:
-        self.count = Counter(b for s in statements(block) for b in touched(s))
+        self.count = uses(block)
         self.elements = Counter(b for s in statements(block) for b, _, _ in accesses(s))
         self.called = Counter(a.buffer for s in statements(block) if isinstance(s, Call)
                               for a in s.args if isinstance(a, Place))  # fmt: skip
 
 
-def _copies(block: list[Stmt], uses: _Uses, free: set[Buffer]) -> Iterator[Copy]:
+def _copies(block: list[Stmt], whole: _Uses, free: set[Buffer]) -> Iterator[Copy]:
     """The copies that may go, of this block and of those in it."""
     fills = [_filled(s) for s in block]
     wanted = [i for i, f in enumerate(fills) if f is not None and f.source in free]
-    used = [_Uses([s]).count for s in block] if wanted else []
+    used = [uses([s]) for s in block] if wanted else []
     for i in wanted:
-        copy = _copy(block, fills, used, i, uses)
+        copy = _copy(block, fills, used, i, whole)
         if copy is not None:
             yield copy
     for s in block:
         for inner in blocks(s):
-            yield from _copies(inner, uses, free)
+            yield from _copies(inner, whole, free)
 
 
 def _copy(
-    block: list[Stmt], fills: list[Fill | None], used: list[Counter[Buffer]], end: int, uses: _Uses
+    block: list[Stmt], fills: list[Fill | None], used: list[Counter[Buffer]], end: int, whole: _Uses
 ) -> Copy | None:
     """The copy that statement `end` makes, if it may go."""
     fill = fills[end]
     assert fill is not None and fill.source is not None and isinstance(fill.value, Load)
     source, target = fill.source, fill.target
     first = next(i for i, u in enumerate(used) if u[source])
-    if used[end][source] != 1 or sum(u[source] for u in used[: end + 1]) != uses.count[source]:
+    if used[end][source] != 1 or sum(u[source] for u in used[: end + 1]) != whole.count[source]:
         return None  # somebody reads it later, or around this block
-    if uses.elements[source] + uses.called[source] != uses.count[source]:
+    if whole.elements[source] + whole.called[source] != whole.count[source]:
         return None
     read_back = tuple(i != v for i, v in zip(fill.value.index, fill.loops, strict=True))
     back = tuple(r != d for r, d in zip(read_back, fill.down, strict=True))
-    if uses.called[source] and (target.shape[1:] != source.shape[1:] or any(s != ZERO for s in fill.starts[1:])):
+    if whole.called[source] and (target.shape[1:] != source.shape[1:] or any(s != ZERO for s in fill.starts[1:])):
         return None  # what is called knows the length of a row
-    if uses.called[source] and any(back):
+    if whole.called[source] and any(back):
         return None
     if any(used[i][target] and not _is_beside(fills[i], fill) for i in range(first, end)):
         return None

@@ -13,28 +13,26 @@ matter.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
 from scancc.ir.loop import Alloc, Buffer, Call, Const, Expr, For, Grow, Let, Op, Prefix, Print, Stmt, Var, sub
 from scancc.ir.rewrite import Rewriter
-from scancc.ir.walk import accesses, statements, touched
+from scancc.ir.walk import accesses, statements, touched, uses
 from scancc.passes.lower import Lowered
 
 
 def shrink_scratch(lowered: Lowered) -> Lowered:
     """The same program with less memory."""
     kernel = lowered.kernel
-    uses = Counter(b for s in statements(kernel.body) for b in touched(s))
-    free = {b for b in lowered.allocated if b.role == "scratch"} - lowered.seen() - lowered.constants.keys()
+    everywhere, free = uses(kernel.body), lowered.own_scratch()
     new: dict[Buffer, Buffer] = {}
     body: list[Stmt] = []
     for s in kernel.body:
         tile = _tile(s)
         if tile is not None:
             first, end, width = tile
-            inside = Counter(b for i in statements([s]) for b in touched(i))
-            own = [b for b in inside if b in free and inside[b] == uses[b]]
+            inside = uses([s])
+            own = [b for b in inside if b in free and inside[b] == everywhere[b]]
             axes = {b: axis for b in own if (axis := _axis([s], b, first, end)) is not None}
             small = {b: Buffer(b.name, b.dtype, _with(b.shape, axis, width), b.role) for b, axis in axes.items()}
             new |= small

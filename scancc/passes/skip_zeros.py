@@ -17,7 +17,6 @@ Zeros may have another sign than before, so `strict_fp` leaves the pass out.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,6 +53,7 @@ from scancc.ir.walk import (
     statements,
     subexpressions,
     touched,
+    uses,
     variables,
 )
 from scancc.passes.fresh import Fresh
@@ -66,19 +66,15 @@ KEEP_FINITE = frozenset({"sign", "negative", "absolute"})
 def skip_zeros(lowered: Lowered) -> Lowered:
     """The same program; statements are changed in place."""
     kernel = lowered.kernel
-    fresh, joined = Fresh(kernel), set[Buffer]()
-    uses = Counter(b for s in statements(kernel.body) for b in touched(s))
-    free = {b for b in lowered.allocated if b.role == "scratch"} - lowered.seen() - lowered.constants.keys()
+    fresh, joined, free = Fresh(kernel), set[Buffer](), lowered.own_scratch()
+    known = {b: n for b, n in uses(kernel.body).items() if b in free}
     for s in statements(kernel.body):
         if isinstance(s, For) and s.note.startswith("steps of"):
-            s.body[:] = _within(s.body, fresh, {b: n for b, n in uses.items() if b in free}, joined)
-    if not joined:
-        return lowered
-    kernel = replace(kernel, params=[p for p in kernel.params if p not in joined])
-    return replace(lowered, kernel=kernel, allocated=[b for b in lowered.allocated if b not in joined])
+            s.body[:] = _within(s.body, fresh, known, joined)
+    return lowered.without(joined) if joined else lowered
 
 
-def _within(block: list[Stmt], fresh: Fresh, uses: dict[Buffer, int], joined: set[Buffer]) -> list[Stmt]:
+def _within(block: list[Stmt], fresh: Fresh, known: dict[Buffer, int], joined: set[Buffer]) -> list[Stmt]:
     """The block with its loops changed; `joined` gets what is not made any more of the memory whose uses are known."""
     out: list[Stmt] = []
     for i, s in enumerate(block):
@@ -86,7 +82,7 @@ def _within(block: list[Stmt], fresh: Fresh, uses: dict[Buffer, int], joined: se
             out.append(s)
             continue
         later = {b for inner in statements(block[i + 1 :]) for b, _, stores in accesses(inner) if stores}
-        for two in _two_parts(out, s, uses) if _row_of(s, later) is not None else ():
+        for two in _two_parts(out, s, known) if _row_of(s, later) is not None else ():
             out = [x for x in out if x not in two.made_by]
             s = replace(s, body=two.block(s.body))
             joined.add(two.buffer)
@@ -112,13 +108,13 @@ class _TwoParts(Rewriter):
                   made.dtype)  # fmt: skip
 
 
-def _two_parts(before: list[Stmt], loop: For, uses: dict[Buffer, int]) -> list[_TwoParts]:
+def _two_parts(before: list[Stmt], loop: For, known: dict[Buffer, int]) -> list[_TwoParts]:
     """Of what the loop reads; `before` is what comes before it in its block."""
     found: list[_TwoParts] = []
-    for b in dict.fromkeys(x.buffer for x in statement_loads(loop) if x.buffer in uses):
-        inside = sum(t is b for s in statements([loop]) for t in touched(s))
-        made = [k for k, s in enumerate(before) if any(t is b for i in statements([s]) for t in touched(i))]
-        if len(made) != 2 or inside + 2 != uses[b]:
+    inside, named = uses([loop]), [uses([s]) for s in before]
+    for b in dict.fromkeys(x.buffer for x in statement_loads(loop) if x.buffer in known):
+        made = [k for k, counts in enumerate(named) if b in counts]
+        if len(made) != 2 or inside[b] + 2 != known[b]:
             continue
         first, rest = before[made[0]], before[made[1]]
         match first, rest:
@@ -205,7 +201,7 @@ def _joined(op: str, tests: list[Expr]) -> Expr:
 
 def _row_of(loop: For, later: set[Buffer]) -> _Row | None:
     """`later`: what is stored after the loop, for the next row."""
-    if loop.start != const_int(0) or any(not isinstance(s, (Let, Store, Assign, Note)) for s in loop.body):
+    if loop.start != ZERO or any(not isinstance(s, (Let, Store, Assign, Note)) for s in loop.body):
         return None
     lets = {s.var: s.expr for s in loop.body if isinstance(s, Let)}
     stores = [s for s in loop.body if isinstance(s, Store)]
@@ -237,8 +233,8 @@ class _Zeros:
     def __init__(self, lets: dict[Var, Expr], incoming: set[Load], changes: dict[Var, Expr]) -> None:
         self.lets, self.incoming = lets, incoming
         # Sums go on as they are: sum = sum + zero. All other states are to be zero.
-        self.sums = {v: rest for v, e in changes.items() if (rest := _added(v, e, lets, changes)) is not None}
-        self.states = changes.keys() - self.sums.keys()
+        self.sums = {v for v, e in changes.items() if _adds_up(v, e, lets, changes)}
+        self.states = changes.keys() - self.sums
         self.factors: list[Expr] = []
         self.known: dict[Expr, bool] = {}
 
@@ -274,16 +270,13 @@ class _Zeros:
                 return False
 
 
-def _added(state: Var, e: Expr, lets: dict[Var, Expr], changes: dict[Var, Expr]) -> Expr | None:
-    """What a state has added to it, if nothing else reads it."""
+def _adds_up(state: Var, e: Expr, lets: dict[Var, Expr], changes: dict[Var, Expr]) -> bool:
+    """Whether a state has something added to it, and nothing else reads it."""
     while isinstance(e, Var) and e in lets:
         e = lets[e]
-    match e:
-        case Op("add", (a, b), _) if (a == state) != (b == state):
-            reads = sum(x == state for y in (*lets.values(), *changes.values()) for x in subexpressions(y))
-            return (b if a == state else a) if reads == 1 else None
-        case _:
-            return None
+    if not (isinstance(e, Op) and e.name == "add" and (e.args[0] == state) != (e.args[1] == state)):
+        return False
+    return sum(x == state for y in (*lets.values(), *changes.values()) for x in subexpressions(y)) == 1
 
 
 def _chooses(e: Expr, lets: dict[Var, Expr]) -> bool:

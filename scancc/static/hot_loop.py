@@ -32,17 +32,11 @@ TOGETHER = re.compile(r"^(\s*)for .*# all (\d+) rows$")  # the note of `skew_row
 
 def step_lines(source: str) -> frozenset[int]:
     """Lines of the generated source that are within a loop over steps, that of the loop's head included."""
+    lines = source.splitlines()
     found: set[int] = set()
-    inside: int | None = None  # the indentation of the outermost loop over steps
-    for number, line in enumerate(source.splitlines(), 1):
-        indent = len(line) - len(line.lstrip())
-        if inside is not None and line.strip() and indent <= inside:
-            inside = None
-        head = STEPS.match(line)
-        if inside is None and head is not None:
-            inside = indent
-        if inside is not None:
-            found.add(number)
+    for number, line in enumerate(lines, 1):
+        if number not in found and STEPS.match(line) is not None:
+            found.update(_block(lines, number))
     return frozenset(found)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -37,6 +38,15 @@ class Lowered:
             found |= set() if failure.seen is None else set(failure.seen.values)
             found |= set() if failure.steps is None else {failure.steps}
         return found
+
+    def own_scratch(self) -> set[Buffer]:
+        """Scratch memory whose contents nobody looks at outside of the kernel."""
+        return {b for b in self.allocated if b.role == "scratch"} - self.seen() - self.constants.keys()
+
+    def without(self, gone: Collection[Buffer]) -> Lowered:
+        """The same program without memory that its statements do not name any more."""
+        kernel = replace(self.kernel, params=[p for p in self.kernel.params if p not in gone])
+        return replace(self, kernel=kernel, allocated=[b for b in self.allocated if b not in gone])
 
 
 def lower(graph: Graph, plan: Plan, name: str, library: bool = True, prefix: bool = False) -> Lowered:

@@ -1,10 +1,15 @@
 """Loops that go back over a row run where there is something to go back with.
 
-    before   for t in 0..n: let d = incoming[t] + left
-                            store up[t] = d * where(a, 1, 0); set left = d * where(b, 1, 0); set sum = sum + d * g[t]
-    after    for c in 0..n: store up[c] = 0
-                            first, last = the least and the largest c with incoming[c] != 0, or g[c] not finite
-             for t in first..n: ...; if t >= last and left == 0: break
+    before   for i in rows:
+                 for t in 0..n: let d = incoming[t] + left
+                                store up[t] = d * where(a, 1, 0); set left = d * where(b, 1, 0); set s = s + d * g[t]
+                 ...
+    after    for t in 0..n: store up[t] = 0; finite = no g[t] is too large
+             for i in rows:
+                 first, last = the least and the largest t with incoming[t] != 0, or 0 and n - 1 where not finite
+                 for t in first..n: ...; if t >= last and left == 0: end = t + 1; break
+                 ...
+                 for t in first..end: store up[t] = 0
 
 A minimum or a choice sends a derivative to one of its operands, so what comes back through a table that was filled by
 them, as of dynamic time warping, edit distances and alignments, is a path: a few elements of a row, and zeros. A step
@@ -12,14 +17,16 @@ to which zeros come stores zeros and changes nothing, as long as what it multipl
 is so is seen by looking at a row in vectors, which takes a fraction of what the steps take: a derivative that is not
 sparse is not slower for it. Only loops within a loop whose state they send to zero by a choice are changed.
 
+Numbers that every row multiplies with are looked at once, before the first. Memory that only this loop stores to is
+cleared once as well; later on only what the last row has stored is.
+
 Zeros may have another sign than before, so `strict_fp` leaves the pass out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
-import numpy as np
+from collections import Counter
+from dataclasses import replace
 
 from scancc.ir.loop import (
     BOOL,
@@ -27,7 +34,6 @@ from scancc.ir.loop import (
     Assign,
     Break,
     Buffer,
-    Call,
     Const,
     Declare,
     Expr,
@@ -35,157 +41,198 @@ from scancc.ir.loop import (
     If,
     Let,
     Load,
-    Note,
     Op,
     Stmt,
     Store,
     Var,
     add,
     const_int,
-    sub,
 )
-from scancc.ir.rewrite import Replaced, Rewriter
-from scancc.ir.walk import (
-    accesses,
-    expressions,
-    made_of,
-    statement_loads,
-    statements,
-    subexpressions,
-    touched,
-    uses,
-    variables,
-)
+from scancc.ir.rewrite import Replaced
+from scancc.ir.walk import accesses, blocks, made_of, statements, subexpressions, uses, variables
 from scancc.passes.fresh import Fresh
 from scancc.passes.lower import Lowered
+from scancc.passes.two_parts import changed, two_parts
+from scancc.passes.zero_rows import Row, bounds, row_of, stored_apart
 
-ZERO = const_int(0)
-KEEP_FINITE = frozenset({"sign", "negative", "absolute"})
+ZERO, ONE, NONE = const_int(0), const_int(1), const_int(-1)
 
 
 def skip_zeros(lowered: Lowered) -> Lowered:
     """The same program; statements are changed in place."""
-    kernel = lowered.kernel
-    fresh, joined, free = Fresh(kernel), set[Buffer](), lowered.own_scratch()
-    known = {b: n for b, n in uses(kernel.body).items() if b in free}
-    for s in statements(kernel.body):
-        if isinstance(s, For) and s.note.startswith("steps of"):
-            s.body[:] = _within(s.body, fresh, known, joined)
-    return lowered.without(joined) if joined else lowered
+    return _Skipping(lowered).program()
 
 
-def _within(block: list[Stmt], fresh: Fresh, known: dict[Buffer, int], joined: set[Buffer]) -> list[Stmt]:
-    """The block with its loops changed; `joined` gets what is not made any more of the memory whose uses are known."""
-    out: list[Stmt] = []
-    for i, s in enumerate(block):
-        if not (isinstance(s, For) and s.note.startswith("steps of")):
+def _is_steps(s: Stmt) -> bool:
+    return isinstance(s, For) and s.note.startswith("steps of")
+
+
+class _Skipping:
+    def __init__(self, lowered: Lowered) -> None:
+        self.lowered, self.fresh = lowered, Fresh(lowered.kernel)
+        own = lowered.own_scratch()
+        self.known = Counter({b: n for b, n in uses(lowered.kernel.body).items() if b in own})
+        self.joined: set[Buffer] = set()  # memory that nothing is put into any more
+
+    def program(self) -> Lowered:
+        self.block(self.lowered.kernel.body)
+        return self.lowered.without(self.joined) if self.joined else self.lowered
+
+    def block(self, block: list[Stmt]) -> None:
+        out: list[Stmt] = []
+        for s in block:
+            for inner in blocks(s):
+                self.block(inner)
+            if isinstance(s, For) and _is_steps(s):
+                out += self.within(s)
             out.append(s)
-            continue
-        later = {b for inner in statements(block[i + 1 :]) for b, _, stores in accesses(inner) if stores}
-        for two in _two_parts(out, s, known) if _row_of(s, later) is not None else ():
-            out = [x for x in out if x not in two.made_by]
-            s = replace(s, body=two.block(s.body))
-            joined.add(two.buffer)
-        row = _row_of(s, later)
-        out += [s] if row is None else row.skipping(fresh)
-    return out
+        block[:] = out
+
+    def within(self, rows: For) -> list[Stmt]:
+        """Change the loops in a loop over rows; what is to be done before the first row."""
+        before: list[Stmt] = []
+        out: list[Stmt] = []
+        after: list[Stmt] = []
+        for i, s in enumerate(rows.body):
+            if not (isinstance(s, For) and _is_steps(s)):
+                out.append(s)
+                continue
+            rest = rows.body[i + 1 :]
+            later = {b for inner in statements(rest) for b, _, stores in accesses(inner) if stores}
+            for two in two_parts(out, s, self.known) if row_of(s, later) is not None else ():
+                out = [x for x in out if x not in two.made_by]
+                s = replace(s, body=two.block(s.body))
+                self.joined.add(two.buffer)
+            row = row_of(s, later)
+            if row is None:
+                out.append(s)
+                continue
+            kept = [x for x in row.stores if self._is_cleared(x, s, rest)]
+            made = _Skipped(row, rows, kept, self.fresh)
+            before += made.before
+            out += made.here
+            after += made.after
+        rows.body[:] = [*out, *after]
+        return before
+
+    def _is_cleared(self, store: Store, loop: For, rest: list[Stmt]) -> bool:
+        """Whether memory holds nothing but what this loop stores there and the rest of the row reads."""
+        b = store.buffer
+        return self.known[b] == 1 + uses(rest)[b] and stored_apart(store, loop, rest)
 
 
-class _TwoParts(Rewriter):
-    """Memory for one element before others, which is read by few steps: they read what it would be made of."""
+class _Skipped:
+    """A loop over a row that begins and ends where derivatives are not zero.
 
-    def __init__(self, buffer: Buffer, first: Store, rest: For, value: Expr) -> None:
-        self.buffer, self.first, self.at, self.value = buffer, first.expr, rest.var, value
-        self.made_by = (first, rest)
+    `kept`: the stores to memory that stays zero where the loop does not run. What to do before the first row, instead
+    of the loop, and after all that reads what it made: `before`, `here`, `after`.
+    """
 
-    def expr(self, e: Expr) -> Expr:
-        made = super().expr(e)
-        if not isinstance(made, Load) or made.buffer is not self.buffer:
-            return made
-        (at,) = made.index
-        before = Op("maximum", (sub(at, 1), ZERO), INT64)
-        return Op("where", (Op("equal", (at, ZERO), BOOL), self.first, Replaced({self.at: before}).expr(self.value)),
-                  made.dtype)  # fmt: skip
+    def __init__(self, row: Row, rows: For, kept: list[Store], fresh: Fresh) -> None:
+        self.row, self.loop, self.fresh = row, row.loop, fresh
+        self.kept = kept
+        self.before: list[Stmt] = []
+        checks, look = self._finite(rows)
+        self.here = self._loops(checks, look)
+        self.after = self._clear(self.start, self.end, "what the row has stored") if kept else []
+        if kept:
+            self.before += self._clear(ZERO, self.loop.stop, "nothing yet")
 
-
-def _two_parts(before: list[Stmt], loop: For, known: dict[Buffer, int]) -> list[_TwoParts]:
-    """Of what the loop reads; `before` is what comes before it in its block."""
-    found: list[_TwoParts] = []
-    inside, named = uses([loop]), [uses([s]) for s in before]
-    for b in dict.fromkeys(x.buffer for x in statement_loads(loop) if x.buffer in known):
-        made = [k for k, counts in enumerate(named) if b in counts]
-        if len(made) != 2 or inside[b] + 2 != known[b]:
-            continue
-        first, rest = before[made[0]], before[made[1]]
-        match first, rest:
-            case Store(_, (Const(0, _),), Var() | Const()), For(var, start, stop, [Store(_, (at,), value)]):
-                changed = {t for s in (*before[made[0] + 1 :], loop) for i in statements([s]) for t in _changed(i)}
-                read = {x.buffer for x in subexpressions(value) if isinstance(x, Load)}
-                names = variables(value) | variables(first.expr)
-                whole = start == ZERO and at == add(var, 1) and add(stop, 1) == b.shape[0]
-                if whole and not changed & (read - {b}) and not changed & names:
-                    found.append(_TwoParts(b, first, rest, value))
-    return found
-
-
-def _changed(s: Stmt) -> list[Buffer | Var]:
-    match s:
-        case Assign(var, _):
-            return [var]
-        case Store(buffer, _, _):
-            return [buffer]
-        case Call():
-            return list(touched(s))
-        case _:
-            return []
-
-
-@dataclass
-class _Row:
-    """A loop over a row: what comes in, the states that go on, and what has to be finite, made by some of its lets."""
-
-    loop: For
-    incoming: list[Load]
-    states: list[Var]
-    stores: list[Store]
-    finite: list[Expr]
-
-    def skipping(self, fresh: Fresh) -> list[Stmt]:
-        loop = self.loop
-        first, last, start = fresh.var("first"), fresh.var("last"), fresh.var("start")
-        nothing = _joined("logical_and", [Op("equal", (s, _zero(s)), BOOL) for s in self.states])
-        end = Op("logical_and", (Op("less_equal", (last, loop.var), BOOL), nothing), BOOL)
+    def _loops(self, checks: list[Expr], look: list[Expr]) -> list[Stmt]:
+        loop, fresh = self.loop, self.fresh
+        first, last = fresh.var("first"), fresh.var("last")
+        self.start, self.end = fresh.var("start"), fresh.var("end")
+        nothing = _joined("logical_and", [Op("equal", (s, _zero(s)), BOOL) for s in self.row.states])
+        done = Op("logical_and", (Op("less_equal", (last, loop.var), BOOL), nothing), BOOL)
+        leave: list[Stmt] = [Assign(self.end, add(loop.var, 1))] if self.kept else []
+        finite = _joined("logical_and", checks) if checks else None
         return [
-            Declare(first, loop.stop),
-            Declare(last, const_int(-1)),
-            self._look(fresh, first, last),
-            Let(start, Op("where", (nothing, first, const_int(0)), INT64)),
-            replace(loop, start=start, body=[*loop.body, If(end, [Break()], [])]),
+            Declare(first, loop.stop if finite is None else _choice(finite, loop.stop, ZERO)),
+            Declare(last, NONE if finite is None else _choice(finite, NONE, add(loop.stop, -1))),
+            self._look(look, first, last),
+            Let(self.start, _choice(nothing, first, ZERO)),
+            *([Declare(self.end, loop.stop)] if self.kept else []),
+            replace(loop, start=self.start, body=[*loop.body, If(done, [*leave, Break()], [])]),
         ]
 
-    def _look(self, fresh: Fresh, first: Var, last: Var) -> For:
-        """Zeros for all that the loop stores, and the ends of what comes in."""
-        c, loop = fresh.var("c"), self.loop
+    def _finite(self, rows: For) -> tuple[list[Expr], list[Expr]]:
+        """What has to be so for all of a row to be finite, and what is to be looked at element by element."""
+        inside = {s.var for s in statements(rows.body) if isinstance(s, (Let, Declare, For))} | {rows.var}
+        changes = {x for s in statements(rows.body) for x in changed(s)}
+        checks: dict[Expr, None] = {}
+        always: dict[Expr, None] = {}
+        look: list[Expr] = []
+        for e in self.row.finite:
+            parts = bounds(e, self.row.lets)
+            tests = [Op("less_equal", (Op("absolute", (x,), x.dtype), Const(x.dtype.type(most), x.dtype)), BOOL)
+                     for x, most in parts or ()]  # fmt: skip
+            here = [t for t in tests if not variables(t) & self._own()]
+            once = [t for t in tests if t not in here and self._is_constant(t, inside, changes)]
+            if parts is None or len(here) + len(once) < len(tests):
+                look.append(e)
+            else:
+                checks.update(dict.fromkeys(here))
+                always.update(dict.fromkeys(once))
+        if always:
+            checks[self._once(list(always))] = None
+        return list(checks), look
+
+    def _own(self) -> set[Var]:
+        loop = self.loop
+        return {s.var for s in loop.body if isinstance(s, (Let, Assign))} | {loop.var}
+
+    def _is_constant(self, e: Expr, inside: set[Var], changes: set[Buffer | Var]) -> bool:
+        """Whether elements are the same for every row, and are there even if there is no row."""
+        loads = [x for x in subexpressions(e) if isinstance(x, Load)]
+        indices = [i for x in loads for i in x.index]
+        return (
+            not (variables(e) - {self.loop.var} | variables(self.loop.stop)) & inside
+            and not {x.buffer for x in loads} & changes
+            and all(isinstance(i, Const) or self.loop.var in variables(i) for i in indices)
+        )
+
+    def _once(self, tests: list[Expr]) -> Expr:
+        """Look at elements before the first row; whether all pass."""
+        c, passed = self.fresh.var("c"), self.fresh.var("passed")
+        test = Replaced({self.loop.var: c}).expr(_joined("logical_and", tests))
+        least = Op("minimum", (passed, _choice(test, ONE, ZERO)), INT64)
+        self.before += [Declare(passed, ONE), For(c, ZERO, self.loop.stop, [Assign(passed, least)], "is it finite")]
+        return Op("equal", (passed, ONE), BOOL)
+
+    def _look(self, finite: list[Expr], first: Var, last: Var) -> For:
+        """Zeros for what the loop stores and nobody clears, and the ends of what comes in."""
+        c, loop = self.fresh.var("c"), self.loop
         names: dict[Var, Expr] = {loop.var: c}
         here = Replaced(names)
-        body: list[Stmt] = [Store(s.buffer, tuple(map(here.expr, s.index)), _zero(s.expr)) for s in self.stores]
-        defined = {s.var: s.expr for s in loop.body if isinstance(s, Let)}
-        needed = made_of(self.finite, defined)
-        for var, e in defined.items():
+        body = self._zeros(c, [s for s in self.row.stores if s not in self.kept])
+        needed = made_of(finite, self.row.lets)
+        for var, e in self.row.lets.items():
             if var in needed:
-                new = fresh.var(var.name, var)
+                new = self.fresh.var(var.name, var)
                 body.append(Let(new, here.expr(e)))
                 names[var] = new
-        tests: list[Expr] = [Op("not_equal", (x, _zero(x)), BOOL) for x in self.incoming]
-        tests += [Op("not_equal", (Op("subtract", (x, x), x.dtype), _zero(x)), BOOL) for x in self.finite]
+        tests: list[Expr] = [Op("not_equal", (x, _zero(x)), BOOL) for x in self.row.incoming]
+        tests += [Op("not_equal", (Op("subtract", (x, x), x.dtype), _zero(x)), BOOL) for x in finite]
         active = here.expr(_joined("logical_or", tests))
-        found = fresh.var("found", active)
+        found = self.fresh.var("found", active)
         body += [
             Let(found, active),
-            Assign(first, Op("minimum", (first, Op("where", (found, c, loop.stop), INT64)), INT64)),
-            Assign(last, Op("maximum", (last, Op("where", (found, c, const_int(-1)), INT64)), INT64)),
+            Assign(first, Op("minimum", (first, _choice(found, c, loop.stop)), INT64)),
+            Assign(last, Op("maximum", (last, _choice(found, c, NONE)), INT64)),
         ]
-        return For(c, const_int(0), loop.stop, body, "what comes in")
+        return For(c, ZERO, loop.stop, body, "what comes in")
+
+    def _clear(self, start: Expr, end: Expr, note: str) -> list[Stmt]:
+        c = self.fresh.var("c")
+        return [For(c, start, end, self._zeros(c, self.kept), note)]
+
+    def _zeros(self, at: Var, stores: list[Store]) -> list[Stmt]:
+        here = Replaced({self.loop.var: at})
+        return [Store(s.buffer, tuple(map(here.expr, s.index)), _zero(s.expr)) for s in stores]
+
+
+def _choice(condition: Expr, a: Expr, b: Expr) -> Expr:
+    return Op("where", (condition, a, b), INT64)
 
 
 def _zero(like: Expr) -> Const:
@@ -197,108 +244,3 @@ def _joined(op: str, tests: list[Expr]) -> Expr:
     for t in tests[1:]:
         found = Op(op, (found, t), BOOL)
     return found
-
-
-def _row_of(loop: For, later: set[Buffer]) -> _Row | None:
-    """`later`: what is stored after the loop, for the next row."""
-    if loop.start != ZERO or any(not isinstance(s, (Let, Store, Assign, Note)) for s in loop.body):
-        return None
-    lets = {s.var: s.expr for s in loop.body if isinstance(s, Let)}
-    stores = [s for s in loop.body if isinstance(s, Store)]
-    changes = {s.var: s.expr for s in loop.body if isinstance(s, Assign)}
-    loads = [x for s in loop.body for e in expressions(s) for x in subexpressions(e) if isinstance(x, Load)]
-    written = [s.buffer for s in stores]
-    if len(set(written)) < len(written) or any(x.buffer in written for x in loads) or not changes:
-        return None
-    outside = lets.keys() | changes.keys()
-    subscripts = [i for x in loads for i in x.index] + [i for s in stores for i in s.index]
-    if any(variables(i) & outside for i in subscripts) or variables(loop.stop) & outside:
-        return None
-    incoming = [x for x in dict.fromkeys(loads) if x.buffer in later and x.dtype.kind == "f"]
-    zeros = _Zeros(lets, set(incoming), changes)
-    if not incoming or not zeros.all_of([*(s.expr for s in stores), *changes.values()]):
-        return None
-    if not any(_chooses(x, lets) for x in zeros.factors) or not zeros.states:
-        return None
-    finite = list(dict.fromkeys(e for x in zeros.factors for e in _leaves(x, lets)))
-    waits = made_of(finite, lets) | {v for e in finite for v in variables(e)}
-    if any(variables(lets[v]) & changes.keys() for v in waits & lets.keys()) or waits & changes.keys():
-        return None
-    return _Row(loop, incoming, sorted(zeros.states, key=lambda v: v.name), stores, finite)
-
-
-class _Zeros:
-    """What is zero where all that comes in is, and what it was multiplied with."""
-
-    def __init__(self, lets: dict[Var, Expr], incoming: set[Load], changes: dict[Var, Expr]) -> None:
-        self.lets, self.incoming = lets, incoming
-        # Sums go on as they are: sum = sum + zero. All other states are to be zero.
-        self.sums = {v for v, e in changes.items() if _adds_up(v, e, lets, changes)}
-        self.states = changes.keys() - self.sums
-        self.factors: list[Expr] = []
-        self.known: dict[Expr, bool] = {}
-
-    def all_of(self, values: list[Expr]) -> bool:
-        return all(self.zero(e) for e in values)
-
-    def zero(self, e: Expr) -> bool:
-        match e:
-            case Const(value, _):
-                return bool(value == 0)
-            case Load():
-                return e in self.incoming
-            case Var() if e in self.states:
-                return True
-            case Var() if e in self.lets:
-                if e not in self.known:
-                    self.known[e] = self.zero(self.lets[e])
-                return self.known[e]
-            case Op("multiply", (a, b), _):
-                for x, factor in ((a, b), (b, a)):
-                    if self.zero(x):
-                        if factor not in self.factors:
-                            self.factors.append(factor)
-                        return True
-                return False
-            case Op("add", (a, b), _) if (a in self.sums) != (b in self.sums):
-                return self.zero(b if a in self.sums else a)
-            case Op("add" | "subtract", (a, b), _):
-                return self.zero(a) and self.zero(b)
-            case Op("negative", (a,), _):
-                return self.zero(a)
-            case _:
-                return False
-
-
-def _adds_up(state: Var, e: Expr, lets: dict[Var, Expr], changes: dict[Var, Expr]) -> bool:
-    """Whether a state has something added to it, and nothing else reads it."""
-    while isinstance(e, Var) and e in lets:
-        e = lets[e]
-    if not (isinstance(e, Op) and e.name == "add" and (e.args[0] == state) != (e.args[1] == state)):
-        return False
-    return sum(x == state for y in (*lets.values(), *changes.values()) for x in subexpressions(y)) == 1
-
-
-def _chooses(e: Expr, lets: dict[Var, Expr]) -> bool:
-    """Whether a factor is zero by choice."""
-    while isinstance(e, Var) and e in lets:
-        e = lets[e]
-    if not isinstance(e, Op) or e.name != "where":
-        return False
-    return any((isinstance(x, Const) and x.value == 0) or _chooses(x, lets) for x in e.args[1:])
-
-
-def _leaves(e: Expr, lets: dict[Var, Expr]) -> list[Expr]:
-    """What has to be finite for `e` to be so."""
-    match e:
-        case Const(value, _):
-            return [] if np.isfinite(value) else [e]
-        case Var() if e in lets:
-            inner = _leaves(lets[e], lets)
-            return inner if inner != [lets[e]] else [e]
-        case Op("where", (_, a, b), _):
-            return [*_leaves(a, lets), *_leaves(b, lets)]
-        case Op(name, (a,), _) if name in KEEP_FINITE:
-            return _leaves(a, lets)
-        case _:
-            return [e]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import scancc as sc
 
 SKIPS = "what comes in"
+CLEARS = "what the row has stored"
 LONG = 20  # elements of a row that are a loop: up to 16 are scalars
 
 
@@ -98,6 +99,45 @@ def test_what_is_not_finite(which, value, at):
     pair[which][at] = value
     for f in (WARPING, SQUARED):
         check(f, *pair)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_is_large(which):
+    """Differences of finite numbers that are not finite: in one row, then in none."""
+    pair = series(8, LONG)
+    pair[which][5], pair[1 - which][7] = 1e308, -1e308
+    check(WARPING, *pair)
+    pair[which][5] = 8.9e307
+    check(WARPING, *pair)
+
+
+def test_memory_is_cleared_once():
+    """What a row has stored is cleared after it; in tables of tables every table begins with cleared memory."""
+    x, y = series(9, LONG)
+    assert CLEARS in WARPING.lower(x, y).loop_ir()
+
+    def total(xs, y):
+        return sc.scan(lambda x, sum, y: sum + table(warping, x, y)[-1], xs, 0.0, y)[-1]
+
+    f = sc.jit(sc.grad(total, (0, 1)))
+    xs = np.stack([series(seed, LONG)[0] for seed in range(4)])
+    assert CLEARS in f.lower(xs, y).loop_ir()
+    check(f, xs, y)
+    xs[1, 3] = np.inf
+    check(f, xs, y)
+
+
+def test_memory_that_later_rows_read():
+    """The row before is read again in front of the loop that stores it anew: it must not be cleared."""
+
+    def f(x, y):
+        def row(x_i, above, y):
+            cells = sc.scan(lambda y_j, up, left, x_i: np.maximum(left, up * x_i + y_j), [y, above], 0.0, x_i)
+            return cells + 0.1 * above
+
+        return sc.scan(row, x, np.zeros(LONG), y)[-1].max()
+
+    check(sc.jit(sc.grad(f, (0, 1))), *series(10, 7, LONG))
 
 
 def test_ties_send_half_to_each():

@@ -1,0 +1,195 @@
+"""Which loops do nothing where zeros come in, as long as what they multiply with is finite: see `skip_zeros`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scancc.ir.loop import Assign, Buffer, Call, Const, Expr, For, Let, Load, Note, Op, Stmt, Store, Var, const_int
+from scancc.ir.walk import blocks, expressions, made_of, subexpressions, touched, variables
+
+KEEP_FINITE = frozenset({"sign", "negative", "absolute"})
+
+
+@dataclass
+class Row:
+    """A loop over a row: what comes in, the states that go on, and what has to be finite, made by some of its lets."""
+
+    loop: For
+    incoming: list[Load]
+    states: list[Var]
+    stores: list[Store]
+    finite: list[Expr]
+
+    @property
+    def lets(self) -> dict[Var, Expr]:
+        return {s.var: s.expr for s in self.loop.body if isinstance(s, Let)}
+
+
+def row_of(loop: For, later: set[Buffer]) -> Row | None:
+    """`later`: what is stored after the loop, for the next row."""
+    if loop.start != const_int(0) or any(not isinstance(s, (Let, Store, Assign, Note)) for s in loop.body):
+        return None
+    lets = {s.var: s.expr for s in loop.body if isinstance(s, Let)}
+    stores = [s for s in loop.body if isinstance(s, Store)]
+    changes = {s.var: s.expr for s in loop.body if isinstance(s, Assign)}
+    loads = [x for s in loop.body for e in expressions(s) for x in subexpressions(e) if isinstance(x, Load)]
+    written = [s.buffer for s in stores]
+    if len(set(written)) < len(written) or any(x.buffer in written for x in loads) or not changes:
+        return None
+    outside = lets.keys() | changes.keys()
+    subscripts = [i for x in loads for i in x.index] + [i for s in stores for i in s.index]
+    if any(variables(i) & outside for i in subscripts) or variables(loop.stop) & outside:
+        return None
+    incoming = [x for x in dict.fromkeys(loads) if x.buffer in later and x.dtype.kind == "f"]
+    zeros = _Zeros(lets, set(incoming), changes)
+    if not incoming or not zeros.all_of([*(s.expr for s in stores), *changes.values()]):
+        return None
+    if not any(_chooses(x, lets) for x in zeros.factors) or not zeros.states:
+        return None
+    finite = list(dict.fromkeys(e for x in zeros.factors for e in _leaves(x, lets)))
+    waits = made_of(finite, lets) | {v for e in finite for v in variables(e)}
+    if any(variables(lets[v]) & changes.keys() for v in waits & lets.keys()) or waits & changes.keys():
+        return None
+    return Row(loop, incoming, sorted(zeros.states, key=lambda v: v.name), stores, finite)
+
+
+class _Zeros:
+    """What is zero where all that comes in is, and what it was multiplied with."""
+
+    def __init__(self, lets: dict[Var, Expr], incoming: set[Load], changes: dict[Var, Expr]) -> None:
+        self.lets, self.incoming = lets, incoming
+        # Sums go on as they are: sum = sum + zero. All other states are to be zero.
+        self.sums = {v for v, e in changes.items() if _adds_up(v, e, lets, changes)}
+        self.states = changes.keys() - self.sums
+        self.factors: list[Expr] = []
+        self.known: dict[Expr, bool] = {}
+
+    def all_of(self, values: list[Expr]) -> bool:
+        return all(self.zero(e) for e in values)
+
+    def zero(self, e: Expr) -> bool:
+        match e:
+            case Const(value, _):
+                return bool(value == 0)
+            case Load():
+                return e in self.incoming
+            case Var() if e in self.states:
+                return True
+            case Var() if e in self.lets:
+                if e not in self.known:
+                    self.known[e] = self.zero(self.lets[e])
+                return self.known[e]
+            case Op("multiply", (a, b), _):
+                for x, factor in ((a, b), (b, a)):
+                    if self.zero(x):
+                        if factor not in self.factors:
+                            self.factors.append(factor)
+                        return True
+                return False
+            case Op("add", (a, b), _) if (a in self.sums) != (b in self.sums):
+                return self.zero(b if a in self.sums else a)
+            case Op("add" | "subtract", (a, b), _):
+                return self.zero(a) and self.zero(b)
+            case Op("negative", (a,), _):
+                return self.zero(a)
+            case _:
+                return False
+
+
+def _adds_up(state: Var, e: Expr, lets: dict[Var, Expr], changes: dict[Var, Expr]) -> bool:
+    """Whether a state has something added to it, and nothing else reads it."""
+    while isinstance(e, Var) and e in lets:
+        e = lets[e]
+    if not (isinstance(e, Op) and e.name == "add" and (e.args[0] == state) != (e.args[1] == state)):
+        return False
+    return sum(x == state for y in (*lets.values(), *changes.values()) for x in subexpressions(y)) == 1
+
+
+def _chooses(e: Expr, lets: dict[Var, Expr]) -> bool:
+    """Whether a factor is zero by choice."""
+    while isinstance(e, Var) and e in lets:
+        e = lets[e]
+    if not isinstance(e, Op) or e.name != "where":
+        return False
+    return any((isinstance(x, Const) and x.value == 0) or _chooses(x, lets) for x in e.args[1:])
+
+
+def _leaves(e: Expr, lets: dict[Var, Expr]) -> list[Expr]:
+    """What has to be finite for `e` to be so."""
+    match e:
+        case Const(value, _):
+            return [] if np.isfinite(value) else [e]
+        case Var() if e in lets:
+            inner = _leaves(lets[e], lets)
+            return inner if inner != [lets[e]] else [e]
+        case Op("where", (_, a, b), _):
+            return [*_leaves(a, lets), *_leaves(b, lets)]
+        case Op(name, (a,), _) if name in KEEP_FINITE:
+            return _leaves(a, lets)
+        case _:
+            return [e]
+
+
+def bounds(e: Expr, lets: dict[Var, Expr], limit: float | None = None) -> list[tuple[Expr, float]] | None:
+    """Numbers, and how large they may be for `e` to be finite for sure; None where that is not known."""
+    if e.dtype.kind in "iub":
+        return []
+    if e.dtype.kind != "f":
+        return None
+    limit = float(np.finfo(e.dtype).max) if limit is None else limit
+    match e:
+        case Var() if e in lets:
+            return bounds(lets[e], lets, limit)
+        case Op("add" | "subtract" | "multiply" as name, (a, b), _):
+            each = limit**0.5 if name == "multiply" else limit / 2
+            parts = bounds(a, lets, each), bounds(b, lets, each)
+            return None if parts[0] is None or parts[1] is None else [*parts[0], *parts[1]]
+        case Op("negative" | "absolute", (a,), _):
+            return bounds(a, lets, limit)
+        case _:
+            return [(e, limit)]
+
+
+def stored_apart(store: Store, loop: For, rest: list[Stmt]) -> bool:
+    """Whether the rest stores elsewhere in the memory that a loop over a row stores to, as far as numbers tell."""
+    mine = _range(store.index, {loop.var: (loop.start, loop.stop)})
+    return mine is not None and _all_apart(rest, store.buffer, mine, {})
+
+
+def _all_apart(block: list[Stmt], b: Buffer, mine: tuple[int, int], loops: dict[Var, tuple[Expr, Expr]]) -> bool:
+    for s in block:
+        if b in touched(s):
+            if isinstance(s, Call):
+                return False
+            theirs = _range(s.index, loops) if isinstance(s, Store) and s.buffer is b else (-1, -1)
+            if theirs is None or not (theirs[1] < mine[0] or mine[1] < theirs[0]):
+                return False
+        inner = {**loops, s.var: (s.start, s.stop)} if isinstance(s, For) else loops
+        if not all(_all_apart(body, b, mine, inner) for body in blocks(s)):
+            return False
+    return True
+
+
+def _range(index: tuple[Expr, ...], loops: dict[Var, tuple[Expr, Expr]]) -> tuple[int, int] | None:
+    """The least and the largest subscript of memory of one axis."""
+    if len(index) != 1:
+        return None
+    return _interval(index[0], loops)
+
+
+def _interval(e: Expr, loops: dict[Var, tuple[Expr, Expr]]) -> tuple[int, int] | None:
+    match e:
+        case Const(value, _):
+            return int(value), int(value)
+        case Var() if e in loops:
+            ends = [_interval(x, {}) for x in loops[e]]
+            return None if ends[0] is None or ends[1] is None else (ends[0][0], ends[1][1] - 1)
+        case Op("add" | "subtract" as name, (a, b), _):
+            x, y = _interval(a, loops), _interval(b, loops)
+            if x is None or y is None:
+                return None
+            return (x[0] + y[0], x[1] + y[1]) if name == "add" else (x[0] - y[1], x[1] - y[0])
+        case _:
+            return None

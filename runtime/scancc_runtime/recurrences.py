@@ -22,6 +22,8 @@ from numba.extending import intrinsic
 
 from scancc_runtime.flat import load, pointer, store
 
+I32 = ir.IntType(32)
+BYTE = ir.IntType(8).as_pointer()
 LANES = {32: 16, 64: 8}  # steps of a block, by the bits of a float
 
 
@@ -41,106 +43,118 @@ def _blocks(typingctx, data, n, coefficients, state, ahead, depth):  # type: ign
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         values, n, coefficients, state, ahead, _ = args
-        element = context.get_value_type(scalar)
-        kind = ir.VectorType(element, lanes)
-        i32 = ir.IntType(32)
-        index = n.type
-        size = scalar.bitwidth // 8
-        undefined = ir.Constant(kind, ir.Undefined)
-        byte = ir.IntType(8).as_pointer()
-        prefetch = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32]), "llvm.prefetch.p0i8"
-        )
-        fma = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.v{lanes}f{scalar.bitwidth}"
-        )
+        code = _Block(builder, context.get_value_type(scalar), lanes, taps)
+        rows = code.matrix([builder.load(builder.gep(coefficients, [n.type(k)])) for k in range(taps)])
+        return code.loop(values, n, state, ahead, rows)
 
-        def spread(vector, lane):  # type: ignore[no-untyped-def]
-            mask = ir.Constant(ir.VectorType(i32, lanes), [lane] * lanes)
-            return builder.shuffle_vector(vector, undefined, mask)
+    return types.intp(data, types.intp, coefficients, state, ahead, depth), codegen
 
-        def at(base, offset):  # type: ignore[no-untyped-def]
-            return builder.bitcast(builder.gep(base, [offset]), kind.as_pointer())
 
-        scalar_fma = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(element, [element] * 3), f"llvm.fma.f{scalar.bitwidth}"
-        )
-        a = [builder.load(builder.gep(coefficients, [index(k)])) for k in range(taps)]
+class _Block:
+    """Code for a block of steps: a vector of u becomes one of y."""
 
-        def response(start):  # type: ignore[no-untyped-def]
-            """A block of y when u is 0 and the values before it are `start`, the newest first."""
-            y = list(reversed(start))
-            for _ in range(lanes):
-                total = builder.fmul(a[-1], y[-taps])
-                for k in reversed(range(taps - 1)):
-                    total = builder.call(scalar_fma, [a[k], y[-1 - k], total])
-                y.append(total)
-            vector = undefined
-            for lane, value in enumerate(y[taps:]):
-                vector = builder.insert_element(vector, value, i32(lane))
-            return vector
+    def __init__(self, builder, element, lanes: int, taps: int) -> None:  # type: ignore[no-untyped-def]
+        self.builder, self.element, self.lanes, self.taps = builder, element, lanes, taps
+        self.kind = ir.VectorType(element, lanes)
+        self.undefined = ir.Constant(self.kind, ir.Undefined)
+        self.size = 8 if isinstance(element, ir.DoubleType) else 4
 
-        def unit(k):  # type: ignore[no-untyped-def]
-            return [element(1.0 if i == k else 0.0) for i in range(taps)]
+    def fma(self, a, b, c):  # type: ignore[no-untyped-def]
+        bits = f"f{8 * self.size}"
+        name = f"llvm.fma.v{self.lanes}{bits}" if isinstance(a.type, ir.VectorType) else f"llvm.fma.{bits}"
+        kind = ir.FunctionType(a.type, [a.type] * 3)
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), [a, b, c])
 
-        history = [response(unit(k)) for k in range(taps)]
+    def shuffle(self, a, b, lanes: list[int]):  # type: ignore[no-untyped-def]
+        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, self.lanes), lanes))
+
+    def spread(self, vector, lane: int):  # type: ignore[no-untyped-def]
+        return self.shuffle(vector, self.undefined, [lane] * self.lanes)
+
+    def constant(self, value: float):  # type: ignore[no-untyped-def]
+        return ir.Constant(self.kind, [self.element(value)] * self.lanes)
+
+    def matrix(self, a: list):  # type: ignore[no-untyped-def,type-arg]
+        """What one of each u, and one of each value before the block, contribute to its y."""
+        history = [self._response(a, k) for k in range(self.taps)]
         # A one at step 0 is a value of 1 at tap -1 of the step after it; at step r it is that, r steps later.
-        first = ir.Constant(ir.VectorType(i32, lanes), [lanes, *range(lanes - 1)])
-        impulse = builder.shuffle_vector(history[0], ir.Constant(kind, [element(1.0)] * lanes), first)
-        zero = ir.Constant(kind, [element(0.0)] * lanes)
-        rows = [
-            builder.shuffle_vector(
-                impulse, zero, ir.Constant(ir.VectorType(i32, lanes), [lanes] * r + list(range(lanes - r)))
-            )
-            for r in range(lanes)
-        ] + history
-        # The values before the first block, as the last lanes of a vector.
-        before = undefined
-        for k in range(taps):
-            value = builder.load(builder.gep(state, [index(k)]))
-            before = builder.insert_element(before, value, i32(lanes - 1 - k))
+        impulse = self.shuffle(history[0], self.constant(1.0), [self.lanes, *range(self.lanes - 1)])
+        zero = self.constant(0.0)
+        later = [self.shuffle(impulse, zero, [self.lanes] * r + list(range(self.lanes - r))) for r in range(self.lanes)]
+        return later + history
+
+    def _response(self, a: list, k: int):  # type: ignore[no-untyped-def,type-arg]
+        """A block of y when u is 0 and of the values before it only the one at tap -1 - k is not: it is 1."""
+        y = [self.element(1.0 if i == k else 0.0) for i in reversed(range(self.taps))]
+        for _ in range(self.lanes):
+            total = self.builder.fmul(a[-1], y[-self.taps])
+            for i in reversed(range(self.taps - 1)):
+                total = self.fma(a[i], y[-1 - i], total)
+            y.append(total)
+        vector = self.undefined
+        for lane, value in enumerate(y[self.taps :]):
+            vector = self.builder.insert_element(vector, value, I32(lane))
+        return vector
+
+    def solve(self, u, newest, rows: list):  # type: ignore[no-untyped-def,type-arg]
+        # Two chains, so that the sum over u is not itself a long wait; what came before joins last.
+        sums = [None, None]
+        for r in range(self.lanes):
+            x, held = self.spread(u, r), sums[r % 2]
+            sums[r % 2] = self.builder.fmul(x, rows[r]) if held is None else self.fma(x, rows[r], held)
+        y = self.builder.fadd(sums[0], sums[1])
+        for k in range(self.taps):  # the newest lane first: it is the quickest to spread
+            y = self.fma(self.spread(newest, self.lanes - 1 - k), rows[self.lanes + k], y)
+        return y
+
+    def loop(self, values, n, state, ahead, rows: list):  # type: ignore[no-untyped-def,type-arg]
+        """Whole blocks while they are finite; the number of steps done."""
+        builder, index, lanes = self.builder, n.type, self.lanes
+        before = self._load_state(state, index)
         entry = builder.block
         head, body, kept, done = (builder.append_basic_block(s) for s in ("blocks", "block", "kept", "done"))
         builder.branch(head)
 
         builder.position_at_end(head)
-        t = builder.phi(index)
-        newest = builder.phi(kind)
+        t, newest = builder.phi(index), builder.phi(self.kind)
         t.add_incoming(index(0), entry)
         newest.add_incoming(before, entry)
         after = builder.add(t, index(lanes))
         builder.cbranch(builder.icmp_signed("<=", after, n), body, done)
 
         builder.position_at_end(body)
-        for place, write in ((builder.gep(ahead, [t]), 0), (builder.gep(values, [builder.add(t, n)]), 1)):
-            builder.call(prefetch, [builder.bitcast(place, byte), i32(write), i32(3), i32(1)])
-        u = builder.load(at(values, t), align=size)
-        # Two chains, so that the sum over u is not itself a long wait; what came before joins last.
-        sums = [None, None]
-        for r in range(lanes):
-            x = spread(u, r)
-            held = sums[r % 2]
-            sums[r % 2] = builder.fmul(x, rows[r]) if held is None else builder.call(fma, [x, rows[r], held])
-        y = builder.fadd(sums[0], sums[1])
-        for k in range(taps):  # the newest lane first: it is the quickest to spread
-            y = builder.call(fma, [spread(newest, lanes - 1 - k), rows[lanes + k], y])
-        last = builder.extract_element(y, i32(lanes - 1))
-        finite = builder.fcmp_ordered("==", builder.fsub(last, last), ir.Constant(element, 0.0))
+        self._prefetch(builder.gep(ahead, [t]), write=0)
+        self._prefetch(builder.gep(values, [builder.add(t, n)]), write=1)
+        place = builder.bitcast(builder.gep(values, [t]), self.kind.as_pointer())
+        y = self.solve(builder.load(place, align=self.size), newest, rows)
+        last = builder.extract_element(y, I32(lanes - 1))
+        finite = builder.fcmp_ordered("==", builder.fsub(last, last), ir.Constant(self.element, 0.0))
         builder.cbranch(finite, kept, done)
 
         builder.position_at_end(kept)
-        builder.store(y, at(values, t), align=size)
+        builder.store(y, place, align=self.size)
         t.add_incoming(after, kept)
         newest.add_incoming(y, kept)
         builder.branch(head)
 
         builder.position_at_end(done)
-        for k in range(taps):
-            lane = builder.extract_element(newest, i32(lanes - 1 - k))
+        for k in range(self.taps):
+            lane = builder.extract_element(newest, I32(lanes - 1 - k))
             builder.store(lane, builder.gep(state, [index(k)]))
         return t
 
-    return types.intp(data, types.intp, coefficients, state, ahead, depth), codegen
+    def _load_state(self, state, index):  # type: ignore[no-untyped-def]
+        """The values before the first block, as the last lanes of a vector."""
+        before = self.undefined
+        for k in range(self.taps):
+            value = self.builder.load(self.builder.gep(state, [index(k)]))
+            before = self.builder.insert_element(before, value, I32(self.lanes - 1 - k))
+        return before
+
+    def _prefetch(self, place, write: int) -> None:  # type: ignore[no-untyped-def]
+        kind = ir.FunctionType(ir.VoidType(), [BYTE, I32, I32, I32])
+        prefetch = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0i8")
+        self.builder.call(prefetch, [self.builder.bitcast(place, BYTE), I32(write), I32(3), I32(1)])
 
 
 def solver(taps: int):  # type: ignore[no-untyped-def]

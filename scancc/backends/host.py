@@ -13,24 +13,17 @@ a guard (`guards.py`) in front it is all that Python does in a call.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from scancc.backends.guards import MISS, Guard, GuardSource, Leaf
+from scancc.backends.lengths import Lengths
 from scancc.backends.native import result_buffers
 from scancc.ir.graph import Graph
-from scancc.ir.loop import Const, Expr, Op, Var
 from scancc.ir.types import in_memory
 from scancc.passes.lower import Lowered
-
-INFIX = {
-    "add": "+", "subtract": "-", "multiply": "*", "floor_divide": "//", "remainder": "%",
-    "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!=",
-}  # fmt: skip
-DIVISIONS = frozenset({"floor_divide", "remainder"})  # by zero Python raises and NumPy does not
 
 
 def host_function(
@@ -70,62 +63,18 @@ def host_function(
     if check is not None:
         scope["check_"] = check
         lines.append(f"check_({{{', '.join(f'{given!r}: {name}' for given, name in by_input.items())}}})")
-    ops: set[str] = set()  # in lengths
-    numbers = itertools.count()
-    lengths = {v for v, _, _ in lowered.lengths}
-    known: set[str] = {*inputs, *(v.name for v in lengths)}
-
-    def length(e: Expr) -> str:
-        if isinstance(e, Op):
-            ops.add(e.name)
-        match e:
-            case Const(value, _):
-                return str(int(value))
-            case Var(name, _):
-                if name not in known:
-                    known.add(name)
-                    text = length(lowered.definitions[name])
-                    lines.append(f"{name} = {text}")
-                return name
-            case Op("cast", (x,), _):
-                return f"int({length(x)})"
-            case Op(("minimum" | "maximum") as name, (a, b), _):
-                return extreme("<" if name == "minimum" else ">", length(a), length(b))
-            case Op("where", (condition, a, b), _):
-                return f"({length(a)} if {length(condition)} else {length(b)})"
-            case Op(name, (a, b), _) if name in INFIX:
-                return f"({length(a)} {INFIX[name]} {length(b)})"
-            case Op(name, args, _) if hasattr(np, name):
-                return f"np_.{name}({', '.join(map(length, args))}).item()"
-            case _:
-                raise AssertionError(f"not a length: {e}")
-
-    def extreme(sign: str, *operands: str) -> str:
-        """The smaller or larger of two, without a call. What is not a name or a number is computed once."""
-        names, firsts = [], []
-        for text in operands:
-            atom = text.isidentifier() or text.isdecimal()
-            names.append(text if atom else f"operand_{next(numbers)}_")
-            firsts.append(text if atom else f"({names[-1]} := {text})")
-        return f"({names[0]} if {firsts[0]} {sign} {firsts[1]} else {names[1]})"
-
-    def rows(d: Expr) -> str:
-        """A length of a buffer; counts that are computed may be negative."""
-        if isinstance(d, Const) or (isinstance(d, Var) and d in lengths):
-            return length(d)
-        return extreme(">", length(d), "0")
-
+    lengths = Lengths(lowered, inputs, lines)
     for buffer in lowered.allocated:
         if buffer.name in stacked:
             continue
-        shape = ", ".join(map(rows, buffer.shape))
+        shape = ", ".join(map(lengths.rows, buffer.shape))
         scope[f"dtype_{buffer.name}"] = in_memory(buffer.dtype, halves)
         make = "zeros_" if buffer.role == "zeros" else "empty_"
         lines.append(f"{buffer.name} = {make}(({shape},), dtype_{buffer.name})")
     for buffer, value in lowered.constants.items():
         # Writable copies: a kernel is compiled for writable arrays, whatever it does with them.
         scope[buffer.name] = constant(value)
-    if front is not None and ops & DIVISIONS:
+    if front is not None and lengths.divide:
         as_numpy = [f"{name} = {front.bind(dtype.type)}({name})" for name, dtype in scalars.items()]
         lines[after_inputs:after_inputs] = as_numpy
     made = "".join(f", {b.name}" for b in lowered.kernel.returned)

@@ -131,4 +131,4 @@ def _view(lowered: Lowered, graph: Graph, label: str, name: str) -> str:
     buffer, lead = lowered.results[label]
     if len(buffer.shape) > max(1, graph.results[label].type.ndim):  # one number in each of many lanes
         return f"{name}[0]"
-    return f"{name}[{lead}:]" if lead else name
+    return f"{name}[:{lead}]" if lead < 0 else f"{name}[{lead}:]" if lead else name

@@ -53,6 +53,7 @@ MOST = 12
 LARGE = 200.0  # cycles of all steps together, as scalars: more would only make the code longer
 PAGE = 4096  # bytes: rows that are a multiple of it apart are in the same sets of the first-level cache
 WAYS = 8  # lines of a set, or a few more
+REST = "the rest of "
 FEW = 3  # steps: what they save is lost again where their rows are in one set
 Values = dict[Var, Expr]
 
@@ -83,7 +84,7 @@ def jam_steps(loop: For, initial: Mapping[Var, Const], fresh: Fresh) -> list[Stm
     return [
         For(number, const_int(0), count, begin + block.body, f"{steps} steps of {name} at a time"),
         Let(rest, add(loop.start, mul(count, steps))),
-        replace(loop, start=rest, note=f"the rest of {name}"),
+        replace(loop, start=rest, note=f"{REST}{name}"),
     ]
 
 

@@ -217,7 +217,7 @@ def analyse(graph: Graph, name: str, options: Options, device: Device = ANY) -> 
     final = applied[-1].graph if applied else graph
     if options.target == "cuda":
         return _for_device(Compilation(name, options, graph, applied, final, {}, NOTHING), device)
-    plan = plan_taps(final)
+    plan = plan_taps(final, behind=True)
     *_, (_, lowered) = loops_of(final, plan, name, options)
     verify_kernel(lowered.kernel)
     return Compilation(name, options, graph, applied, final, plan, lowered)

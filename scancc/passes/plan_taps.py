@@ -13,8 +13,8 @@ Taps are read from
                  the trace that is wanted anyway
     table        one row that steps change in place, where they change some elements and read the rest no more
 Short taps beside long ones are in registers too: read back from a ring, the value of the step before would wait for
-its store. A trace that is only read reversed is stored reversed. A result keeps its `trace`, its last k rows (in a
-ring), or nothing, as its consumers ask.
+its store. A trace that is only read reversed is stored reversed, the initial values behind it. A result keeps its
+`trace`, its last k rows (in a ring), or nothing, as its consumers ask.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Storage:
     depth: int
     short: int  # taps -1 ... -short are held in registers
     trace: bool  # the whole history is stored
-    lead: int  # rows in front of the trace that hold the initial values
+    lead: int  # rows in front of the trace, or behind one that is stored backwards, that hold the initial values
     ring: int  # rows of the ring buffer; 0: none
     last: int  # rows that consumers read from the end when there is no trace
     every: bool = False  # states are kept every so many steps
@@ -50,7 +50,8 @@ class Storage:
             if self.short and self.taps != "registers":
                 parts.append(f"the last {self.short} in registers")
         if self.trace:
-            parts.append("trace" + (f" with {self.lead} rows in front" if self.lead else "")
+            where = "behind" if self.backwards else "in front"
+            parts.append("trace" + (f" with {self.lead} rows {where}" if self.lead else "")
                          + (", last row first" if self.backwards else ""))
         if self.every:
             parts.append("a state every so many steps")
@@ -67,8 +68,8 @@ def in_registers(type_: Type) -> bool:
     return size is not None and size <= REGISTER_ELEMENTS
 
 
-def plan_taps(graph: Graph, near: int = 0) -> Plan:
-    """`near`: rings of up to so many bytes are nearer than a trace."""
+def plan_taps(graph: Graph, near: int = 0, behind: bool = False) -> Plan:
+    """`near`: rings of up to so many bytes are nearer than a trace; `behind`: a trace may have rows behind it."""
     plan: Plan = {}
     views: dict[tuple[Node, str], set[str]] = {}
     flipped: set[tuple[Node, str]] = set()
@@ -88,14 +89,14 @@ def plan_taps(graph: Graph, near: int = 0) -> Plan:
         if name:
             storage = _storage(node, name, kinds, near)
             if (node, name) in flipped:
-                storage = _backwards(storage)
+                storage = _backwards(storage, behind)
             plan[node, name] = replace(storage, every="every" in kinds)
     return plan
 
 
-def _backwards(storage: Storage) -> Storage:
-    """Taps are read from the rows in front of a trace: where it has none, from a ring beside it."""
-    if storage.taps == "trace":
+def _backwards(storage: Storage, behind: bool) -> Storage:
+    """Initial values are behind the trace, or in a ring beside it."""
+    if storage.taps == "trace" and not behind:
         storage = replace(storage, taps="ring", lead=0, ring=storage.depth + 1)
     return replace(storage, backwards=True)
 

@@ -12,10 +12,12 @@ cache lines again: every line serves as many steps as it has elements. A copy th
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import prod
 
 from scancc.ir.loop import (
     INT64,
     Assign,
+    Buffer,
     Const,
     Declare,
     Expr,
@@ -32,14 +34,17 @@ from scancc.ir.loop import (
     const_int,
     mul,
 )
-from scancc.ir.walk import statements
+from scancc.ir.walk import accesses, statements
 from scancc.passes.fresh import Fresh
-from scancc.passes.jam_steps import jam_steps
+from scancc.passes.jam_steps import REST, jam_steps
 from scancc.passes.join_tiles import Tiles, join_tiles
 from scancc.passes.own_lanes import Axes, all_expressions, is_own, loads_any, stored_in
 
 LANES = 256  # of a tile: their states stay in the first-level cache, with eight steps of inputs that have lanes first
+WIDE = 16384  # lanes of a tile that reads and writes along rows, which memory serves the better the longer they are
+STATES = 131072  # bytes of a wide tile's states: they are in a second-level cache
 COPIED = 16  # rows of a transposing copy: two cache lines of doubles
+TILES = "lanes of "
 FEW = 2 * LANES  # lanes that are not worth tiles
 
 
@@ -58,7 +63,8 @@ def tile_lanes(kernel: Kernel) -> Kernel:
                 body += _tiled_copy(s, fresh)
                 continue
         body.append(s)
-    return replace(kernel, body=join_tiles(body, tiles, fresh))
+    body = join_tiles(body, tiles, fresh)
+    return replace(kernel, body=[_widened(s) if isinstance(s, For) and s.note.startswith(TILES) else s for s in body])
 
 
 @dataclass
@@ -107,7 +113,7 @@ class _Steps:
         stop = self.lanes[0].stop
         if not _many(stop):
             return jam_steps(self.loop, self.initial, fresh)
-        loop, first, end = _tiles(stop, LANES, fresh, f"lanes of {self.loop.note.removeprefix('steps of ')}")
+        loop, first, end = _tiles(stop, LANES, fresh, TILES + self.loop.note.removeprefix("steps of "))
         body = [replace(s, start=first, stop=end) if isinstance(s, For) else s for s in self.loop.body]
         restarted = [Assign(var, start) for var, start in self.initial.items()]
         loop.body += [*restarted, *jam_steps(replace(self.loop, body=body), self.initial, fresh)]
@@ -122,16 +128,59 @@ def _many(stop: Expr) -> bool:
 def _tiles(stop: Expr, width: int, fresh: Fresh, note: str) -> tuple[For, Var, Var]:
     """A loop over tiles, one at least: what the steps share has to happen even without lanes."""
     tile, first, end = (fresh.var(n) for n in ("tile", "lane", "end"))
-    count: Expr = Op("floor_divide", (add(stop, width - 1), const_int(width)), INT64)
+    return For(tile, const_int(0), _count(stop, width), _ends(first, end, tile, width, stop), note), first, end
+
+
+def _count(stop: Expr, width: int) -> Expr:
     if isinstance(stop, Const):
-        count = const_int((stop.value + width - 1) // width)
-    else:
-        count = Op("maximum", (count, const_int(1)), INT64)
-    body: list[Stmt] = [
-        Let(first, mul(tile, const_int(width))),
-        Let(end, Op("minimum", (add(first, width), stop), INT64)),
-    ]
-    return For(tile, const_int(0), count, body, note), first, end
+        return const_int((stop.value + width - 1) // width)
+    return Op("maximum", (Op("floor_divide", (add(stop, width - 1), const_int(width)), INT64), const_int(1)), INT64)
+
+
+def _ends(first: Var, end: Var, tile: Var, width: int, stop: Expr) -> list[Stmt]:
+    return [Let(first, mul(tile, const_int(width))), Let(end, Op("minimum", (add(first, width), stop), INT64))]
+
+
+def _widened(tiles: For) -> For:
+    """The same with as many lanes in a tile as have their states in the cache.
+
+    Not where an input has its lanes first, nor where one loop goes back over what another has stored: those rely on
+    more being there than the states.
+    """
+    match tiles.body[:2]:
+        case [Let(first, Op("multiply", (Var() as tile, Const()), _)), Let(end, Op("minimum", (_, stop), _))]:
+            pass
+        case _:
+            return tiles
+    loops = [s for s in statements(tiles.body) if isinstance(s, For) and s.start == first and s.stop == end]
+    lanes = {s.var for s in loops}
+    touched = [a for s in loops for inner in statements(s.body) for a in accesses(inner)]
+    if any(e in lanes for _, index, _ in touched for e in index[:-1]) or _goes_back(tiles):
+        return tiles
+    stored = {b for b, _, stores in touched if stores}
+    again = {b for b, _, stores in touched if b in stored and not stores}
+    state = sum(b.dtype.itemsize * _rows(b, {index[:-1] for x, index, _ in touched if x is b}) for b in again)
+    wide = min(WIDE, STATES // max(state, 1))
+    wide = int(stop.value) if isinstance(stop, Const) and stop.value <= wide else max(LANES, wide - wide % LANES)
+    return replace(tiles, stop=_count(stop, wide), body=[*_ends(first, end, tile, wide, stop), *tiles.body[2:]])
+
+
+def _rows(b: Buffer, places: set[tuple[Expr, ...]]) -> int:
+    """Rows of memory that steps have in use: those that there are, or as many as subscripts tell apart."""
+    lengths = [d.value if isinstance(d, Const) else len(places) for d in b.shape[:-1]]
+    return int(min(prod(lengths), len(places)))
+
+
+def _goes_back(tiles: For) -> bool:
+    """Whether a loop over steps in a tile reads what another one has made."""
+    made: set[Buffer] = set()
+    for s in tiles.body:
+        if isinstance(s, For) and s.note:
+            inside = [a for inner in statements([s]) for a in accesses(inner)]
+            if not s.note.startswith(REST) and any(b in made and not stores for b, _, stores in inside):
+                return True
+            made |= {b for b, _, stores in inside if stores}
+    return False
 
 
 # -- copies ----------------------------------------------------------------------------------------------------------

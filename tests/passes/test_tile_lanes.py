@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 import scancc as sc
 
 R = np.random.default_rng(0)
-LANES = [0, 1, 2, 255, 256, 257, 1000]
+LANES = [0, 1, 2, 255, 256, 257, 1000, 20_001]  # the last are several tiles, however wide
 
 
 def two_taps(x, y0):
@@ -44,6 +46,24 @@ def test_batches(program, lanes, axis):
         one = tupled(program(x[:, lanes // 2], y0[lanes // 2]))
         for h, w in zip(have, one, strict=True):
             assert np.allclose(h[lanes // 2], w, rtol=1e-13)
+
+
+def test_width():
+    """Rows are the longer the quicker; lanes first are read along cache lines, and paths are to stay in the cache."""
+
+    def width(f, *args):
+        text = sc.jit(f, optimize=True).lower(*args).loop_ir()
+        return max(int(n) for n in re.findall(r"let lane\d*: int64 = multiply\(tile\d*, (\d+)\)", text))
+
+    def last(x, h):
+        return sc.scan(lambda x, h: np.sin(h) + x, x, h)[-1]
+
+    x, h = R.normal(size=(9, 40_000)), R.normal(size=40_000)
+    assert width(last, x, h) == 131072 // 16
+    assert width(last, x.astype("f4"), h.astype("f4")) == 16384
+    assert width(last, x[:, :1000], h[:1000]) == 1000
+    assert width(sc.vmap(last), np.ascontiguousarray(x.T), h) == 256
+    assert width(sc.grad(lambda x, h: last(x, h).sum()), x, h) == 256
 
 
 @pytest.mark.parametrize("lanes", LANES)

@@ -26,7 +26,7 @@ class Lowered:
     lengths: list[tuple[Var, str, int]]  # variable, input, axis
     definitions: dict[str, Expr]  # lengths computed from those, by variable
     allocated: list[Buffer]
-    results: dict[str, tuple[Buffer, int]]  # buffer and rows in front
+    results: dict[str, tuple[Buffer, int]]  # buffer and rows in front, or, less than 0, behind
     executed: dict[str, Buffer]  # of scans that may stop early: results cut to the executed number of steps
     constants: dict[Buffer, np.ndarray]  # buffers with their contents
     cut: dict[str, int] = field(default_factory=dict)  # the axis that `executed` cuts, where it is not the first
@@ -122,7 +122,8 @@ def _result(low: Lowering, label: str, node: Node) -> tuple[Buffer, int]:
         assert slots.trace is not None
         if slots.trace.buffer.role == "local" and slots.trace.buffer not in low.kernel.returned:
             low.kernel.returned.append(slots.trace.buffer)
-        return slots.trace.buffer, 0 if node.attrs["view"] == "history" else slots.storage.lead
+        lead = slots.storage.lead if node.attrs["view"] != "history" else 0
+        return slots.trace.buffer, -lead if slots.storage.backwards else lead
     shape = node.type.shape or (1,)
     out = low.scratch(f"{label}_out", node.type.dtype, shape)
     if out.role == "local":

@@ -108,7 +108,6 @@ class Lowering:
         self.waited_for = False  # whether the next step waits for what this one computes
         self.scans: dict[Node, Any] = {}  # lowered scans: storage of their results, executed length
         self.branches: dict[Node, dict[str, Value]] = {}
-        self.trace_targets: dict[tuple[Node, str], Target] = {}
         self.buffers: list[Buffer] = []
         self.growing: set[Buffer] = set()  # traces that start with room for some rows only
         self.constants: dict[Buffer, np.ndarray] = {}

@@ -52,7 +52,7 @@ class Slots:
     taps: dict[int, Any]  # registers: variables of each tap, by offset
     ring: Buffer | None = None
     slot: Var | None = None  # ring row that is written next
-    trace: Target | None = None  # of row 0 of the initial rows in front, if any
+    trace: Target | None = None  # from the initial rows in front on, if there are any
     next: Any = None  # registers of the row just computed
     steps: Any = None
 
@@ -192,10 +192,7 @@ def _allocate(low: Lowering, node: Node, name: str, steps: Expr) -> Slots:
                 low.mutable.add(var.name)
                 slots.taps[-k][i] = var
     if storage.trace:
-        wanted = low.trace_targets.pop((node, name), None)
-        if wanted is None or (storage.lead and wanted.prefix):
-            wanted = Target(_trace_buffer(low, node, name, steps), ())
-        slots.trace = wanted
+        slots.trace = Target(_trace_buffer(low, node, name, steps), ())
     if storage.ring:
         kind = "table" if storage.taps == "table" else "ring"
         slots.ring = low.scratch(f"{name}_{kind}", row.dtype, (storage.ring, *row.shape))
@@ -243,8 +240,10 @@ def _store_initial(low: Lowering, slots: Slots, initial: Node, has_rows: bool) -
     for target in targets:
         assert target is not None
         with low.element_loops(rows) as index:
-            at = index if has_rows else (const_int(0), *index)
-            low.emit(Store(target.buffer, (*target.prefix, *at), low.element(initial, index), initial.loc))
+            row, *at = index if has_rows else (const_int(0), *index)
+            if target is slots.trace:
+                row = _trace_row(slots, sub(row, depth))
+            low.emit(Store(target.buffer, (*target.prefix, row, *at), low.element(initial, index), initial.loc))
 
 
 def _bind_leaves(low: Lowering, node: Node, slots: dict[str, Slots], value: dict[str, Node], t: Expr | None) -> None:
@@ -307,7 +306,7 @@ def _bind_tap(low: Lowering, leaf: Node, slots: Slots, offset: int, t: Expr) -> 
         return
     if storage.taps == "trace":
         assert slots.trace is not None
-        target = Target(slots.trace.buffer, (*slots.trace.prefix, add(t, storage.lead + offset)))
+        target = Target(slots.trace.buffer, (*slots.trace.prefix, _trace_row(slots, t, offset)))
     else:
         assert slots.ring is not None
         target = Target(slots.ring, (ring_slot(low, slots, offset),))
@@ -362,8 +361,14 @@ def _row_target(s: Slots, t: Expr) -> Target | None:
 def _trace_target(s: Slots, t: Expr) -> Target | None:
     if s.trace is None:
         return None
-    place = sub(add(s.steps, -1), t) if s.storage.backwards else add(t, s.storage.lead)
-    return Target(s.trace.buffer, (*s.trace.prefix, place))
+    return Target(s.trace.buffer, (*s.trace.prefix, _trace_row(s, t)))
+
+
+def _trace_row(s: Slots, t: Expr, offset: int = 0) -> Expr:
+    """The row of a trace that step t + offset makes, or, before the first, that holds an initial value."""
+    if s.storage.backwards:
+        return add(sub(add(s.steps, -1), t), -offset)
+    return add(t, s.storage.lead + offset)
 
 
 def _finish_step(low: Lowering, body: Graph, slots: dict[str, Slots], t: Expr) -> None:

@@ -39,7 +39,7 @@ def lower_get(low: Lowering, node: Node) -> None:
         return
     if view in ("trace", "history"):
         assert s.trace is not None
-        prefix, lead = s.trace.prefix, 0 if view == "history" else s.storage.lead
+        prefix, lead = s.trace.prefix, 0 if view == "history" or s.storage.backwards else s.storage.lead
         buffer = s.trace.buffer
         rank = len(s.row.shape)
         place = Place(buffer, (*prefix, const_int(lead), *[const_int(0)] * rank))

@@ -35,6 +35,7 @@ from scancc.passes.pack_weights import pack_weights
 from scancc.passes.partial_sums import partial_sums
 from scancc.passes.plan_taps import Plan, plan_taps
 from scancc.passes.products import is_wide
+from scancc.passes.reuse_memory import reuse_memory
 from scancc.passes.ring_runs import ring_runs
 from scancc.passes.same_rows import same_rows
 from scancc.passes.shorten import shorten
@@ -145,6 +146,8 @@ LOOP_PIPELINE: tuple[LoopPass, ...] = (
     LoopPass("tile_lanes", _kernel(tile_lanes), "loops over lanes run in tiles that the cache holds"),
     LoopPass("shrink_scratch", lambda lowered, options: shrink_scratch(lowered),
              "scratch memory has room for the lanes of one tile"),
+    LoopPass("reuse_memory", lambda lowered, options: reuse_memory(lowered),
+             "what is made element by element is put where an operand was"),
     LoopPass("ring_runs", _kernel(ring_runs), "steps between the ends of a ring buffer run together"),
     LoopPass("pack_weights", lambda lowered, options: pack_weights(lowered),
              "matrices that every step multiplies with are packed before the first step"),

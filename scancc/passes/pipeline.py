@@ -20,6 +20,7 @@ from scancc.passes.dead_stores import drop_dead_stores
 from scancc.passes.defer_products import defer_products
 from scancc.passes.defer_sums import defer_sums
 from scancc.passes.device import ANY, Device
+from scancc.passes.flatten_rows import flatten_rows
 from scancc.passes.forward_copies import forward_copies
 from scancc.passes.forward_outputs import forward_outputs
 from scancc.passes.fuse import fuse
@@ -161,6 +162,7 @@ LOOP_PIPELINE: tuple[LoopPass, ...] = (
              "several rows of the inner recurrence run together, each behind the row above"),
     LoopPass("skip_zeros", lambda lowered, options: skip_zeros(lowered),
              "the way back through a row begins and ends where its derivatives are not zero", _reorders),
+    LoopPass("flatten_rows", _kernel(flatten_rows), "work on the elements of short rows is one loop over all of them"),
     LoopPass("partial_sums", _kernel(partial_sums),
              "sums over the elements of a row are added up by several partial sums", _reorders),
 )

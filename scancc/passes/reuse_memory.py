@@ -74,9 +74,10 @@ def _operand(s: Stmt, before: list[Stmt], after: list[Stmt], lowered: Lowered) -
 
 
 def _is_result(b: Buffer, lowered: Lowered) -> bool:
-    """Whether all that is seen of a buffer is that it is a result."""
+    """Whether all that is seen of a buffer is that it is a result, as it is."""
+    labels = {k for k, result in lowered.results.items() if result == (b, 0)}
     others = replace(lowered, results={})
-    return b in lowered.allocated and b not in others.seen() and (b, 0) in lowered.results.values()
+    return b in lowered.allocated and b not in others.seen() and bool(labels) and not labels & lowered.executed.keys()
 
 
 def _by_subscripts(b: Buffer, block: list[Stmt]) -> bool:

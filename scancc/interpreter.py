@@ -217,7 +217,8 @@ def evaluate(graph: Graph, leaves: Mapping[tuple, Any], steps: tuple[int, ...], 
     """Evaluate one graph. `leaves` maps ('input', name), ('read', name) and ('tap', name, k) to values."""
     # Inputs that nothing reads may still name lengths.
     env: Env = {n: leaves["input", n.attrs["name"]] for n in graph.inputs}
-    for node in graph.nodes():
+    # What is read comes first: it names lengths of what does not depend on it.
+    for node in sorted(graph.nodes(), key=lambda n: n.op not in ("tap", "read")):
         env[node] = evaluate_node(node, env, leaves, steps)
     observer = OBSERVER.get()
     if observer is not None:

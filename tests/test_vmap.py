@@ -209,3 +209,19 @@ def test_the_number_of_steps_of_a_batch_never_compiles(axis):
         x = np.ones((3, steps) if axis == 0 else (steps, 3))
         assert f(x).shape == (3, steps)
     assert len(f.programs) == 1
+
+
+@pytest.mark.parametrize("mode", ["compiled", "interpret"])
+def test_gradient_of_the_last_rows_of_lanes_that_end_at_different_steps(mode):
+    """Zeros like a lane's rows are made in a loop that reads none of them."""
+
+    def one(x, h):
+        return sc.scan(lambda x, h: (np.tanh(x + 0.5 * h), sc.until(h > 0.7)), x, h)[-1]
+
+    rng = np.random.default_rng(0)
+    x, h = np.abs(rng.normal(size=(4, 6))), rng.normal(size=4)
+    found = sc.jit(sc.grad(lambda x, h: sc.vmap(one)(x, h).sum(), (0, 1)))(x, h, mode=mode)
+    alone = sc.jit(sc.grad(one, (0, 1)))
+    for lane in range(4):
+        for d, e in zip(found, alone(x[lane], h[lane], mode="interpret"), strict=True):
+            np.testing.assert_allclose(d[lane], e, rtol=1e-12, atol=1e-14)

@@ -14,10 +14,13 @@ from dataclasses import replace
 from scancc.autodiff.arithmetic import fresh, integer_add, integer_sub
 from scancc.autodiff.reverse import Kept, keeping
 from scancc.ir import build
+from scancc.ir.closed import with_lengths
 from scancc.ir.graph import EFFECT, Graph, Node, ScanSpec, Sequence, map_bodies, operands, rebuild, spec_of
 from scancc.ir.names import fresh_name
 from scancc.ir.ops import OPS
 from scancc.ir.types import INT, Dim, Type
+
+LEAVES = frozenset({"const", "tap", "read", "step"})  # of a body
 
 
 class ForwardValues:
@@ -49,7 +52,10 @@ class ForwardValues:
             else:
                 new = self.copy(n) if n in self.forward else rebuild(n, self.copies)
             self.copies[n] = _without_effects(keeping(new, inner.get(n, {})))
-        return Graph((), {name: self.copies[r] for name, r in results.items()})
+        body = Graph((), {name: self.copies[r] for name, r in results.items()})
+        body, more = with_lengths(body, self.value, self.taken)
+        self.nonseqs |= more
+        return body
 
     def _needed(self, roots: Iterable[Node]) -> list[Node]:
         """Nodes to be made, operands first; below a forward value that is read from memory nothing is needed."""
@@ -110,7 +116,7 @@ class ForwardValues:
     def stored(self, n: Node) -> bool:
         """Whether the backward loop reads a forward value from memory instead of computing it again."""
         known = n in self.carry_of or n in self.part_of
-        return OPS[n.op].kind == "leaf" or known or self.worth_keeping(n)
+        return n.op in LEAVES or known or self.worth_keeping(n)
 
     def worth_keeping(self, n: Node) -> bool:
         op = OPS[n.op]

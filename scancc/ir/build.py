@@ -117,9 +117,18 @@ def effects(node: Node) -> Node:
     return make("get", node, loc=node.loc, type=INT, name="", view="effects")
 
 
+def _row(scan_node: Node, name: str) -> Type:
+    """The type of a row of a result, whose lengths are those that operands have around the loop."""
+    row = spec_of(scan_node).body.results[name].type
+    if row.is_static:
+        return row
+    lengths = {d.name: d for x in scan_node.args for d in x.type.shape if isinstance(d, Dim)}
+    return row.with_shape(tuple(lengths.get(d.name, d) if isinstance(d, Dim) else d for d in row.shape))
+
+
 def trace(scan_node: Node, name: str, loc: Loc | None = None) -> Node:
     """All rows of a result, first axis time."""
-    row = spec_of(scan_node).body.results[name].type
+    row = _row(scan_node, name)
     return make("get", scan_node, loc=loc, type=row.with_shape((steps_dim(scan_node), *row.shape)), name=name,
                 view="trace")
 
@@ -130,7 +139,7 @@ def steps_dim(scan_node: Node) -> int | Dim:
 
 def last(scan_node: Node, name: str, rows: int, loc: Loc | None = None) -> Node:
     """The last `rows` rows of a result: a scan that keeps only them. The rows must exist."""
-    row = spec_of(scan_node).body.results[name].type
+    row = _row(scan_node, name)
     return make("get", scan_node, loc=loc, type=row.with_shape((rows, *row.shape)), name=name, view=f"last {rows}")
 
 
@@ -141,7 +150,7 @@ def history(scan_node: Node, name: str, loc: Loc | None = None) -> Node:
     rows = make("add", length(scan_node), integer(carry.depth), loc=loc)
     if length(scan_node).op == "const":
         rows = integer(int(length(scan_node).attrs["value"]) + carry.depth)
-    row = spec_of(scan_node).body.results[name].type
+    row = _row(scan_node, name)
     shape = (dim_from(rows, f"history_{spec_of(scan_node).name}_{carry.depth}"), *row.shape)
     return make("get", scan_node, loc=loc, type=row.with_shape(shape), name=name, view="history")
 
@@ -150,7 +159,7 @@ def state(scan_node: Node, name: str, loc: Loc | None = None) -> Node:
     """The newest rows of a carry's history, as many as its deepest tap reaches back: what the next step would read."""
     carry = spec_of(scan_node).carry(name)
     assert carry is not None
-    row = spec_of(scan_node).body.results[name].type
+    row = _row(scan_node, name)
     return make("get", scan_node, loc=loc, type=row.with_shape((carry.depth, *row.shape)), name=name, view="state")
 
 
@@ -162,7 +171,7 @@ def samples(scan_node: Node, name: str, stride: Node, loc: Loc | None = None) ->
     """
     carry = spec_of(scan_node).carry(name)
     assert carry is not None
-    row = spec_of(scan_node).body.results[name].type
+    row = _row(scan_node, name)
     if stride.type.ndim:
         count: int | Dim = stride.type.shape[0]
     else:
@@ -183,5 +192,5 @@ def zeros(like: Type, loc: Loc | None = None) -> Node:
 
 def final(scan_node: Node, name: str, loc: Loc | None = None) -> Node:
     """The value of a carry after the last step: its newest initial row when there was no step."""
-    row = spec_of(scan_node).body.results[name].type
+    row = _row(scan_node, name)
     return make("get", scan_node, loc=loc, type=row, name=name, view="final")

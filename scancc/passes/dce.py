@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from scancc.ir.closed import with_lengths
 from scancc.ir.graph import (
     EFFECT,
     STRIDE,
@@ -61,15 +62,17 @@ def _shrink_scan(node: Node, read: set[str], final: set[str], sampled: bool) -> 
     spec = spec_of(node)
     live = _live_results(spec, read)
     body = dce(Graph((), {n: r for n, r in spec.body.results.items() if n in live}))
+    value, steps = operands(node), node.args[0]
+    body, more = with_lengths(body, value, {*spec.operand_names(), *spec.outputs})
+    value |= more
     tapped = {n.attrs["name"] for n in body.nodes() if n.op in ("tap", "read")}
     tapped |= {STRIDE} if sampled else set()
     demoted = {c.name for c in spec.carries if c.name in live and c.name not in tapped | final}
-    value, steps = operands(node), node.args[0]
     changed = replace(
         spec,
         sequences=tuple(s for s in spec.sequences if s.name in tapped or not long_enough(steps, value[s.name], s)),
         carries=tuple(c for c in spec.carries if c.name in live and c.name not in demoted),
-        nonseqs=tuple(n for n in spec.nonseqs if n in tapped),
+        nonseqs=tuple(n for n in (*spec.nonseqs, *more) if n in tapped),
         outputs=tuple(n for n in spec.body.results if n in live and (n in spec.outputs or n in demoted)),
         body=body,
     )

@@ -172,3 +172,35 @@ def test_scalar_gradients_are_two_loops_without_memory_but_the_history():
     # Two runs over the steps, of which the second goes a chunk at a time.
     assert source.count("\n    for ") == source.count("# scan ") == 2
     assert "np.empty" not in source
+
+
+@pytest.mark.parametrize("options", [{"checkpoint": "sqrt"}, {"checkpoint": 2}, {"checkpoint": "binomial"},
+                                     {"memory_budget": 200}], ids=str)  # fmt: skip
+@pytest.mark.parametrize("taps", [1, 2])
+def test_second_derivatives(options, taps):
+    """Segments are scans in a scan, and their way back is differentiated as any other program is."""
+
+    def loss(x, h, **options):
+        start = dict(initial=h, taps=[-1, -2][:taps]) if taps > 1 else h[0]
+        return sc.scan(lambda x, *h: np.tanh(x + 0.5 * h[0]) * h[-1], x, start, **options)[-1]
+
+    def curvature(**options):
+        slope = sc.grad(lambda x, h: loss(x, h, **options), (0, 1))
+        return sc.grad(lambda x, h: sum((d**2).sum() for d in slope(x, h)), (0, 1))
+
+    x, h = np.linspace(0.1, 1, 5), np.array([0.3, -0.2])
+    expected = sc.jit(curvature())(x, h)
+    for mode in ("interpret", "compiled") if taps == 1 and options == {"checkpoint": 2} else ("interpret",):
+        for d, e in zip(sc.jit(curvature(**options))(x, h, mode=mode), expected, strict=True):
+            np.testing.assert_allclose(d, e, rtol=1e-10, atol=1e-12)
+
+
+def test_hessian_of_segments():
+    """Zeros in place of a window outlive the window itself."""
+
+    def last(x, **options):
+        return sc.scan(lambda x, h: np.tanh(x + 0.5 * h), x, 0.3, **options)[-1]
+
+    x = np.linspace(0.1, 1, 5)
+    found = sc.jit(sc.hessian(lambda x: last(x, checkpoint="sqrt")))(x)
+    np.testing.assert_allclose(found, sc.hessian(last)(x), rtol=1e-10, atol=1e-12)

@@ -16,7 +16,7 @@ PART = 1 if simulated() else 4  # a device compiles each of them for seconds
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
-@settings(max_examples=150 // PART, deadline=None, suppress_health_check=SLOW, derandomize=True)
+@settings(max_examples=100 // PART, deadline=None, suppress_health_check=SLOW, derandomize=True)
 @given(programs())
 def test_one_sequence(program):
     run, arrays = reading(program)
@@ -24,7 +24,7 @@ def test_one_sequence(program):
     agree(have, expected(program), program.dtype)
 
 
-@settings(max_examples=40 // PART, deadline=None, suppress_health_check=SLOW, derandomize=True)
+@settings(max_examples=24 // PART, deadline=None, suppress_health_check=SLOW, derandomize=True)
 @given(programs())
 def test_a_batch(program):
     run, arrays = reading(program)

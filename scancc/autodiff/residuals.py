@@ -151,7 +151,8 @@ class ForwardValues:
             return self.history(name, -offset, tap.type)
         x = self.value[name]
         count = integer_add(self.steps, sequence.reach)
-        if integer_sub(build.dim_of(x, 0), count).op != "const":
+        unused = integer_sub(build.dim_of(x, 0), count)
+        if unused.op != "const" or unused.attrs["value"] != 0:
             x = build.rows(x, build.integer(0), build.dim_from(count, fresh("used")))
         back = build.make("flip", x, loc=tap.loc, axes=(0,))
         return self.sequence(name, back, max(0, *sequence.taps) - offset, tap.type, key=f"x:{name}")

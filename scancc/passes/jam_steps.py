@@ -89,14 +89,24 @@ def jam_steps(loop: For, initial: Mapping[Var, Const], fresh: Fresh) -> list[Stm
 
 
 def _around(loop: For, initial: Mapping[Var, Const]) -> dict[Var, tuple[Const, int]]:
-    """Variables that come back to the value they began with, as slots of rings do: that value, after how many steps."""
-    known: Values = dict(initial)
+    """Variables that come back to the value they began with, as slots of rings do: that value, after how many steps.
+
+    Each follows from itself alone. What is passed on from others may have that value by chance, as delayed states do
+    that begin with it.
+    """
     found: dict[Var, tuple[Const, int]] = {}
-    for step in range(1, MOST + 1):
-        for s in loop.body:
-            if isinstance(s, (Let, Declare, Assign)):
-                known[s.var] = folded(s.expr, known)
-        found |= {v: (c, step) for v, c in initial.items() if v not in found and known[v] == c}
+    for v, c in initial.items():
+        value: Expr = c
+        for step in range(1, MOST + 1):
+            known: Values = {v: value}
+            for s in loop.body:
+                if isinstance(s, (Let, Declare, Assign)):
+                    known[s.var] = folded(s.expr, known)
+            value = known[v]
+            if value == c:
+                found[v] = c, step
+            if value == c or not isinstance(value, Const):
+                break
     return found
 
 

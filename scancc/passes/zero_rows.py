@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,8 @@ def row_of(loop: For, later: set[Buffer]) -> Row | None:
     if any(variables(i) & outside for i in subscripts) or variables(loop.stop) & outside:
         return None
     incoming = [x for x in dict.fromkeys(loads) if x.buffer in later and x.dtype.kind == "f"]
-    zeros = _Zeros(lets, set(incoming), changes)
+    zeros = _Zeros(lets, set(incoming), changes, Counter(
+        x for s in loop.body for e in expressions(s) for x in subexpressions(e)))  # fmt: skip
     if not incoming or not zeros.all_of([*(s.expr for s in stores), *changes.values()]):
         return None
     if not any(_chooses(x, lets) for x in zeros.factors) or not zeros.states:
@@ -58,10 +60,12 @@ def row_of(loop: For, later: set[Buffer]) -> Row | None:
 class _Zeros:
     """What is zero where all that comes in is, and what it was multiplied with."""
 
-    def __init__(self, lets: dict[Var, Expr], incoming: set[Load], changes: dict[Var, Expr]) -> None:
+    def __init__(
+        self, lets: dict[Var, Expr], incoming: set[Load], changes: dict[Var, Expr], reads: Counter[Expr]
+    ) -> None:
         self.lets, self.incoming = lets, incoming
         # Sums go on as they are: sum = sum + zero. All other states are to be zero.
-        self.sums = {v for v, e in changes.items() if _adds_up(v, e, lets, changes)}
+        self.sums = {v for v, e in changes.items() if _adds_up(v, e, lets, reads)}
         self.states = changes.keys() - self.sums
         self.factors: list[Expr] = []
         self.known: dict[Expr, bool] = {}
@@ -98,13 +102,15 @@ class _Zeros:
                 return False
 
 
-def _adds_up(state: Var, e: Expr, lets: dict[Var, Expr], changes: dict[Var, Expr]) -> bool:
-    """Whether a state has something added to it, and nothing else reads it."""
-    while isinstance(e, Var) and e in lets:
-        e = lets[e]
-    if not (isinstance(e, Op) and e.name == "add" and (e.args[0] == state) != (e.args[1] == state)):
+def _adds_up(state: Var, e: Expr, lets: dict[Var, Expr], reads: Counter[Expr]) -> bool:
+    """Whether a state has something added to it, and nothing else reads it, before or after."""
+    if reads[state] != 1:
         return False
-    return sum(x == state for y in (*lets.values(), *changes.values()) for x in subexpressions(y)) == 1
+    while isinstance(e, Var) and e in lets:
+        if reads[e] != 1:
+            return False
+        e = lets[e]
+    return isinstance(e, Op) and e.name == "add" and (e.args[0] == state) != (e.args[1] == state)
 
 
 def _chooses(e: Expr, lets: dict[Var, Expr]) -> bool:

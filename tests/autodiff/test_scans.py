@@ -265,3 +265,24 @@ def test_a_loop_of_the_lax_kind() -> None:
     h = 1e-6
     assert np.isclose(g["w"], (f({"w": 0.7 + h}, X) - f({"w": 0.7 - h}, X)) / (2 * h), rtol=1e-7)
     assert (g["unused"] == 0).all()
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_sequences_that_are_longer_than_the_loop(backwards):
+    """By a number of rows that is known: the last ones are read by no step, on the way there and on the way back."""
+
+    def loss(v, w):
+        rows = np.concatenate([v, w])
+        ys = sc.scan(lambda x, later, z, y: x**2 * z + later * 0.3 + 0.5 * y, [dict(input=rows, taps=[0, 1]), v], 0.1,
+                     n_steps=3, go_backwards=backwards)  # fmt: skip
+        return (ys**2).sum()
+
+    v, w = np.array([0.5, 1.0, 2.0, 3.0]), np.array([0.7, 0.2])
+    found = sc.grad(loss, (0, 1))(v, w)
+    for k, given in enumerate((v, w)):
+        for i in range(len(given)):
+            step = np.zeros(len(given))
+            step[i] = 1e-6
+            up, down = ([a + s * step if j == k else a for j, a in enumerate((v, w))] for s in (1, -1))
+            numeric = (loss(*up) - loss(*down)) / 2e-6
+            np.testing.assert_allclose(found[k][i], numeric, rtol=1e-6, atol=1e-7)

@@ -140,3 +140,20 @@ def test_many_rows_that_share_sets_of_the_cache():
 
     x = R.normal(size=(20, 1024))
     assert "at a time" not in sc.jit(weighted).lower(x, x, x[0]).source()
+
+
+def test_a_delayed_state_that_begins_with_a_number():
+    """Its first steps leave it as it was, and later ones do not: no slot of a ring."""
+
+    def last(x, h):
+        p, q = sc.scan(lambda x, h, a: (h * 0.5 + x, x + 0.05 * a), x, [h, dict(initial=np.zeros(2), taps=[-2])])
+        return p[-1], q[-1]
+
+    def loss(h, b):
+        p, q = sc.scan(lambda h, a: (h * 0.5, 0.3 + 0.05 * a), None, [h, dict(initial=b, taps=[-2])], n_steps=6)
+        return p[-1].sum() + q.sum()
+
+    for f, args in ((last, (np.arange(1.0, 14.0), np.ones(17))), (sc.grad(loss, (0, 1)), (np.ones(17), np.ones(2)))):
+        program = sc.jit(f)
+        for have, want in zip(program(*args), program(*args, mode="interpret"), strict=True):
+            np.testing.assert_allclose(have, want, rtol=1e-14)

@@ -140,6 +140,24 @@ def test_memory_that_later_rows_read():
     check(sc.jit(sc.grad(f, (0, 1))), *series(10, 7, LONG))
 
 
+@pytest.mark.parametrize("more", [lambda y, x, up: y, lambda y, x, up: y * x, lambda y, x, up: np.maximum(up - y, 0)])
+def test_a_running_sum_along_a_row(more):
+    """On the way back it goes on adding, and every step stores it: what comes in is not all that matters."""
+
+    def f(x, y):
+        def cell(y_j, corner, up, along, left, x_i):
+            along = along + more(y_j, x_i, up)
+            return along, np.maximum(np.maximum(corner + 1 - abs(x_i - along), up - 0.5), np.maximum(left - 0.5, 0.0))
+
+        def row(x_i, above, y):
+            _, cells = sc.scan(cell, [y, above[:-1], above[1:]], [0.0, 0.0], x_i)
+            return np.concatenate([np.zeros(1), cells])
+
+        return sc.scan(row, x, np.zeros(LONG + 1), y)[-1].max()
+
+    check(sc.jit(sc.grad(f, (0, 1))), *series(11, 6, LONG))
+
+
 def test_ties_send_half_to_each():
     check(WARPING, np.zeros(LONG), np.zeros(LONG))
 

@@ -92,11 +92,14 @@ def _negative(part: Part, e: Op) -> Part:
     return (None if rest is None else _op("negative", rest)), {t: _op("negative", c or one) for t, c in taps.items()}
 
 
-def _sum(a: Part, b: Part, e: Op) -> Part:
+def _sum(a: Part, b: Part, e: Op) -> Part | None:
+    """None where a variable cancels: who writes (s + y) - s wants what was rounded, as sums that are compensated do."""
     one = Const(e.dtype.type(1), e.dtype)
     taps = dict(a[1])
     for t, c in b[1].items():
-        taps[t] = _plus(taps[t] or one, c or one) if t in taps else c
+        taps[t] = both = _plus(taps[t] or one, c or one) if t in taps else c
+        if isinstance(both, Const) and both.value == 0:
+            return None
     if a[0] is None or b[0] is None:
         return (b[0] if a[0] is None else a[0]), taps
     return _op("add", a[0], b[0]), taps

@@ -200,3 +200,17 @@ def test_random_steps(made, dtype, seed):
     if "tanh" not in text:
         for have, w in zip(sc.jit(run, strict_fp=True)(x, c, d), want, strict=True):
             np.testing.assert_array_equal(have, w)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_compensated_sums_stay_compensated(dtype):
+    """Kahan's sum: what cancels by the rules of algebra is what rounding has lost."""
+
+    def kahan(x, total, lost):
+        y = x - lost
+        new = total + y
+        return new, (new - total) - y
+
+    x, start = np.full(1000, 0.1, dtype), dtype(2.0) ** (np.finfo(dtype).nmant + 3)
+    f = sc.jit(lambda x, start: sc.scan(kahan, x, [start, np.zeros_like(start)])[0][-1])
+    assert abs(f(x, start) - start - 100) <= np.spacing(start)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import scancc as sc
+from scancc.backends.machine_code import NAMESPACE
+from scancc.passes.lower.context import RESERVED
 
 X = np.arange(5.0)
 
@@ -34,3 +36,15 @@ def test_step_functions(name):
 def test_constants_do_not_hide_variables():
     step = eval("lambda c0_float64, s: sc.where(s > float('inf'), s, c0_float64)", {"sc": sc})
     np.testing.assert_array_equal(sc.scan(step, X, 1.0), X)
+
+
+def test_what_kernels_know_of_is_reserved():
+    assert {name for name in NAMESPACE if not name.startswith("_")} <= RESERVED
+
+
+def test_names_of_the_library():
+    """Sums of rows and small inverses call modules of these names."""
+    a = np.array([[2.0, 0.5], [0.25, 1.0]])
+    np.testing.assert_allclose(sc.jit(lambda sums: (sums * 2).sum())(np.ones(1000)), 2000)
+    np.testing.assert_allclose(sc.jit(lambda matrices: sc.scan(lambda m: np.linalg.inv(m), matrices))(a[None])[0],
+                               np.linalg.inv(a))  # fmt: skip

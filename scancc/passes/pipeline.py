@@ -102,7 +102,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("shorten", _plain(shorten)),
     Pass("absorb", _plain(absorb)),
     Pass("accumulate", _plain(accumulate)),
-    Pass("defer_products", _plain(defer_products)),
+    Pass("defer_products", _plain(defer_products), lambda options: not options.strict_fp),
     Pass("fuse", _plain(fuse)),
     Pass("merge_duplicates", _plain(merge_duplicates)),
     Pass("same_rows", _plain(same_rows), lambda options: options.optimize and options.target == "cpu"),

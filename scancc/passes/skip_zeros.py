@@ -157,7 +157,7 @@ class _Skipped:
 
     def _finite(self, rows: For) -> tuple[list[Expr], list[Expr]]:
         """What has to be so for all of a row to be finite, and what is to be looked at element by element."""
-        inside = {s.var for s in statements(rows.body) if isinstance(s, (Let, Declare, For))} | {rows.var}
+        inside = {s.var for s in statements(rows.body) if isinstance(s, (Let, Declare, Assign, For))} | {rows.var}
         changes = {x for s in statements(rows.body) for x in changed(s)}
         checks: dict[Expr, None] = {}
         always: dict[Expr, None] = {}

@@ -10,6 +10,7 @@ import numpy as np
 from scancc.ir.loop import Assign, Buffer, Call, Const, Expr, For, Let, Load, Note, Op, Stmt, Store, Var, const_int
 from scancc.ir.walk import blocks, expressions, made_of, subexpressions, touched, variables
 
+MOST_PARTS = 64  # of a number: where there are more, the number itself is looked at
 KEEP_FINITE = frozenset({"sign", "negative", "absolute"})
 
 
@@ -138,24 +139,28 @@ def _leaves(e: Expr, lets: dict[Var, Expr]) -> list[Expr]:
             return [e]
 
 
-def bounds(e: Expr, lets: dict[Var, Expr], limit: float | None = None) -> list[tuple[Expr, float]] | None:
+def bounds(e: Expr, lets: dict[Var, Expr]) -> list[tuple[Expr, float]] | None:
     """Numbers, and how large they may be for `e` to be finite for sure; None where that is not known."""
-    if e.dtype.kind in "iub":
-        return []
     if e.dtype.kind != "f":
-        return None
-    limit = float(np.finfo(e.dtype).max) if limit is None else limit
-    match e:
-        case Var() if e in lets:
-            return bounds(lets[e], lets, limit)
-        case Op("add" | "subtract" | "multiply" as name, (a, b), _):
-            each = limit**0.5 if name == "multiply" else limit / 2
-            parts = bounds(a, lets, each), bounds(b, lets, each)
-            return None if parts[0] is None or parts[1] is None else [*parts[0], *parts[1]]
-        case Op("negative" | "absolute", (a,), _):
-            return bounds(a, lets, limit)
-        case _:
-            return [(e, limit)]
+        return [] if e.dtype.kind in "iub" else None
+    found: dict[Expr, float] = {}
+    pending = [(e, float(np.finfo(e.dtype).max))]
+    for _ in range(MOST_PARTS):
+        if not pending:
+            return list(found.items())
+        part, limit = pending.pop()
+        match part:
+            case Var() if part in lets:
+                pending.append((lets[part], limit))
+            case Op("add" | "subtract" | "multiply" as name, args, _):
+                pending += [(a, limit**0.5 if name == "multiply" else limit / 2) for a in args if a.dtype.kind == "f"]
+                if any(a.dtype.kind == "c" for a in args):
+                    return None
+            case Op("negative" | "absolute", (a,), _) if a.dtype.kind == "f":
+                pending.append((a, limit))
+            case _:
+                found[part] = min(limit, found.get(part, limit))
+    return None
 
 
 def stored_apart(store: Store, loop: For, rest: list[Stmt]) -> bool:

@@ -145,3 +145,15 @@ def test_gradients_of_what_all_lanes_share():
     f = sc.jit(sc.grad(loss))
     assert np.allclose(f(0.7, x), f(0.7, x, mode="interpret"), rtol=1e-10)
     assert "lanes of" in f.lower(0.7, x).source()
+
+
+def test_strict_sums_of_products_stay_in_the_loop():
+    """One matrix product after the loop adds in another order."""
+    rng = np.random.default_rng(3)
+    left, right = rng.normal(size=(40, 40)), rng.normal(size=(40, 70))
+    f = sc.jit(lambda a, b: sc.scan(lambda a, b, w: w + a[:, None] * b[None, :], [a, b], np.zeros((40, 70)))[-1],
+               strict_fp=True)  # fmt: skip
+    total = np.zeros((40, 70))
+    for a, b in zip(left, right, strict=True):
+        total += a[:, None] * b[None, :]
+    np.testing.assert_array_equal(f(left, right), total)

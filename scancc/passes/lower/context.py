@@ -52,9 +52,10 @@ INLINE_WEIGHT = 6  # operations in one statement
 RESERVED = frozenset(keyword.kwlist) | {
     "abs", "at", "base", "busy", "cells", "cmath", "complex", "complexes", "counters", "cuda", "failed", "far",
     "first", "float", "found", "full", "grid", "growth", "halves", "here", "int", "integers", "item", "known",
-    "lane", "lanes", "linear_algebra", "looking", "math", "messages", "more", "nearest", "np", "numba",
+    "lane", "lanes", "linear_algebra", "looking", "math", "matrices", "messages", "more", "nearest", "np", "numba",
     "panels", "place", "polygamma", "products", "range", "rank", "reach", "reals", "recurrences", "revolve", "samplers",
-    "scalar", "special", "status", "thread", "threads", "tile", "tiles", "transcendental", "warp", "warps", "words",
+    "scalar", "special", "status", "sums", "thread", "threads", "tile", "tiles", "transcendental", "warp", "warps",
+    "words",
 }  # fmt: skip
 
 

@@ -341,7 +341,8 @@ def scan_compile(
 
     `@sc.scan_compile` or `@sc.scan_compile(strict_fp=True)`. Options:
 
-    - `strict_fp`: no FMA contraction and no reordering: + - * / and sqrt are bit-equal to the interpreter.
+    - `strict_fp`: no FMA contraction and no reordering: + - * / and sqrt are bit-equal to the interpreter. For steps
+      that live on what rounding loses, such as `(y + C) - C`.
     - `fastmath`: sums may be reassociated, divisions by constants become products; a GPU's own functions of float32,
       which are less exact.
     - `optimize=False`: no passes, for comparison.

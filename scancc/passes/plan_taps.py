@@ -1,4 +1,4 @@
-"""Decides where every result of every scan is stored. Nothing later in the compiler decides storage.
+"""Decides where every result of every scan is stored. Later passes make memory smaller, or put two things in one place.
 
     before   %2 = scan ar2 ... carry y taps -2 -1 ...; %3 = get %2 y trace; %4 = index %3 axis=0 position=-1
     after    (narrow_views made it `get %2 y last 1`)     y: taps in registers, keep the last 1 row

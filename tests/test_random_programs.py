@@ -42,7 +42,7 @@ def agree(have, want, dtype: str) -> None:
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=SLOW, derandomize=True)
+@settings(max_examples=60, deadline=None, suppress_health_check=SLOW, derandomize=True)
 @given(programs())
 def test_interpreter_after_every_pass(program):
     run, arrays = reading(program)
@@ -54,7 +54,7 @@ def test_interpreter_after_every_pass(program):
         agree(got.values(), want, program.dtype)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=SLOW, derandomize=True)
+@settings(max_examples=16, deadline=None, suppress_health_check=SLOW, derandomize=True)
 @given(programs())
 def test_compiled(program):
     run, arrays = reading(program)

@@ -9,6 +9,7 @@ from scancc.ir import build
 from scancc.ir.graph import Node, ScanSpec
 from scancc.ir.ops import OPS
 
+MOST_TERMS = 32  # of a sum that are looked at for what cancels
 Tap = tuple[str, int]  # carry and offset, below 0
 # The part without the carries (None: there is none) and the coefficient of each tap.
 Parts = tuple[Node | None, dict[Tap, Node]]
@@ -49,6 +50,8 @@ def _parts(node: Node, known: dict[Node, Parts | None], carried: dict[Node, bool
         coefficients = dict(a[1])
         for k, c in b[1].items():
             coefficients[k] = build.make("add", coefficients[k], c, loc=node.loc) if k in coefficients else c
+        if a[0] is not None and b[0] is not None and _cancel(a[0], b[0]):
+            return None  # (y + C) - C rounds y, which is what it is for
         rest = a[0] if b[0] is None else b[0] if a[0] is None else build.make("add", a[0], b[0], loc=node.loc)
         return rest, coefficients
     if node.op in ("multiply", "divide"):
@@ -60,6 +63,28 @@ def _parts(node: Node, known: dict[Node, Parts | None], carried: dict[Node, bool
         one = node.op == "multiply"  # times a coefficient of 1 is the factor itself
         return _map(known[x], lambda x: factor if one and is_one(x) else build.make(node.op, x, factor, loc=node.loc))
     return None
+
+
+def _cancel(a: Node, b: Node) -> bool:
+    """Whether a term of one sum is that of another one, taken away."""
+    one, other = _terms(a), _terms(b)
+    return any(_same(x.args[0], y) for p, q in ((one, other), (other, one)) for x in p if x.op == "negative" for y in q)
+
+
+def _terms(x: Node) -> list[Node]:
+    """The last ones of a sum, as it is written."""
+    stack, found = [x], list[Node]()
+    while stack and len(found) < MOST_TERMS:
+        x = stack.pop()
+        if x.op == "add":
+            stack += x.args
+        else:
+            found.append(x)
+    return found
+
+
+def _same(x: Node, y: Node) -> bool:
+    return x is y or (x.op == y.op == "const" and x.attrs["value"].tobytes() == y.attrs["value"].tobytes())
 
 
 def is_one(x: Node) -> bool:

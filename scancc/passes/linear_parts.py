@@ -93,7 +93,9 @@ def _negative(part: Part, e: Op) -> Part:
 
 
 def _sum(a: Part, b: Part, e: Op) -> Part | None:
-    """None where a variable cancels: who writes (s + y) - s wants what was rounded, as sums that are compensated do."""
+    """None where terms cancel: who writes (s + y) - s wants what was rounded, as sums that are compensated do."""
+    if a[0] is not None and b[0] is not None and _cancel(a[0], b[0]):
+        return None
     one = Const(e.dtype.type(1), e.dtype)
     taps = dict(a[1])
     for t, c in b[1].items():
@@ -103,6 +105,21 @@ def _sum(a: Part, b: Part, e: Op) -> Part | None:
     if a[0] is None or b[0] is None:
         return (b[0] if a[0] is None else a[0]), taps
     return _op("add", a[0], b[0]), taps
+
+
+def _cancel(a: Expr, b: Expr) -> bool:
+    return any(x == _op("negative", y) or y == _op("negative", x) for x in _terms(a) for y in _terms(b))
+
+
+def _terms(e: Expr) -> list[Expr]:
+    stack, found = [e], []
+    while stack:
+        e = stack.pop()
+        if isinstance(e, Op) and e.name == "add":
+            stack += e.args
+        else:
+            found.append(e)
+    return found
 
 
 def _plus(a: Expr, b: Expr) -> Expr:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
+
 from scancc.ir import build
 from scancc.ir.graph import Graph, Node, dependencies, map_bodies, rebuild, rewrite, spec_of
 
@@ -55,9 +57,20 @@ def _order(body: Graph, carries: set[str]) -> Graph:
         parts = terms(node, True)
         ordered = sorted(parts, key=lambda n: -age[n])
         inner |= _chain(node, uses)
-        if ordered != parts:
+        if ordered != parts and not _wants_rounding(parts):
             replaced[node] = ordered
     return body if not replaced else _rebuild(body, replaced)
+
+
+def _wants_rounding(terms: list[Node]) -> bool:
+    """Whether an operand of one term is taken away by another one, as from t = y + x: what is left is what rounding
+    has lost. Or whether a constant is added that leaves no digits behind the point."""
+    operands = {a for t in terms if t.op in ("add", "subtract") for a in t.args}
+    if any(t.op == "negative" and t.args[0] in operands for t in terms):
+        return True
+    large = 2.0 ** np.finfo(terms[0].type.dtype).nmant
+    return any(t.op == "const" and t.type.size == 1 and np.isfinite(t.attrs["value"]).all()
+               and abs(t.attrs["value"]).max() >= large for t in terms)  # fmt: skip
 
 
 def _chain(node: Node, uses: Counter[Node]) -> set[Node]:

@@ -53,7 +53,7 @@ def close(a: float, b: float, tolerance: float) -> bool:
     return not (np.isfinite(a) and np.isfinite(b)) or abs(a - b) <= tolerance * max(1.0, abs(a), abs(b))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=SLOW, derandomize=True)
+@settings(max_examples=36, deadline=None, suppress_health_check=SLOW, derandomize=True)
 @given(programs())
 def test_modes_agree_on_the_interpreter(program):
     if program.dtype != "float64":
@@ -64,7 +64,7 @@ def test_modes_agree_on_the_interpreter(program):
     assert close(rv, numeric, 1e-4)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=SLOW, derandomize=True)
+@settings(max_examples=8, deadline=None, suppress_health_check=SLOW, derandomize=True)
 @given(programs())
 def test_kernels_agree(program):
     if program.dtype != "float64":
@@ -74,7 +74,7 @@ def test_kernels_agree(program):
     assert close(rv, directional(program, "interpret")[0], 1e-8)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=SLOW, derandomize=True)
+@settings(max_examples=20, deadline=None, suppress_health_check=SLOW, derandomize=True)
 @given(programs())
 def test_checkpoints_agree(program):
     if program.dtype != "float64":

@@ -59,7 +59,7 @@ def test_what_is_read_twice_stays(width):
     assert not any(np.shares_memory(a, b) for i, a in enumerate(found) for b in found[:i])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=24, deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=4), st.integers(1, 6))
 def test_parts_in_any_order(kinds, steps):
     """Traces, inputs, constants and sums of them joined, some of them more than once."""

@@ -25,7 +25,7 @@ def multiply(out, a, w, m, n, k, n_out, a_stride):
     panels.multiply(out, 1, n_out, a, 0, a_stride, w, 0, m, n, k)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(m=st.integers(1, 20), k=st.integers(0, 40), n=st.integers(1, 150), beside=st.integers(0, 3),
        dtype=st.sampled_from(["f4", "f8"]), transposed=st.booleans())  # fmt: skip
 def test_products(m, k, n, beside, dtype, transposed):

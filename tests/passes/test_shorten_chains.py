@@ -179,7 +179,7 @@ def steps(draw):
     return names, "\n".join([f"def step(x, {', '.join(names)}, c, d):", *lines, f"    return {results},"])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=SLOW, derandomize=True)
+@settings(max_examples=24, deadline=None, suppress_health_check=SLOW, derandomize=True)
 @given(steps(), st.sampled_from(["float64", "float32"]), st.integers(0, 1000))
 def test_random_steps(made, dtype, seed):
     names, text = made
@@ -214,3 +214,31 @@ def test_compensated_sums_stay_compensated(dtype):
     x, start = np.full(1000, 0.1, dtype), dtype(2.0) ** (np.finfo(dtype).nmant + 3)
     f = sc.jit(lambda x, start: sc.scan(kahan, x, [start, np.zeros_like(start)])[0][-1])
     assert abs(f(x, start) - start - 100) <= np.spacing(start)
+
+
+LARGE = 1.5 * 2.0**52  # beside it a double has no digits behind the point
+
+
+def rounded(x, y):
+    return ((0.3 * y + x) + LARGE) - LARGE
+
+
+def rounded_in_two(x, y, z):
+    new = ((0.3 * y + 0.1 * z + x) + LARGE) - LARGE
+    return new, 0.5 * new + 0.2 * z
+
+
+def residual(x, y, lost):
+    """What a sum has lost, spelled with sums and signs only."""
+    t = y + x
+    return t, lost + ((t + (-y)) + (-x))
+
+
+@pytest.mark.parametrize(("step", "states"), [(rounded, 1), (rounded_in_two, 2), (residual, 2)])
+def test_rounding_that_is_written_on_purpose(step, states):
+    x = np.random.default_rng(0).normal(size=50) * 10
+    start = [1e16, 0.0] if step is residual else [0.0] * states
+    f = sc.jit(lambda x: sc.scan(step, x, start))
+    have, want = f(x), f(x, mode="interpret")
+    for a, b in zip(*((r,) if states == 1 else r for r in (have, want)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)

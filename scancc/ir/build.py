@@ -5,7 +5,7 @@ Used by the front end (with locations) and by passes (which hand on the location
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -117,12 +117,17 @@ def effects(node: Node) -> Node:
     return make("get", node, loc=node.loc, type=INT, name="", view="effects")
 
 
+def lengths_of(nodes: Iterable[Node]) -> dict[str, Dim]:
+    """Lengths by name, as these nodes have them."""
+    return {d.name: d for x in nodes for d in x.type.shape if isinstance(d, Dim)}
+
+
 def _row(scan_node: Node, name: str) -> Type:
     """The type of a row of a result, whose lengths are those that operands have around the loop."""
     row = spec_of(scan_node).body.results[name].type
     if row.is_static:
         return row
-    lengths = {d.name: d for x in scan_node.args for d in x.type.shape if isinstance(d, Dim)}
+    lengths = lengths_of(scan_node.args)
     return row.with_shape(tuple(lengths.get(d.name, d) if isinstance(d, Dim) else d for d in row.shape))
 
 

@@ -23,11 +23,12 @@ def with_lengths(body: Graph, operands: Mapping[str, Node], taken: set[str]) -> 
     """
     nodes = body.nodes()
     known = {d.name for n in nodes if n.op in ("tap", "read") for d in mentioned_dims(n)}
+    around = build.lengths_of(operands.values())
     changes: dict[Node, Node] = {}
     more: dict[str, Node] = {}
     for n in nodes:
         unknown = any(d.define is None and d.name not in known for d in mentioned_dims(n))
-        outside = _outside(n, operands) if unknown and n.op in ("broadcast_to", "iota") else None
+        outside = _outside(n, around) if unknown and n.op in ("broadcast_to", "iota") else None
         if outside is not None:
             name = fresh_name(n.op, taken)
             more[name] = outside
@@ -38,9 +39,8 @@ def with_lengths(body: Graph, operands: Mapping[str, Node], taken: set[str]) -> 
     return Graph((), {name: mapping[r] for name, r in body.results.items()}), more
 
 
-def _outside(n: Node, operands: Mapping[str, Node]) -> Node | None:
-    """A constant as the graph around has it; None if it is none there."""
-    lengths = {d.name: d for x in operands.values() for d in mentioned_dims(x)}
+def _outside(n: Node, lengths: Mapping[str, Dim]) -> Node | None:
+    """A constant as the graph around has it, which has these lengths; None if it is none there."""
     shape = tuple(lengths.get(d.name, d) if isinstance(d, Dim) else d for d in n.type.shape)
     if any(a.op != "const" for a in n.args) or any(isinstance(d, Dim) and d.name not in lengths for d in shape):
         return None

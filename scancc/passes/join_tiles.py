@@ -27,6 +27,7 @@ from scancc.ir.walk import statements, variables
 from scancc.passes.fresh import Fresh
 from scancc.passes.own_lanes import Axes, is_own, loads_any, stored_in
 
+TILES = "lanes of "  # notes of loops over tiles begin so
 ROWS = 8  # of a loop around loops over lanes, as that over the initial values of some taps
 
 
@@ -155,8 +156,8 @@ class _Group:
                 after.append(s)
             else:
                 before.append(s)
-        shown = dict.fromkeys(t.loop.note.removeprefix("lanes of ") for t in self.tiles)
-        return [*before, replace(like.loop, body=inside, note=f"lanes of {', '.join(shown)}"), *after]
+        shown = dict.fromkeys(t.loop.note.removeprefix(TILES) for t in self.tiles)
+        return [*before, replace(like.loop, body=inside, note=TILES + ", ".join(shown)), *after]
 
     def _of_tile(self, s: Stmt, like: Tiles) -> Stmt:
         """A loop over all lanes as one over those of a tile."""

@@ -18,6 +18,7 @@ from dataclasses import replace
 from scancc.ir.loop import Alloc, Buffer, Call, Const, Expr, For, Grow, Let, Op, Prefix, Print, Stmt, Var, sub
 from scancc.ir.rewrite import Rewriter
 from scancc.ir.walk import accesses, statements, touched, uses
+from scancc.passes.join_tiles import TILES
 from scancc.passes.lower import Lowered
 
 
@@ -47,7 +48,7 @@ def shrink_scratch(lowered: Lowered) -> Lowered:
 
 def _tile(s: Stmt) -> tuple[Var, Expr, Const] | None:
     """The first lane of a tile, the end of its lanes, and the most lanes that a tile has."""
-    if not (isinstance(s, For) and s.note.startswith("lanes of")):
+    if not (isinstance(s, For) and s.note.startswith(TILES)):
         return None
     match s.body[:2]:
         case [Let(first, Op("multiply", (_, Const() as width), _)), Let(end, _)]:

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import TypeGuard
 
 from scancc.ir.loop import (
     BOOL,
@@ -63,7 +64,7 @@ def skip_zeros(lowered: Lowered) -> Lowered:
     return _Skipping(lowered).program()
 
 
-def _is_steps(s: Stmt) -> bool:
+def _is_steps(s: Stmt) -> TypeGuard[For]:
     return isinstance(s, For) and s.note.startswith("steps of")
 
 
@@ -83,7 +84,7 @@ class _Skipping:
         for s in block:
             for inner in blocks(s):
                 self.block(inner)
-            if isinstance(s, For) and _is_steps(s):
+            if _is_steps(s):
                 out += self.within(s)
             out.append(s)
         block[:] = out
@@ -94,7 +95,7 @@ class _Skipping:
         out: list[Stmt] = []
         after: list[Stmt] = []
         for i, s in enumerate(rows.body):
-            if not (isinstance(s, For) and _is_steps(s)):
+            if not _is_steps(s):
                 out.append(s)
                 continue
             rest = rows.body[i + 1 :]

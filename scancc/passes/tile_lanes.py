@@ -37,14 +37,13 @@ from scancc.ir.loop import (
 from scancc.ir.walk import accesses, statements
 from scancc.passes.fresh import Fresh
 from scancc.passes.jam_steps import REST, jam_steps
-from scancc.passes.join_tiles import Tiles, join_tiles
+from scancc.passes.join_tiles import TILES, Tiles, join_tiles
 from scancc.passes.own_lanes import Axes, all_expressions, is_own, loads_any, stored_in
 
 LANES = 256  # of a tile: their states stay in the first-level cache, with eight steps of inputs that have lanes first
 WIDE = 16384  # lanes of a tile that reads and writes along rows, which memory serves the better the longer they are
 STATES = 131072  # bytes of a wide tile's states: they are in a second-level cache
 COPIED = 16  # rows of a transposing copy: two cache lines of doubles
-TILES = "lanes of "
 FEW = 2 * LANES  # lanes that are not worth tiles
 
 

@@ -1,10 +1,10 @@
 """A^k element by element, as a loop: result = result * A, k times, of which the last row is wanted, float64.
 
 The first example of Theano's documentation of scan. A has ten elements, or is one number; the critical path is one
-multiplication a step. scancc finds that such a loop is a power of A (`passes/geometric_loops.py`), so its time does not
-depend on k, and peers that run the loop are no match; "numpy, A**k" is what says so at once. Its derivative needs every
-row: k A^(k-1), as the loop has it. For one number C, which -ffast-math lets reorder products, makes several partial
-ones.
+multiplication a step. scancc finds that such a loop is a power of A (`passes/loops/geometric_loops.py`), so its time
+does not depend on k, and peers that run the loop are no match; "numpy, A**k" is what says so at once. Its derivative
+needs every row: k A^(k-1), as the loop has it. For one number C, which -ffast-math lets reorder products, makes several
+partial ones.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from scancc.errors import ScanValueError
 from scancc.frontend.shared import Shared, held, values_of
 from scancc.ir.graph import Graph
 from scancc.ir.printer import show
-from scancc.passes.device import ANY, Device
+from scancc.passes.devices.device import ANY, Device
+from scancc.passes.devices.strategies import STRATEGIES
 from scancc.passes.pipeline import Compilation, Options, analyse
-from scancc.passes.strategies import STRATEGIES
 
 TARGETS = ("cpu", "cuda")
 

@@ -10,7 +10,7 @@ import pytest
 import scancc as sc
 from scancc.ir.graph import spec_of
 from scancc.ir.loop import Const
-from scancc.passes.split_loops import CHUNK
+from scancc.passes.loops.split_loops import CHUNK
 
 
 def scans(program):

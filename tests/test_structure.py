@@ -32,6 +32,10 @@ ALLOWED = {
 }
 
 
+# The folders of passes/ in the order in which a program goes through them; each may import those before it.
+PASSES = ("sizes", "graph", "storage", "lower", "loops", "devices", "pipeline")
+
+
 def part(module: str) -> str:
     return ".".join(module.split(".")[:2]) if module.startswith("scancc.") else module.split(".")[0]
 
@@ -65,6 +69,15 @@ def test_layers(path):
         # `from scancc import __version__` and `import scancc` name no part.
         name = "scancc" if other in ("scancc", "scancc.__version__") else other
         assert name in ALLOWED[own], f"{path} imports {other}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scancc/passes").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_passes_import_what_runs_before_them(path):
+    own = path.relative_to(ROOT / "scancc/passes").with_suffix("").parts[0]
+    if own == "__init__":
+        return
+    for other in {m.split(".")[2] for m in imports(path) if m.startswith("scancc.passes.")}:
+        assert PASSES.index(other) <= PASSES.index(own), f"{path} imports {other}"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -5,7 +5,7 @@
 
 where d is the derivative with respect to the last row, and nothing else of the scan has one. The factor f is made of
 values that do not change. As every row receives the same part of f's derivative, the sum over all steps is n times it;
-`passes/geometric_loops.py` makes powers of both loops.
+`passes/loops/geometric_loops.py` makes powers of both loops.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Passes over the scan IR, storage planning, and lowering to the loop IR."""
+"""From a traced graph to loops: graph/, storage/, lower/, loops/, and devices/; `pipeline.py` has the order."""

@@ -11,44 +11,44 @@ from scancc.ir.graph import Graph, Node
 from scancc.ir.loop import Kernel
 from scancc.ir.verify import verify
 from scancc.ir.verify_loop import verify_kernel
-from scancc.passes.absorb import absorb
-from scancc.passes.accumulate import accumulate
-from scancc.passes.block_recurrences import block_recurrences
-from scancc.passes.cse import cse
-from scancc.passes.dce import dce
-from scancc.passes.dead_stores import drop_dead_stores
-from scancc.passes.defer_products import defer_products
-from scancc.passes.defer_sums import defer_sums
-from scancc.passes.device import ANY, Device
-from scancc.passes.flatten_rows import flatten_rows
-from scancc.passes.forward_copies import forward_copies
-from scancc.passes.forward_outputs import forward_outputs
-from scancc.passes.fuse import fuse
-from scancc.passes.geometric_loops import geometric_loops
-from scancc.passes.hoist import hoist, is_worth
+from scancc.passes.devices.device import ANY, Device
+from scancc.passes.devices.products import is_wide
+from scancc.passes.devices.stages import stages_of
+from scancc.passes.devices.strategies import LANES_FIRST, place
+from scancc.passes.graph.absorb import absorb
+from scancc.passes.graph.accumulate import accumulate
+from scancc.passes.graph.block_recurrences import block_recurrences
+from scancc.passes.graph.cse import cse
+from scancc.passes.graph.dce import dce
+from scancc.passes.graph.defer_products import defer_products
+from scancc.passes.graph.defer_sums import defer_sums
+from scancc.passes.graph.forward_outputs import forward_outputs
+from scancc.passes.graph.fuse import fuse
+from scancc.passes.graph.hoist import hoist, is_worth
+from scancc.passes.graph.mark_prefixes import keep_prefixes, mark_prefixes
+from scancc.passes.graph.merge_duplicates import merge_duplicates
+from scancc.passes.graph.narrow_storage import narrow_storage
+from scancc.passes.graph.narrow_views import narrow_views
+from scancc.passes.graph.order_sums import order_sums
+from scancc.passes.graph.same_rows import same_rows
+from scancc.passes.graph.shorten import shorten
+from scancc.passes.graph.simplify import simplify
+from scancc.passes.loops.dead_stores import drop_dead_stores
+from scancc.passes.loops.flatten_rows import flatten_rows
+from scancc.passes.loops.forward_copies import forward_copies
+from scancc.passes.loops.geometric_loops import geometric_loops
+from scancc.passes.loops.pack_weights import pack_weights
+from scancc.passes.loops.partial_sums import partial_sums
+from scancc.passes.loops.reuse_memory import reuse_memory
+from scancc.passes.loops.ring_runs import ring_runs
+from scancc.passes.loops.shorten_chains import shorten_chains
+from scancc.passes.loops.shrink_scratch import shrink_scratch
+from scancc.passes.loops.skew_rows import skew_rows
+from scancc.passes.loops.skip_zeros import skip_zeros
+from scancc.passes.loops.split_loops import split_loops
+from scancc.passes.loops.tile_lanes import tile_lanes
 from scancc.passes.lower import Lowered, lower
-from scancc.passes.mark_prefixes import keep_prefixes, mark_prefixes
-from scancc.passes.merge_duplicates import merge_duplicates
-from scancc.passes.narrow_storage import narrow_storage
-from scancc.passes.narrow_views import narrow_views
-from scancc.passes.order_sums import order_sums
-from scancc.passes.pack_weights import pack_weights
-from scancc.passes.partial_sums import partial_sums
-from scancc.passes.plan_taps import Plan, plan_taps
-from scancc.passes.products import is_wide
-from scancc.passes.reuse_memory import reuse_memory
-from scancc.passes.ring_runs import ring_runs
-from scancc.passes.same_rows import same_rows
-from scancc.passes.shorten import shorten
-from scancc.passes.shorten_chains import shorten_chains
-from scancc.passes.shrink_scratch import shrink_scratch
-from scancc.passes.simplify import simplify
-from scancc.passes.skew_rows import skew_rows
-from scancc.passes.skip_zeros import skip_zeros
-from scancc.passes.split_loops import split_loops
-from scancc.passes.stages import stages_of
-from scancc.passes.strategies import LANES_FIRST, place
-from scancc.passes.tile_lanes import tile_lanes
+from scancc.passes.storage.plan_taps import Plan, plan_taps
 
 
 @dataclass(frozen=True, slots=True)

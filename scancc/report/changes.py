@@ -12,8 +12,8 @@ from scancc.ir.graph import Graph, Node, body_graphs, operands, spec_of
 from scancc.ir.loop import show_kernel
 from scancc.ir.ops import OPS
 from scancc.ir.printer import show_type
-from scancc.passes.fuse import JOINED
-from scancc.passes.hoist import PREFIX
+from scancc.passes.graph.fuse import JOINED
+from scancc.passes.graph.hoist import PREFIX
 from scancc.passes.pipeline import LOOP_PIPELINE, Compilation, loops_of
 from scancc.report.storage import scans
 

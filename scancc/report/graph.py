@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from scancc.ir.graph import UNTIL, Graph, Node, body_graphs, dependencies, operands, spec_of
 from scancc.ir.printer import ordered, show_type
-from scancc.passes.plan_taps import Storage
+from scancc.passes.storage.plan_taps import Storage
 from scancc.report.expressions import Expressions, tap_text
 from scancc.report.layout import Item, Wire, arrange
 from scancc.report.storage import row_bytes, show_bytes, steps_of

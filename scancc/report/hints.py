@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scancc.ir.graph import UNTIL, Graph, Node, ScanSpec, dependencies, operands, spec_of, with_attrs
-from scancc.passes.block_recurrences import block_recurrences
-from scancc.passes.order_sums import order_sums
+from scancc.passes.graph.block_recurrences import block_recurrences
+from scancc.passes.graph.order_sums import order_sums
 from scancc.passes.pipeline import Compilation
 from scancc.report.limits import Limit, Measured
 from scancc.report.storage import kept, row_bytes, scans, show_bytes

@@ -11,7 +11,7 @@ from scancc.ir.graph import Graph, Node, body_graphs, spec_of
 from scancc.ir.loop import Buffer, Const, Expr, Op, Var
 from scancc.ir.types import Dim, Type
 from scancc.passes.pipeline import Compilation
-from scancc.passes.plan_taps import Storage
+from scancc.passes.storage.plan_taps import Storage
 
 Lengths = dict[str, int | None]
 

@@ -10,10 +10,10 @@ from scancc.ir.loop import Barrier, For, show_expr
 from scancc.ir.printer import show_type
 from scancc.ir.types import Type
 from scancc.ir.walk import shared_buffers, statements
-from scancc.passes.fuse import JOINED
-from scancc.passes.hoist import PREFIX
+from scancc.passes.graph.fuse import JOINED
+from scancc.passes.graph.hoist import PREFIX
 from scancc.passes.pipeline import Compilation
-from scancc.passes.plan_taps import Storage
+from scancc.passes.storage.plan_taps import Storage
 from scancc.report.changes import loop_changes
 from scancc.report.storage import estimate, hints_of, histories, row_bytes, scans, show_bytes
 

@@ -21,7 +21,7 @@ from scancc.ir.names import fresh_name
 from scancc.ir.parser import parse
 from scancc.ir.printer import show
 from scancc.ir.types import Dim, Type
-from scancc.passes.specialise import specialise
+from scancc.passes.graph.specialise import specialise
 from scancc.theano.graphs import is_variable, node_of, pairs, substitution
 
 

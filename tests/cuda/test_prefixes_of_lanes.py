@@ -8,7 +8,7 @@ from schedules import permuted
 
 import scancc as sc
 from scancc.backends.cuda.toolkit import TRAFFIC
-from scancc.passes import mark_prefixes
+from scancc.passes.graph import mark_prefixes
 
 R = np.random.default_rng(0)
 

@@ -9,9 +9,9 @@ from schedules import Barriers, permuted
 import scancc as sc
 from scancc.backends.cuda import toolkit
 from scancc.backends.cuda.toolkit import simulated
-from scancc.passes.device import SHARED, Device
-from scancc.passes.hold_weights import OTHER_OF_FEW, SUMS
-from scancc.passes.strategies import ASIDE
+from scancc.passes.devices.device import SHARED, Device
+from scancc.passes.devices.hold_weights import OTHER_OF_FEW, SUMS
+from scancc.passes.devices.strategies import ASIDE
 
 our_schedule = pytest.mark.skipif(not simulated(), reason="a device has its own schedules")
 R = np.random.default_rng(0)

@@ -12,7 +12,7 @@ from scancc import interpreter
 from scancc.ir.parser import parse
 from scancc.ir.printer import show
 from scancc.ir.verify import verify
-from scancc.passes.defer_sums import defer_sums
+from scancc.passes.graph.defer_sums import defer_sums
 
 R = np.random.default_rng(0)
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 import scancc as sc
 from scancc.ir.loop import Assign, Buffer, Const, Declare, For, Kernel, Let, Load, Op, Store, Var, add, const_int, sub
 from scancc.ir.verify_loop import verify_kernel
-from scancc.passes.fold import folded
-from scancc.passes.forward_copies import forward_copies
+from scancc.passes.loops.fold import folded
+from scancc.passes.loops.forward_copies import forward_copies
 from scancc.passes.lower import Lowered
 
 F64, I64 = np.dtype("float64"), np.dtype("int64")

@@ -7,8 +7,8 @@ import pytest
 
 import scancc as sc
 from scancc.ir.loop import INT64, Const, Op, Var, const_int
-from scancc.passes.fold import folded
-from scancc.passes.jam_steps import WANTED
+from scancc.passes.loops.fold import folded
+from scancc.passes.loops.jam_steps import WANTED
 
 R = np.random.default_rng(0)
 LANES = [0, 1, 17, 257, 513]

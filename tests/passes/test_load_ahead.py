@@ -22,7 +22,7 @@ from scancc.ir.loop import (
     show_kernel,
     sub,
 )
-from scancc.passes.load_ahead import AHEAD, load_ahead
+from scancc.passes.devices.load_ahead import AHEAD, load_ahead
 
 R = np.random.default_rng(0)
 F, I, B = np.dtype("float64"), np.dtype("int64"), np.dtype(bool)  # noqa: E741

@@ -10,7 +10,7 @@ from numba import njit
 from scancc_runtime import panels
 
 import scancc as sc
-from scancc.passes.pack_weights import LEAST_OF_A_ROW, LEAST_STEPS
+from scancc.passes.loops.pack_weights import LEAST_OF_A_ROW, LEAST_STEPS
 
 PACKED = "panels.multiply"
 

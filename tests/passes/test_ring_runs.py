@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import scancc as sc
 from scancc.errors import StepsError
-from scancc.passes.ring_runs import LEAST_ROWS
+from scancc.passes.loops.ring_runs import LEAST_ROWS
 from scancc.static.figures import figures_of
 
 R = np.random.default_rng(0)

@@ -8,7 +8,7 @@ import pytest
 import scancc as sc
 from scancc.ir.parser import parse
 from scancc.ir.printer import show
-from scancc.passes.same_rows import same_rows
+from scancc.passes.graph.same_rows import same_rows
 
 R = np.random.default_rng(0)
 

@@ -12,7 +12,7 @@ from scancc import driver
 from scancc.ir.loop import For, Store
 from scancc.ir.walk import statements
 from scancc.passes import pipeline
-from scancc.passes.skew_rows import LEAST_PHASES, ROWS
+from scancc.passes.loops.skew_rows import LEAST_PHASES, ROWS
 
 R = np.random.default_rng(0)
 INF = np.inf
@@ -388,7 +388,7 @@ def check(program, columns, seed):
 
 def test_random_recurrences(monkeypatch):
     """Whatever they gain."""
-    monkeypatch.setattr("scancc.passes.skew_rows._worth", lambda rows: True)
+    monkeypatch.setattr("scancc.passes.loops.skew_rows._worth", lambda rows: True)
     monkeypatch.setattr(driver, "COMPILED", driver.Programs())
     check()
     assert sum(FIRED) >= len(FIRED) // 2

@@ -8,7 +8,7 @@ import pytest
 import scancc as sc
 from scancc import driver
 from scancc.passes import pipeline
-from scancc.passes.split_loops import CHUNK
+from scancc.passes.loops.split_loops import CHUNK
 
 R = np.random.default_rng(0)
 LENGTHS = [0, 1, 2, 7, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5]

@@ -11,7 +11,7 @@ import pytest
 import scancc as sc
 from scancc.cli.explain import example_of
 from scancc.cli.loading import Target
-from scancc.passes.skew_rows import ROWS
+from scancc.passes.loops.skew_rows import ROWS
 from scancc.report.storage import inner_steps
 from scancc.static import processors
 from scancc.static.figures import figures_of

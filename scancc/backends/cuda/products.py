@@ -16,8 +16,8 @@ from scancc.backends.cuda.memory import flat
 from scancc.backends.cuda.program import CudaProgram
 from scancc.backends.cuda.toolkit import simulated
 from scancc.ir.loop import INT64, Buffer, Kernel, Var
+from scancc.passes.devices.products import Product, lone_product
 from scancc.passes.pipeline import Compilation
-from scancc.passes.products import Product, lone_product
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ from scancc.errors import DeviceError
 from scancc.ir.loop import Kernel, Prefix, const_int
 from scancc.ir.types import in_memory
 from scancc.ir.walk import shared_buffers, statements
+from scancc.passes.devices.spread_lanes import LANES
+from scancc.passes.devices.strategies import LANES_FIRST
 from scancc.passes.lower.prefix import TILE, TILES
 from scancc.passes.pipeline import Compilation
-from scancc.passes.spread_lanes import LANES
-from scancc.passes.strategies import LANES_FIRST
 
 SIMULATED_ITEMS = 2
 

@@ -14,7 +14,7 @@ from typing import Any
 from scancc.backends.cuda import library
 from scancc.errors import DeviceError
 from scancc.ir.loop import Kernel
-from scancc.passes.device import ANY, Device
+from scancc.passes.devices.device import ANY, Device
 
 # Launches and transfers of this process, for tests and measurements: "launch", "to device", "to host".
 TRAFFIC: Counter[str] = Counter()

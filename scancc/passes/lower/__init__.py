@@ -13,7 +13,8 @@ from scancc.ir.loop import INT64, Buffer, Expr, Kernel, Var, add
 from scancc.ir.types import Dim
 from scancc.passes.lower.context import Lowering, Target, in_memory
 from scancc.passes.lower.values import registers
-from scancc.passes.plan_taps import Plan, in_registers
+from scancc.passes.sizes import in_registers
+from scancc.passes.storage.plan_taps import Plan
 
 WHOLE = ("trace", "history")  # views of all rows
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from scancc.ir.graph import Graph, Node, operands, spec_of
 from scancc.ir.loop import INT64, Assign, Call, Expr, Load, Op, Place, Store, add, const_int, mul, sub
-from scancc.passes.block_recurrences import linear_recurrence
+from scancc.passes.graph.block_recurrences import linear_recurrence
 from scancc.passes.lower.context import Lowering, Target
 from scancc.passes.lower.values import Lazy
 

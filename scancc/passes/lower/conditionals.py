@@ -11,7 +11,7 @@ from scancc.ir.loop import Assign, Const, Declare, If
 from scancc.passes.lower.context import Lowering, Target, in_memory
 from scancc.passes.lower.control import bind_dims
 from scancc.passes.lower.values import Lazy, Registers
-from scancc.passes.plan_taps import in_registers
+from scancc.passes.sizes import in_registers
 
 
 def lower_cond(low: Lowering, node: Node) -> None:

@@ -45,7 +45,7 @@ from scancc.ir.types import Dim, Type
 from scancc.ir.walk import statement_loads
 from scancc.passes.lower.bounds import room
 from scancc.passes.lower.values import Index, Lazy, Registers, Value, registers
-from scancc.passes.plan_taps import Plan
+from scancc.passes.storage.plan_taps import Plan
 
 INLINE_WEIGHT = 6  # operations in one statement
 # Names that mean something in every target's source: the user's variables must not hide them.

@@ -15,10 +15,9 @@ import numpy as np
 
 from scancc.ir.graph import Node
 from scancc.ir.loop import INT64, Assign, Call, Const, Declare, Expr, For, Load, Op, Place, const_int
-from scancc.passes.in_place import REGISTER_ELEMENTS
 from scancc.passes.lower.context import Lowering
 from scancc.passes.lower.values import Index, Lazy, Registers, registers
-from scancc.passes.plan_taps import in_registers
+from scancc.passes.sizes import REGISTER_ELEMENTS, in_registers
 
 
 def lower_matmul(low: Lowering, node: Node) -> None:

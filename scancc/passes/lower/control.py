@@ -29,15 +29,16 @@ from scancc.ir.loop import (
     sub,
 )
 from scancc.ir.types import Dim, Type
-from scancc.passes.block_recurrences import BLOCKS
-from scancc.passes.in_place import update_in_place
+from scancc.passes.graph.block_recurrences import BLOCKS
 from scancc.passes.lower.blocks import solve_in_blocks
 from scancc.passes.lower.context import Lowering, Target, in_memory
 from scancc.passes.lower.prefix import lower_prefix
 from scancc.passes.lower.samples import Samples
 from scancc.passes.lower.values import Index, Lazy, Registers, registers
 from scancc.passes.lower.views import row_place
-from scancc.passes.plan_taps import Storage, in_registers
+from scancc.passes.sizes import in_registers
+from scancc.passes.storage.in_place import update_in_place
+from scancc.passes.storage.plan_taps import Storage
 
 CHEAP = frozenset({"add", "subtract", "multiply", "negative", "absolute", "cast"})  # as loading a number
 FIRST_BYTES = 1 << 16  # of a trace that grows

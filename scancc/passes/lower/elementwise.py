@@ -10,7 +10,7 @@ from scancc.ir.graph import Node
 from scancc.ir.loop import BOOL, Const, Expr, Op
 from scancc.passes.lower.context import Lowering, Target, in_memory
 from scancc.passes.lower.values import Index, Lazy, Registers, registers
-from scancc.passes.plan_taps import in_registers
+from scancc.passes.sizes import in_registers
 
 
 def lower_const(low: Lowering, node: Node) -> None:

@@ -15,7 +15,7 @@ from scancc.ir.graph import Node
 from scancc.ir.loop import BOOL, INT64, Assign, Const, Declare, Expr, For, If, Load, Op, Store, Var, add, const_int, sub
 from scancc.passes.lower.context import Lowering, Target
 from scancc.passes.lower.values import registers
-from scancc.passes.plan_taps import in_registers
+from scancc.passes.sizes import in_registers
 
 SCALE = 2.0**300  # determinants are scaled by it on the way: only the result may overflow
 ZERO, ONE = const_int(0), const_int(1)

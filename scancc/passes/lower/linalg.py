@@ -9,7 +9,7 @@ from scancc.ir.loop import BOOL, Call, Const, Expr, Load, Op, Place, const_int
 from scancc.passes.lower.context import Lowering, Target
 from scancc.passes.lower.elimination import lower_by_loops
 from scancc.passes.lower.values import Registers, registers
-from scancc.passes.plan_taps import in_registers
+from scancc.passes.sizes import in_registers
 
 UNROLLED = 4
 

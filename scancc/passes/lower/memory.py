@@ -8,7 +8,7 @@ from scancc.ir.graph import Node
 from scancc.ir.loop import BOOL, INT64, Const, Expr, Load, Op, Store, add, const_int
 from scancc.passes.lower.context import Lowering, in_memory
 from scancc.passes.lower.values import Index, Lazy, Registers
-from scancc.passes.plan_taps import in_registers
+from scancc.passes.sizes import in_registers
 
 
 def lower_concatenate(low: Lowering, node: Node) -> None:

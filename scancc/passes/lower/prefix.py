@@ -10,9 +10,9 @@ import numpy as np
 from scancc.ir.graph import Graph, Node
 from scancc.ir.loop import INT64, Assign, Expr, Op, Prefix, Stmt, Var, add, const_int
 from scancc.ir.types import scalar
+from scancc.passes.graph.mark_prefixes import prefix_of
 from scancc.passes.lower.context import Lowering
 from scancc.passes.lower.values import registers
-from scancc.passes.mark_prefixes import prefix_of
 
 TILE, TILES = Var("tile_size", INT64), Var("tiles", INT64)  # steps of a block, and how many blocks: set by the back end
 

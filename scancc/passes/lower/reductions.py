@@ -13,7 +13,7 @@ from scancc.ir.loop import BOOL, INT64, Assign, Const, Declare, Expr, For, Op, S
 from scancc.ir.types import Dim
 from scancc.passes.lower.context import Lowering
 from scancc.passes.lower.values import Index, Lazy, Registers, registers
-from scancc.passes.plan_taps import in_registers
+from scancc.passes.sizes import in_registers
 
 COMBINE = {
     "reduce_sum": "add",

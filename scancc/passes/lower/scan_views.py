@@ -12,7 +12,7 @@ from scancc.ir.types import Type
 from scancc.passes.lower.context import Lowering, Target, in_memory
 from scancc.passes.lower.control import Slots, ring_slot
 from scancc.passes.lower.values import Index, Lazy, Registers, registers
-from scancc.passes.plan_taps import in_registers
+from scancc.passes.sizes import in_registers
 
 
 def lower_get(low: Lowering, node: Node) -> None:

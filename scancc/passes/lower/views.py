@@ -11,7 +11,7 @@ from scancc.ir.loop import BOOL, INT64, Const, Expr, Load, Op, Place, add, const
 from scancc.ir.types import Dim, Shape
 from scancc.passes.lower.context import Lowering
 from scancc.passes.lower.values import Index, Lazy, Registers
-from scancc.passes.plan_taps import in_registers
+from scancc.passes.sizes import in_registers
 
 
 def _view(

@@ -1,0 +1,1 @@
+"""What a device needs besides: launches, who runs what, and what is held where."""

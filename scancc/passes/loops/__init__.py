@@ -1,0 +1,1 @@
+"""Passes over the loop IR, and what they have to know of loops."""

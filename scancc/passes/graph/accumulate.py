@@ -9,7 +9,7 @@ error: a check of the step count stands for what the reduction would have found.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -44,19 +44,39 @@ def accumulate(graph: Graph) -> Graph:
 
 
 def _accumulate(graph: Graph) -> Graph:
+    found = _reductions(graph)
+    if not found:
+        return graph
+    carries: dict[Node, str] = {}  # of the new scans, by the reductions that they stand for
+    checks: dict[str, Node] = {}
+    mapping: dict[Node, Node] = {}
+    for node in graph.nodes():
+        new = rebuild(node, mapping)
+        if node in found:
+            new, names = _with_sums(new, found[node])
+            carries |= names
+            extremes = [r for r in names if r.op in EXTREMES]
+            if extremes:
+                checks |= _steps_exist(build.length(new), extremes[0], {**graph.results, **checks})
+        elif node in carries:
+            new = build.final(mapping[node.args[0].args[0]], carries[node], node.loc)
+        mapping[node] = new
+    return Graph(graph.inputs, checks | {k: mapping[v] for k, v in graph.results.items()})
+
+
+def _reductions(graph: Graph) -> dict[Node, list[Node]]:
+    """By scan: the reductions over time of outputs of which nothing else is read."""
     used = users(graph)
     results = set(graph.results.values())
+    found: dict[Node, list[Node]] = {}
     for node in graph.nodes():
         if node.op != "scan" or spec_of(node).strategy == PREFIX:
             continue
-        traces = [g for g in used.get(node, []) if g.op == "get" and g.attrs["view"] == "trace"]
-        found = [
-            r for g in traces if g not in results for r in used.get(g, [])
-            if all(_over_time(u) for u in used[g]) and _over_time(r)
-        ]  # fmt: skip
-        if found:
-            return _accumulate(_replace(graph, *_with_sums(node, found)))
-    return graph
+        traces = [g for g in used.get(node, []) if g.op == "get" and g.attrs["view"] == "trace" and g not in results]
+        reductions = [r for g in traces if all(_over_time(u) for u in used.get(g, [])) for r in used.get(g, [])]
+        if reductions:
+            found[node] = reductions
+    return found
 
 
 def _over_time(node: Node) -> bool:
@@ -79,16 +99,16 @@ def _identity(op: str, dtype: np.dtype) -> Any:
     return np.iinfo(dtype).min if lowest else np.iinfo(dtype).max
 
 
-def _with_sums(scan: Node, reductions: list[Node]) -> tuple[Node, Node, dict[Node, tuple[str, Node]]]:
+def _with_sums(scan: Node, reductions: list[Node]) -> tuple[Node, dict[Node, str]]:
     """The scan with one carry more for each reduction; by reduction, the carry's name."""
     spec = spec_of(scan)
     value = operands(scan)
     taken = {*spec.operand_names(), *spec.outputs}
     carries, initials, results = list(spec.carries), [], dict(spec.body.results)
-    names: dict[Node, tuple[str, Node]] = {}
+    names: dict[Node, str] = {}
     for r in reductions:
         source = r.args[0].attrs["name"]
-        name = fresh_name(f"{source}_{r.op.split('_')[1]}", taken)
+        names[r] = name = fresh_name(f"{source}_{r.op.split('_')[1]}", taken)
         combine = REDUCTIONS[r.op]
         row = spec.body.results[source]
         inner = tuple(a - 1 for a in r.attrs["axes"] if a > 0)
@@ -98,7 +118,6 @@ def _with_sums(scan: Node, reductions: list[Node]) -> tuple[Node, Node, dict[Nod
         nothing = build.const(_identity(r.op, r.type.dtype), r.type.dtype)
         initials.append(build.broadcast_to(nothing, r.type.shape, r.loc))
         results[name] = build.make(combine, tap, row, loc=r.loc)
-        names[r] = (name, r)
     changed = replace(spec, carries=tuple(carries), body=Graph((), results))
     args = (
         scan.args[0],
@@ -107,32 +126,14 @@ def _with_sums(scan: Node, reductions: list[Node]) -> tuple[Node, Node, dict[Nod
         *initials,
         *(value[n] for n in spec.nonseqs),
     )
-    return scan, with_attrs(Node("scan", args, scan.type, scan.attrs, scan.loc), spec=changed), names
+    return with_attrs(Node("scan", args, scan.type, scan.attrs, scan.loc), spec=changed), names
 
 
-def _replace(graph: Graph, old: Node, new: Node, finals: dict[Node, tuple[str, Node]]) -> Graph:
-    def rule(original: Node, node: Node) -> Node:
-        if original is old:
-            return Node(new.op, (node.args[0], *new.args[1:]), new.type, new.attrs, new.loc)
-        if original in finals:
-            name, r = finals[original]
-            return build.final(node.args[0].args[0], name, r.loc)
-        return node
-
-    mapping: dict[Node, Node] = {}
-    for node in graph.nodes():
-        mapping[node] = rule(node, rebuild(node, mapping))
-    results = {k: mapping[v] for k, v in graph.results.items()}
-    extremes = [r for r in finals if r.op in EXTREMES]
-    checks = {} if not extremes else _steps_exist(build.length(mapping[old]), extremes[0], results)
-    return Graph(graph.inputs, checks | results)
-
-
-def _steps_exist(length: Node, reduction: Node, results: Mapping[str, Node]) -> dict[str, Node]:
+def _steps_exist(length: Node, reduction: Node, taken: Collection[str]) -> dict[str, Node]:
     """An extreme of no rows is an error, which the loop would not notice by itself."""
     if length.op == "const" and length.attrs["value"] > 0:
         return {}
     some = build.make("greater", length, build.integer(0), loc=reduction.loc)
     message = "zero-size array to a minimum or maximum, which has no identity"
     check = build.make("check", some, loc=reduction.loc, message=message, names=(), site=-1, error="value")
-    return {fresh_name(EFFECT + "rows", set(results)): check}
+    return {fresh_name(EFFECT + "rows", set(taken)): check}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scancc as sc
+from scancc.ir.loop import INT64, Buffer, Expr, Load, Op, Var, const_int
+from scancc.passes.loops.zero_rows import _Zeros
 
 SKIPS = "what comes in"
 CLEARS = "what the row has stored"
@@ -210,3 +214,18 @@ def test_a_second_order():
         return (sc.grad(lambda x: table(squared, x, y)[-1])(x) ** 2).sum()
 
     check(sc.jit(sc.grad(f, (0, 1))), x, y, rtol=1e-10)
+
+
+def test_a_row_of_more_operations_than_python_has_frames():
+    f8 = np.dtype(np.float64)
+    later = Buffer("later", f8, (const_int(LONG),), "scratch")
+    state, i = Var("s", f8), Var("i", INT64)
+    incoming = Load(later, (i,))
+    lets: dict[Var, Expr] = {Var("v0", f8): Op("add", (incoming, state), f8)}
+    for k in range(1, 3000):
+        lets[Var(f"v{k}", f8)] = Op("multiply", (Var(f"v{k - 1}", f8), Var(f"x{k}", f8)), f8)
+    last = Var("v2999", f8)
+    zeros = _Zeros(lets, {incoming}, {state: last}, Counter())
+    assert zeros.all_of([last])
+    assert zeros.factors([last]) == [Var(f"x{k}", f8) for k in range(2999, 0, -1)]
+    assert not zeros.all_of([Op("add", (last, Var("x1", f8)), f8)])

@@ -83,6 +83,8 @@ def _identity(node: Node) -> Node | None:
     right, commutes, only_exact = IDENTITIES[node.op]
     if node.type.dtype.kind in "fc" and not only_exact:
         return None
+    if node.type.dtype.kind == "c" and node.op != "subtract":
+        return None  # (inf + 0j) * (1 + 0j) is inf + nan j: one part times the other's zero
     for x, c in ((a, b), (b, a)) if commutes else ((a, b),):
         neutral = uniform(c)
         if neutral is not None and x.type == node.type and neutral == right and not np.signbit(np.real(neutral)):
@@ -254,7 +256,7 @@ def _length(node: Node) -> Node | None:
 
 
 def _fast(node: Node) -> Node | None:
-    """x + 0.0 -> x; x / c -> x * (1 / c); x ** 3 -> x * x * x."""
+    """x + 0.0 -> x; x / c -> x * (1 / c), where that is an ordinary number; x ** 3 -> x * x * x."""
     if node.type.dtype.kind != "f":
         return None
     if node.op == "add":
@@ -262,8 +264,10 @@ def _fast(node: Node) -> Node | None:
             if x.type == node.type and uniform(c) == 0:
                 return x
     if node.op == "divide" and node.args[1].op == "const":
-        inverse = build.const(1 / node.args[1].attrs["value"], node.type.dtype)
-        return build.make("multiply", node.args[0], inverse, loc=node.loc)
+        with np.errstate(all="ignore"):
+            inverse = np.asarray(1 / node.args[1].attrs["value"], node.type.dtype)
+        if np.all(np.isfinite(inverse) & (np.abs(inverse) >= np.finfo(inverse.dtype).tiny)):
+            return build.make("multiply", node.args[0], build.const(inverse, node.type.dtype), loc=node.loc)
     if node.op == "power" and uniform(node.args[1]) in (3, 4) and node.args[0].type == node.type:
         x = node.args[0]
         square = build.make("multiply", x, x, loc=node.loc)

@@ -47,11 +47,13 @@ def row_of(loop: For, later: set[Buffer]) -> Row | None:
     incoming = [x for x in dict.fromkeys(loads) if x.buffer in later and x.dtype.kind == "f"]
     zeros = _Zeros(lets, set(incoming), changes, Counter(
         x for s in loop.body for e in expressions(s) for x in subexpressions(e)))  # fmt: skip
-    if not incoming or not zeros.all_of([*(s.expr for s in stores), *changes.values()]):
+    values = [*(s.expr for s in stores), *changes.values()]
+    if not incoming or not zeros.all_of(values):
         return None
-    if not any(_chooses(x, lets) for x in zeros.factors) or not zeros.states:
+    factors = zeros.factors(values)
+    if not any(_chooses(x, lets) for x in factors) or not zeros.states:
         return None
-    finite = list(dict.fromkeys(e for x in zeros.factors for e in _leaves(x, lets)))
+    finite = list(dict.fromkeys(e for x in factors for e in _leaves(x, lets)))
     waits = made_of(finite, lets) | {v for e in finite for v in variables(e)}
     if any(variables(lets[v]) & changes.keys() for v in waits & lets.keys()) or waits & changes.keys():
         return None
@@ -59,7 +61,7 @@ def row_of(loop: For, later: set[Buffer]) -> Row | None:
 
 
 class _Zeros:
-    """What is zero where all that comes in is, and what it was multiplied with."""
+    """What is zero where all that comes in is zero."""
 
     def __init__(
         self, lets: dict[Var, Expr], incoming: set[Load], changes: dict[Var, Expr], reads: Counter[Expr]
@@ -68,13 +70,52 @@ class _Zeros:
         # Sums go on as they are: sum = sum + zero. All other states are to be zero.
         self.sums = {v for v, e in changes.items() if _adds_up(v, e, lets, reads)}
         self.states = changes.keys() - self.sums
-        self.factors: list[Expr] = []
         self.known: dict[Expr, bool] = {}
 
     def all_of(self, values: list[Expr]) -> bool:
-        return all(self.zero(e) for e in values)
+        return all(self._zero(e) for e in values)
 
-    def zero(self, e: Expr) -> bool:
+    def factors(self, values: list[Expr]) -> list[Expr]:
+        """What the zeros that `values` are made of were multiplied with."""
+        found: dict[Expr, None] = {}
+        seen: set[Expr] = set()
+        pending = values[::-1]
+        while pending:
+            e = pending.pop()
+            if e in seen:
+                continue
+            seen.add(e)
+            parts = self._parts(e)
+            if isinstance(e, Op) and e.name == "multiply":
+                a, b = e.args
+                parts = (a,) if self.known[a] else (b,)
+                found[b if self.known[a] else a] = None
+            pending += parts[::-1]
+        return list(found)
+
+    def _zero(self, whole: Expr) -> bool:
+        """Operands first, from a list: a row may have more operations one after the other than Python has frames."""
+        pending = [whole]
+        while pending:
+            e = pending[-1]
+            waits = [p for p in self._parts(e) if p not in self.known]
+            pending += waits
+            if not waits:
+                self.known[pending.pop()] = self._of_parts(e)
+        return self.known[whole]
+
+    def _parts(self, e: Expr) -> tuple[Expr, ...]:
+        match e:
+            case Var() if e not in self.states and e in self.lets:
+                return (self.lets[e],)
+            case Op("add", (a, b), _) if (a in self.sums) != (b in self.sums):
+                return (b if a in self.sums else a,)
+            case Op("multiply" | "add" | "subtract" | "negative", args, _):
+                return args
+            case _:
+                return ()
+
+    def _of_parts(self, e: Expr) -> bool:
         match e:
             case Const(value, _):
                 return bool(value == 0)
@@ -82,25 +123,9 @@ class _Zeros:
                 return e in self.incoming
             case Var() if e in self.states:
                 return True
-            case Var() if e in self.lets:
-                if e not in self.known:
-                    self.known[e] = self.zero(self.lets[e])
-                return self.known[e]
-            case Op("multiply", (a, b), _):
-                for x, factor in ((a, b), (b, a)):
-                    if self.zero(x):
-                        if factor not in self.factors:
-                            self.factors.append(factor)
-                        return True
-                return False
-            case Op("add", (a, b), _) if (a in self.sums) != (b in self.sums):
-                return self.zero(b if a in self.sums else a)
-            case Op("add" | "subtract", (a, b), _):
-                return self.zero(a) and self.zero(b)
-            case Op("negative", (a,), _):
-                return self.zero(a)
             case _:
-                return False
+                parts = [self.known[p] for p in self._parts(e)]
+                return any(parts) if isinstance(e, Op) and e.name == "multiply" else bool(parts) and all(parts)
 
 
 def _adds_up(state: Var, e: Expr, lets: dict[Var, Expr], reads: Counter[Expr]) -> bool:

@@ -157,6 +157,20 @@ def test_ragged_sequences_by_their_lengths():
         assert (row[k:] == 0).all()
 
 
+def test_rows_too_short_for_what_is_read():
+    x, h = np.array([[1.0, 1.0, 1.0], [3.0, 1.0, 1.0]]), np.zeros(2)
+    second_to_last = sc.jit(sc.vmap(lambda x, h: until(x, h)[-2]))
+    np.testing.assert_array_equal(second_to_last(x[:1], h[:1]), [2.0])
+    for mode in ("compiled", "interpret"):
+        with pytest.raises(IndexError):  # as the second row alone, which makes one step
+            second_to_last(x, h, mode=mode)
+
+
+def test_batches_of_batches_of_loops_that_end_apart_name_the_way_around():
+    with pytest.raises(NotImplementedError, match="batch of batches"):
+        sc.vmap(sc.vmap(lambda x: until(x, 0.0)[-1]))(np.ones((2, 3, 4)))
+
+
 def test_zeros_after_the_end_are_not_counted():
     with pytest.raises(NotImplementedError, match="outputs whose rows have different lengths"):
         sc.vmap(lambda x, h: until(x, h).prod())(normal(3, 4), normal(3))

@@ -44,9 +44,9 @@ def on_padded(b: Batch, node: Node, row_by_row: Callable[[Batch, Node], Node]) -
             b.padded[node] = source  # type: ignore[assignment]
             return None
         if node.op == "index" and node.attrs["axis"] == 0 and node.attrs["position"] < 0:
-            at = build.make("add", count, build.integer(node.attrs["position"]), loc=node.loc)
-            size = build.dim_of(b.value[x], 1)
-            b.value[node] = _pick(b, x, row_by_row, build.make("wrap_index", at, size, loc=node.loc))
+            # The length of a row is the one of its own loop, which may be too short for the position.
+            at = build.make("wrap_index", build.integer(node.attrs["position"]), count, loc=node.loc)
+            b.value[node] = _pick(b, x, row_by_row, at)
             b.batched.add(node)
             return None
     raise refused(node, f"{node.op} of outputs whose rows have different lengths",
@@ -54,10 +54,11 @@ def on_padded(b: Batch, node: Node, row_by_row: Callable[[Batch, Node], Node]) -
 
 
 def refused(node: Node, what: str, fix: str = "") -> UnsupportedError:
-    """The error for what reads a loop whose rows end at different steps. What a derivative added has no line."""
+    """The error for what reads a loop whose rows end at different steps. What a transform added has no line."""
     if node.loc is None or node.attrs.get("view") == "every":
-        what = "the derivative of a loop whose rows end at different steps"
-        fix = "take the derivative of the whole batch: sc.grad(lambda x: sc.vmap(f)(x).sum())(x) has the same rows"
+        what = "the derivative, or a batch of batches, of a loop whose rows end at different steps"
+        fix = ("take the derivative of the whole batch: sc.grad(lambda x: sc.vmap(f)(x).sum())(x) has the same rows; "
+               "batch once, over one axis that has all rows: sc.vmap(f)(x.reshape(-1, x.shape[-1]))")  # fmt: skip
     return UnsupportedError(what, _line_behind(node), RULE, fix)
 
 

@@ -244,6 +244,7 @@ def _clock(call: Callable[[], Any], loops: int) -> float:
 def _sample(contenders: list[_Contender], options: Options, tell: Callable[[str], None]) -> None:
     collecting = gc.isenabled()
     gc.disable()
+    gc.freeze()  # what there is already need not be looked at after every repeat
     deadline = perf_counter() + options.limit_s
     try:
         for repeat in range(options.repeats):
@@ -255,6 +256,7 @@ def _sample(contenders: list[_Contender], options: Options, tell: Callable[[str]
                 c.samples.append(_clock(c.call, c.loops) / c.loops)
             gc.collect()
     finally:
+        gc.unfreeze()
         if collecting:
             gc.enable()
 

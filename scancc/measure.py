@@ -28,7 +28,6 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding
-from scipy import stats
 
 from scancc import threads
 
@@ -292,6 +291,7 @@ def timing(
 
 def ratio_of_medians(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
     """median(a) / median(b) and its 95 % percentile-bootstrap interval; a[i], b[i] are one repeat."""
+    from scipy import stats  # here, because it takes longer to import than the whole compiler
 
     def statistic(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
         return np.median(x, axis=axis) / np.median(y, axis=axis)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-from scipy import stats
+from statistics import geometric_mean
 
 from scancc.measure import Result, Timing, peer_of
 
@@ -58,7 +57,7 @@ def means(found: Sequence[SpeedUp]) -> list[Mean]:
     for s in found:
         groups.setdefault((s.gradient, s.peer), []).append(s.ratio)
     made = [
-        Mean(peer, gradient, float(stats.gmean(ratios)), len(ratios), sum(r >= 1 for r in ratios))
+        Mean(peer, gradient, geometric_mean(ratios), len(ratios), sum(r >= 1 for r in ratios))
         for (gradient, peer), ratios in groups.items()
     ]
     return sorted(made, key=lambda m: (m.gradient, -m.workloads, m.peer))

@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
-from scipy.optimize import lsq_linear
 
 from scancc.checking.sampling import Times
 
@@ -36,6 +34,8 @@ def weights_of(times: Sequence[Times], subject: str) -> Weights:
     time did not move against the chain's gets no weight. Rounds in which the chain itself was interrupted are left
     out, since its time is in the denominator on both sides and would make anything look alike.
     """
+    from scipy.optimize import lsq_linear  # here, because it takes longer to import than the whole compiler
+
     rows, values = [], []
     for t in (part for whole in times for part in (whole, whole.stressed) if part is not None):
         chain = np.log(t.kernels["latency"])
@@ -79,6 +79,8 @@ def change(now: Sequence[np.ndarray], before: Sequence[np.ndarray], alarm: float
     both sides (scipy.stats.bootstrap); since rounds of one process share its layout of memory, what processes
     differ by beyond their rounds is added as a variance of its own, from Student's distribution.
     """
+    from scipy import stats  # here, because it takes longer to import than the whole compiler
+
     a, b = (np.log(np.concatenate(side)) for side in (now, before))
     rng = np.random.default_rng(0)  # the same samples give the same verdict
     drawn = stats.bootstrap(

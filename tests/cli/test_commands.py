@@ -146,11 +146,17 @@ def test_pieces_give_what_one_call_gives(chunk):
         (["cache"], 2, "Usage"),
     ],
 )
-def test_errors_are_one_block(model, arguments, status, text):
-    done = call(*(a.format(model=model) for a in arguments))
-    assert done.returncode == status
-    assert text in done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
+def test_errors_are_one_block(model, arguments, status, text, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    assert main([a.format(model=model) for a in arguments]) == status
+    shown = capsys.readouterr()
+    assert text in shown.err + shown.out
+    assert "Traceback" not in shown.err
+
+
+def test_the_status_of_the_process_is_that_of_the_error(model):
+    assert call("compile", "nowhere.py:x").returncode == 2
+    assert call("run", f"{model}:ar2").returncode == 1
 
 
 def test_debug_shows_the_traceback(model):

@@ -228,7 +228,8 @@ def _vjp(fn: Callable, primals: tuple, d: Any, has_aux: bool, wanted: bool) -> A
     leaves, tree = flatten(returned[0] if has_aux else returned)
     given, given_tree = flatten(d)
     if given_tree != tree:
-        raise ScanTypeError("the derivative given to a pullback has another structure than the value", here())
+        raise ScanTypeError("the derivative given to a pullback has another structure than the value", here(),
+                            fix="give it the containers, and the arrays in them, that the function returned")
     seeds: dict[Node, Node] = {}
     for value, part in zip(map(unwrap, leaves), map(unwrap, given), strict=True):
         if not differentiable(value.type.dtype):
@@ -266,7 +267,8 @@ def _jvp(fn: Callable, primals: tuple, tangents: tuple, has_aux: bool) -> Any:
     given: dict[Node, Node] = {}
     leaves = [v for t in tangents for v in flatten(t)[0]]
     if len(leaves) != len(marked.nodes):
-        raise ScanTypeError("tangents have another structure than primals", here())
+        raise ScanTypeError("tangents have another structure than primals", here(),
+                            fix="give each argument a tangent with the same containers and shapes")
     for node, t in zip(marked.nodes, map(unwrap, leaves), strict=True):
         if t.type.ndim != node.type.ndim:
             raise ScanValueError(f"a tangent is {t.type}, its argument {node.type}", here())

@@ -89,7 +89,8 @@ def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
         value = made.value[node]
         if axis is None:
             if node in made.batched:
-                raise ScanValueError("out_axes is None for a result that differs from row to row", here())
+                raise ScanValueError("out_axes is None for a result that differs from row to row", here(),
+                                     fix="give the axis along which its rows are stacked")  # fmt: skip
             out.append(wrap(value))
             continue
         value = made.whole(node)
@@ -101,7 +102,7 @@ def _check_pure(fn: Callable, leaves: dict[Node, Node], done: list[Node]) -> Non
     """Checks, prints and updates of shared variables happen once, not for every row."""
     if any(n in leaves for n in topological(done)):
         raise UnsupportedError(f"{name_of(fn, 'the function')} calls sc.check or sc.debug_print, or updates a shared "
-                               "variable, with values that differ from row to row of a batch", here(),
+                               "variable, in what is computed for every row of a batch", here(),
                                fix="do so with all of the batch, outside of sc.vmap")  # fmt: skip
 
 

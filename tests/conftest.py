@@ -9,5 +9,7 @@ import tempfile
 if os.environ.get("SCANCC_TEST_DEVICE") != "1":
     os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
 
-_cache = tempfile.TemporaryDirectory(prefix="scancc-tests-")
-os.environ["SCANCC_CACHE_DIR"] = _cache.name
+# Workers of pytest-xdist find what others have compiled: the process that starts them made the folder.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _cache = tempfile.TemporaryDirectory(prefix="scancc-tests-")
+    os.environ["SCANCC_CACHE_DIR"] = _cache.name

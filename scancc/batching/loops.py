@@ -135,7 +135,8 @@ def _row_by_row(b: Batch, node: Node) -> Node:
             args.append(build.make("read", type=_inner(a.type), name=f"x{k}"))
     body = Node(node.op, tuple(args), _inner(node.type), node.attrs, node.loc)
     if "shape" in node.attrs and any(isinstance(d, Dim) and d.define is not None for d in node.attrs["shape"]):
-        raise UnsupportedError(f"{node.op} of a length known at run time only, for each row of a batch", node.loc)
+        raise UnsupportedError(f"{node.op} of a length known at run time only, for each row of a batch", node.loc,
+                               fix="give it a length that is a number, or a length of an array")  # fmt: skip
     spec = ScanSpec(fresh(f"{node.op}_rows"), tuple(sequences), (), tuple(nonseqs), ("row",), Graph((), {"row": body}))
     first = next(iter(sequences.values()))
     scan = build.scan(spec, (build.dim_of(first, 0), *sequences.values(), *nonseqs.values()), node.loc)
@@ -371,7 +372,8 @@ def _cond(b: Batch, node: Node) -> Node | None:
     labels = [n for n in node.attrs["then"].results if not n.startswith(EFFECT)]
     if predicate in b.batched:
         if any(n.startswith(EFFECT) for k in ("then", "orelse") for n in node.attrs[k].results):
-            raise UnsupportedError("a branch with checks or prints is batched", node.loc)
+            raise UnsupportedError("a branch with checks or prints is batched", node.loc,
+                                   fix="check or print outside of sc.cond: batches run both branches")  # fmt: skip
         # Rows choose differently: both branches are computed for all of them.
         found = {}
         for key in ("then", "orelse"):

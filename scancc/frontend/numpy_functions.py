@@ -135,7 +135,8 @@ def _linalg(op: str) -> Callable:
             raise UnsupportedError(f"np.linalg.{op} in a step takes one square matrix of fixed size, not {matrix}",
                                    here(), fix="loop over stacked matrices with sc.map")
         if len(parts) == 2 and parts[1].ndim not in (1, 2):
-            raise UnsupportedError("np.linalg.solve in a step takes right-hand sides of one or two axes", here())
+            raise UnsupportedError("np.linalg.solve in a step takes right-hand sides of one or two axes", here(),
+                                   fix="reshape the right-hand sides to columns of one matrix")  # fmt: skip
         dtype = np.result_type(*(floating(p).dtype for p in parts))
         return wrap(emit(op, *(build.cast(p.node, dtype, here()) for p in parts)))
 

@@ -36,11 +36,13 @@ def _reduction(op: str, accumulate: Callable, combine: np.ufunc, neutral: Callab
         x = x.astype(dtype or accumulate(x.dtype))
         if where is not True:
             if not has_identity and initial is None:
-                raise ScanValueError(f"{op.removeprefix('reduce_')} with where= needs initial=", here())
+                raise ScanValueError(f"{op.removeprefix('reduce_')} with where= needs initial=", here(),
+                                     fix="pass initial=, the result where nothing is chosen")  # fmt: skip
             x = np.where(where, x, np.asarray(neutral(x.dtype), x.dtype))  # type: ignore[assignment]
         axes = axes_of(axis, x.ndim)
         if not has_identity and initial is None and any(x.node.type.shape[i] == 0 for i in axes):
-            raise ScanValueError("zero-size array to a minimum or maximum, which has no identity", here())
+            raise ScanValueError("zero-size array to a minimum or maximum, which has no identity", here(),
+                                 fix="pass initial=, the result for an empty array")  # fmt: skip
         result = x
         if axes:
             node = emit(op, x.node, axes=axes)

@@ -176,7 +176,8 @@ def array_of(value: Any, dtype: Any) -> np.ndarray:
 def cast(value: Any, dtype: Any) -> Tracer:
     dtype = np.dtype(dtype)
     if not supported(dtype):
-        raise ScanTypeError(f"dtype {dtype} is not supported", here())
+        raise ScanTypeError(f"dtype {dtype} is not supported", here(),
+                            "dtypes are bool, integers, float16, bfloat16, float32, float64, complex64 and complex128")
     return wrap(build.cast(as_stored(value), dtype, here()))
 
 

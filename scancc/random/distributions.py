@@ -42,7 +42,8 @@ def normal(key: Any, shape: Any = None, *, loc: Any = 0.0, scale: Any = 1.0, dty
 def _not_empty(given: dict[str, Any]) -> None:
     low, high = given["low"], given["high"]
     if not is_traced(low, high) and np.any(np.asarray(low) >= np.asarray(high)):
-        raise ScanValueError(f"the range [{low}, {high}) of random integers is empty", here())
+        raise ScanValueError(f"the range [{low}, {high}) of random integers is empty", here(),
+                             fix="high is excluded: it has to be above low")  # fmt: skip
 
 
 @draw("low", "high", check=_not_empty)

@@ -55,7 +55,8 @@ def choice(key: Any, a: Any, shape: Any = (), *, replace: bool = True, p: Any = 
     count = 1
     for d in wanted:
         if not isinstance(d, int):
-            raise UnsupportedError("choice of a number of elements known at run time only is not supported", here())
+            raise UnsupportedError("choice of a number of elements known at run time only is not supported", here(),
+                                   fix="choose as many as there can be, and slice")  # fmt: skip
         count *= d
     if count and not n:
         raise ScanValueError("choice from nothing", here())
@@ -67,7 +68,8 @@ def choice(key: Any, a: Any, shape: Any = (), *, replace: bool = True, p: Any = 
                              f"{weights.node.type.shape}", here())
     if not replace:
         if count > n:
-            raise ScanValueError(f"choice of {count} elements from {n} without replacement", here())
+            raise ScanValueError(f"choice of {count} elements from {n} without replacement", here(),
+                                 fix=f"choose at most {n}, or pass replace=True")  # fmt: skip
         chosen = _order(key, n, generator, weights)[:count].reshape(wanted)
     elif weights is None:
         chosen = integers(key, shape, high=n, generator=generator) if count else wrap(unwrap(np.zeros(wanted, int)))

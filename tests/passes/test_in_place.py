@@ -112,7 +112,7 @@ PUTS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=24, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(PUTS, st.booleans())
 def test_random_chains(puts, early):
     """Each put writes to one place what it reads at two, of the newest array or of the first."""

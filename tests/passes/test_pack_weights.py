@@ -53,9 +53,12 @@ def arguments(steps, batch, units, dtype="float32"):
             (r.normal(size=(units, units)) / units).astype(dtype))  # fmt: skip
 
 
-@pytest.mark.parametrize("batch", [0, 1, 13])
-@pytest.mark.parametrize(("units", "dtype"), [(64, "float32"), (130, "float32"), (80, "float64")])
-def test_networks(batch, units, dtype):
+@pytest.mark.parametrize(
+    ("units", "dtype", "batch"),
+    [(64, "float32", 0), (64, "float32", 13), (130, "float32", 1), (130, "float32", 13), (80, "float64", 0),
+     (80, "float64", 1)],
+)  # fmt: skip
+def test_networks(units, dtype, batch):
     f = sc.jit(network)
     gradient = sc.jit(sc.grad(lambda x, h, w: (network(x, h, w) ** 2).sum(), 2))
     tolerance = {"rtol": 1e-4, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-11, "atol": 1e-13}

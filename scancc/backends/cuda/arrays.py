@@ -199,7 +199,8 @@ def taken(x: Any) -> DeviceArray:
         return x
     array = DeviceArray(wrapped(x), None, kind_of(x))
     if array.dtype.kind not in "biufc" or not array.dtype.isnative:
-        raise ScanTypeError(f"a device array of {array.dtype} is not supported")
+        raise ScanTypeError(f"a device array of {array.dtype} is not supported",
+                            fix="convert it to a numeric dtype in native byte order")
     return array
 
 
@@ -253,7 +254,8 @@ def dlpack_interface(capsule: Any) -> dict[str, Any]:
     pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
     tensor = ctypes.cast(pointer(capsule, b"dltensor"), ctypes.POINTER(_Tensor)).contents
     if tensor.code not in DLPACK_KINDS or tensor.lanes != 1:
-        raise ScanTypeError(f"a DLPack array of type code {tensor.code}, {tensor.bits} bits is not supported")
+        raise ScanTypeError(f"a DLPack array of type code {tensor.code}, {tensor.bits} bits is not supported",
+                            fix="convert it to bool, integers, floats or complex numbers")
     dtype = np.dtype(f"{DLPACK_KINDS[tensor.code]}{tensor.bits // 8}")
     shape = tuple(tensor.shape[: tensor.ndim])
     strides = tuple(s * dtype.itemsize for s in tensor.strides[: tensor.ndim]) if tensor.strides else None

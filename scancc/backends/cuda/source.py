@@ -97,7 +97,8 @@ class CudaPrinter(SourcePrinter):
                 fix="compile this program for the CPU",
             )  # fmt: skip
         if isinstance(s, Print) and s.values:
-            raise UnsupportedError("sc.debug_print is not supported on a device", loc)
+            raise UnsupportedError("sc.debug_print is not supported on a device", loc,
+                                   fix="compile this program for the CPU to print, target='cpu'")  # fmt: skip
         if isinstance(s, Call):
             raise UnsupportedError(f"{s.function} is not there on a device", loc,
                                    fix="compile this program for the CPU")  # fmt: skip

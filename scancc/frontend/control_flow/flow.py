@@ -295,7 +295,9 @@ def _loop(run: Callable, count: Any, get: Callable, put: Callable, names: tuple,
                 continue
             leaves, tree = flatten(value)
             if tree != trees[name][0]:
-                raise ScanTypeError(f"`{name}` changes its structure in a `{kind}` on traced values", here())
+                raise ScanTypeError(f"`{name}` changes its structure in a `{kind}` on traced values", here(),
+                                    "variables that a compiled loop changes keep their structure",
+                                    "give it all of its parts before the loop")  # fmt: skip
             new += [wrap(unwrap(v)) for v in leaves]
         return (new, stop) if stop is not None else new
 

@@ -37,6 +37,7 @@ from scancc.ir.rewrite import Rewriter
 from scancc.passes.lower import Lowered
 
 LANE, LANES = Var("lane", INT64), Var("lanes", INT64)
+ON_CPU = "compile this program for the CPU"
 
 
 def spread_lanes(lowered: Lowered, lanes: Lanes, first: bool = False) -> Lowered:
@@ -110,12 +111,12 @@ class _Spread(Rewriter):
         match s:
             case Call(function, args, results, loc):
                 if any(isinstance(a, Place) and a.buffer in self.axes for a in args) or results:
-                    raise UnsupportedError(f"{function} in a lane", loc)
+                    raise UnsupportedError(f"{function} in a lane", loc, fix=ON_CPU)
                 return s
             case Alloc(b) | Grow(b, _):
-                raise UnsupportedError(f"{b.name}, whose length is known in the kernel only, in a lane")
+                raise UnsupportedError(f"{b.name}, whose length is known in the kernel only, in a lane", fix=ON_CPU)
             case Print():
-                raise UnsupportedError("prints in a lane", s.loc)
+                raise UnsupportedError("prints in a lane", s.loc, fix=ON_CPU)
             case Prefix():
                 new = super().statement(s)
                 assert isinstance(new, Prefix)

@@ -16,7 +16,7 @@ import numpy as np
 import scancc as sc
 
 def test_model(scancc_perf):
-    f = sc.scan_compile(lambda x, y2, y1: x + 0.5 * y1 + 0.2 * y2{more}, strict_fp={strict}, name="ar2")
+    f = sc.scan_compile(lambda x, y2, y1: x + 0.5 * y1 + 0.2 * y2, strict_fp={strict}, name="ar2")
     found = scancc_perf.check(f, np.ones(50), [dict(initial=np.zeros(2), taps=[-2, -1])])
     assert found or {update}
 """
@@ -25,11 +25,12 @@ def test_model(scancc_perf):
 @pytest.fixture
 def run(pytester, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "runtime")]))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # those of others take time to load
     pytester.makeconftest('pytest_plugins = ["scancc.pytest_plugin"]')
 
-    def made(*options: str, strict: bool = False, more: str = ""):
+    def made(*options: str, strict: bool = False):
         update = "--scancc-perf-update" in options
-        pytester.makepyfile(test_model=MODEL.format(strict=strict, more=more, update=update))
+        pytester.makepyfile(test_model=MODEL.format(strict=strict, update=update))
         return pytester.runpytest_subprocess("-p", "no:cacheprovider", *options)
 
     return made
@@ -50,7 +51,6 @@ def test_a_regression_fails_the_test(run, pytester):
     result = run(strict=True)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*| regression |*vector width*"])
-    run(more=" + np.tan(y1)").assert_outcomes(failed=1)
 
 
 def test_the_baseline_may_lie_elsewhere(run, pytester):

@@ -27,14 +27,6 @@ def garch(r, o, a, b):
     s = sc.scan(lambda r, s: o + a * r * r + b * s, r, 1.0)
     return (np.log(s) + r * r / s).sum()
 
-def lorenz(u, n):
-    def f(u):
-        return np.stack([10 * (u[1] - u[0]), u[0] * (28 - u[2]) - u[1], u[0] * u[1] - 8 / 3 * u[2]])
-    def step(t, u):
-        k1 = f(u); k2 = f(u + 0.005 * k1); k3 = f(u + 0.005 * k2); k4 = f(u + 0.01 * k3)
-        return u + 0.01 / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-    return sc.scan(step, n, u)[-1]
-
 def rnn(x, h, w):
     return sc.scan(lambda x, h, w: np.tanh(x + h @ w), x, h, [w])
 
@@ -47,26 +39,16 @@ def affine(a, b):
 def centred(x, h):
     return sc.scan(lambda x, h: h - h.mean() + x, x, h)
 
-def kalman(z, m, p):
-    def step(z, m, p):
-        f = np.array([[1.0, 1.0], [0.0, 1.0]])
-        m, p = f @ m, f @ p @ f.T + 0.01 * np.eye(2)
-        k = p[:, 0] / (p[0, 0] + 1.0)
-        return m + k * (z - m[0]), p - np.outer(k, p[0])
-    return sc.scan(step, z, [m, p])
-
 B, T = 1000, 100
-x, u = np.ones((T, B)), np.ones((B, 3))
+x, u = np.ones((T, B)), np.ones((B, 2))
 p = [np.ones(B)] * 3
 cases = {
-    "ar2": (ar2, (1, 0), (x, u[:, :2].copy())),
-    "ar2_float32": (ar2, (1, 0), (x.astype("f"), u[:, :2].astype("f"))),
+    "ar2": (ar2, (1, 0), (x, u)),
+    "ar2_float32": (ar2, (1, 0), (x.astype("f"), u.astype("f"))),
     "garch": (garch, (1, 0, 0, 0), (x, *p)),
     "garch_gradient": (sc.grad(garch, (1, 2, 3)), (1, 0, 0, 0), (x, *p)),
-    "lorenz": (lorenz, (0, None), (u, np.arange(T))),
 }
 h, w = np.ones(256, "f"), np.ones((256, 256), "f")
-cases["kalman"] = (kalman, (1, 0, 0), (x, np.ones((B, 2)), np.ones((B, 2, 2))))
 cases["rnn_batch"] = (rnn, (1, 0, None), (np.ones((T, 64, 256), "f"), np.ones((64, 256), "f"), w))
 others = {
     "rnn_grid": (rnn, {"strategy": "grid"}, (np.ones((T, 256), "f"), h, w)),
@@ -94,8 +76,8 @@ print(json.dumps(found))
 """
 # Registers and bytes of shared memory that a kernel may take at most, and whether it has barriers.
 MOST = {
-    "ar2": (40, 0), "ar2_float32": (40, 0), "garch": (64, 0), "garch_gradient": (80, 0), "lorenz": (56, 0),
-    "kalman": (80, 0), "rnn_batch": (255, 2048), "rnn_grid": (72, 0), "centred": (72, 3072),
+    "ar2": (40, 0), "ar2_float32": (40, 0), "garch": (64, 0), "garch_gradient": (80, 0),
+    "rnn_batch": (255, 2048), "rnn_grid": (72, 0), "centred": (72, 3072),
     "ema_prefix": (72, 36864), "affine32_prefix": (40, 34816), "ar2_prefix": (104, 36864),
     "transpose": (40, 8448),
 }  # fmt: skip

@@ -25,8 +25,11 @@ def flipped(x, h, w, u):
     return before(x, h, w, u.T)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("f", "batch"), [(rnn, 3), (before, 3), (flipped, 3), (rnn, None), (before, None)])
+@pytest.mark.parametrize(
+    ("f", "batch", "dtype"),
+    [(rnn, 3, "float32"), (before, 3, "float64"), (flipped, 3, "float32"), (rnn, None, "float64"),
+     (before, None, "float32")],
+)  # fmt: skip
 def test_a_projection_of_a_sequence(f, batch, dtype):
     """Written before the loop or in its step, of rows and of matrices, it is one launch before it."""
     steps, terms, columns = (70, 33, 37) if batch is None else (30, 33, 37)

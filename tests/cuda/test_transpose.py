@@ -17,7 +17,7 @@ R = np.random.default_rng(0)
 DTYPES = ["bool", "int8", "float16", "uint16", "float32", "int64", "complex64", "complex128"]
 
 
-@settings(deadline=None, max_examples=25, derandomize=True)
+@settings(deadline=None, max_examples=15, derandomize=True)
 @given(st.lists(st.integers(1, 6), min_size=2, max_size=4), st.data(), st.sampled_from(DTYPES))
 def test_any_axis_of_any_shape(shape, data, dtype):
     axis = data.draw(st.integers(0, len(shape) - 1))
@@ -56,8 +56,11 @@ def f(x, y0):
     return sc.scan(lambda x, y: 0.5 * y + x.sum(), x, y0)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
-@pytest.mark.parametrize("shape", [(40, 30, 2), (3, 17, 5), (40, 1, 30)])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((40, 30, 2), "float64"), ((3, 17, 5), "float64"), ((3, 17, 5), "float32"), ((40, 1, 30), "float32"),
+     ((40, 30, 2), "float16"), ((40, 1, 30), "float16")],
+)  # fmt: skip
 def test_programs(shape, dtype):
     g = sc.jit(sc.vmap(f), target="cuda")
     args = R.normal(size=shape).astype(dtype), R.normal(size=shape[0])

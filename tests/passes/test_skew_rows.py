@@ -374,7 +374,7 @@ def recurrences(draw):
 FIRED: list[bool] = []
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(recurrences(), st.integers(20, 40), st.integers(0, 99))
 def check(program, columns, seed):
     r = np.random.default_rng(seed)

@@ -3,7 +3,9 @@
 Every variable of a kernel has one type wherever it is assigned, so that renaming by assignment (SSA), whose time grows
 with the square of a kernel's length, buys nothing: LLVM does it again. The same goes for the search of variables that
 are assigned once, which is done here in one walk, and for finding the types of the same few operators again and again.
-Together they halve the time of a first call of a kernel of a thousand lines.
+Elements of arrays are read and written by their address: numba takes an array apart, and counts a reference to it, at
+every access, which LLVM then has to find out was in vain. Together they halve the time of a first call of a kernel of
+a thousand lines.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from typing import Any
 
 from llvmlite.ir import Constant
 from numba.core import analysis, cgutils, ir, lowering, typed_passes, types
+from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.compiler_machinery import register_pass
+from numba.np.arrayobj import fix_integer_index, load_item, store_item
 
 from scancc.backends.entry import add_entry
 
@@ -60,6 +64,7 @@ class KernelLower(lowering.Lower):  # type: ignore[misc]
                 for variable in statement.list_vars():
                     blocks[variable.name].add(label)
         on_stack = analysis.must_use_alloca(self.func_ir.blocks)
+        self._given = {name: i for i, name in enumerate(self.func_ir.arg_names) if assigned[name] == 1}
         self._singly_assigned_vars = {
             name for name, n in assigned.items() if n == 1 and len(blocks[name]) == 1 and name not in on_stack
         }
@@ -77,7 +82,14 @@ class KernelLower(lowering.Lower):  # type: ignore[misc]
             array.shape = cgutils.pack_array(self.builder, shape)
             given[i] = array._getvalue()
         self.fnargs = tuple(given)
+        self._places = {i: self._place(ty, given[i]) for i, ty in enumerate(self.fndesc.argtypes)
+                        if isinstance(ty, types.Array) and ty.layout == "C"}  # fmt: skip
         return self.fnargs
+
+    def _place(self, ty: types.Array, value: Any) -> tuple[Any, list[Any]]:
+        """Where the elements of an array lie, and its lengths: taken apart once, before anything is run."""
+        array = self.context.make_array(ty)(self.context, self.builder, value=value)
+        return array.data, cgutils.unpack_tuple(self.builder, array.shape)
 
     def create_cpython_wrapper(self, release_gil: bool = False) -> None:
         """What `MachineCode.call` calls."""
@@ -100,9 +112,85 @@ class KernelLower(lowering.Lower):  # type: ignore[misc]
         return self.context.cast(self.builder, emit(self.builder, operands), signature.return_type, resty)
 
 
+    def lower_call(self, resty: Any, expr: Any) -> Any:
+        if isinstance(self.typeof(expr.func.name), types.NumberClass) and len(expr.args) == 1:  # at(t)
+            (x,) = expr.args
+            return self.context.cast(self.builder, self.loadvar(x.name), self.typeof(x.name), resty)
+        return super().lower_call(resty, expr)
+
+    def lower_expr(self, resty: Any, expr: Any) -> Any:
+        if expr.op == "static_getitem" and expr.index_var is not None:
+            address = self._address(expr.value.name, expr.index_var.name)
+            if address is not None:
+                return self._loaded(resty, expr.value.name, address)
+        return super().lower_expr(resty, expr)
+
+    def lower_getitem(self, resty: Any, expr: Any, value: Any, index: Any, signature: Any) -> Any:
+        address = self._address(value.name, index.name)
+        if address is None:
+            return super().lower_getitem(resty, expr, value, index, signature)
+        return self._loaded(resty, value.name, address)
+
+    def lower_inst(self, inst: Any) -> Any:
+        if isinstance(inst, (ir.SetItem, ir.StaticSetItem)):
+            index = inst.index if isinstance(inst, ir.SetItem) else inst.index_var
+            number = isinstance(self.typeof(inst.value.name), NUMBERS)
+            address = self._address(inst.target.name, index.name) if number and index is not None else None
+            if address is not None:
+                ty = self.typeof(inst.target.name)
+                value = self.loadvar(inst.value.name)
+                value = self.context.cast(self.builder, value, self.typeof(inst.value.name), ty.dtype)
+                store_item(self.context, self.builder, ty, value, address)
+                return None
+        return super().lower_inst(inst)
+
+    def _loaded(self, resty: Any, name: str, address: Any) -> Any:
+        ty = self.typeof(name)
+        return self.context.cast(self.builder, load_item(self.context, self.builder, ty, address), ty.dtype, resty)
+
+    def _address(self, name: str, index: str) -> Any:
+        """Of an element of a parameter, by whole numbers for all of its axes; None for any other access."""
+        place = self._places.get(self._given.get(name, -1))
+        if place is None:
+            return None
+        ty, kind = self.typeof(name), self.typeof(index)
+        kinds = tuple(kind) if isinstance(kind, types.BaseTuple) else (kind,)
+        if len(kinds) != ty.ndim or not all(isinstance(k, types.Integer) for k in kinds):
+            return None
+        data, shape = place
+        value = self.loadvar(index)
+        values = cgutils.unpack_tuple(self.builder, value) if isinstance(kind, types.BaseTuple) else [value]
+        at = [fix_integer_index(self.context, self.builder, k, v, n)
+              for k, v, n in zip(kinds, values, shape, strict=True)]  # fmt: skip
+        return cgutils.get_item_pointer2(self.context, self.builder, data, shape, (), ty.layout, at)
+
+    def incref(self, typ: Any, val: Any) -> None:
+        if not isinstance(typ, NUMBERS):
+            super().incref(typ, val)
+
+    def decref(self, typ: Any, val: Any) -> None:
+        if not isinstance(typ, NUMBERS):
+            super().decref(typ, val)
+
+
+class KernelLibrary(JITCodeLibrary):  # type: ignore[misc]
+    def _optimize_functions(self, module: Any) -> None:
+        """Those that are defined here; numba sets up passes for every function that is only called, too."""
+        module.data_layout = self._codegen._data_layout
+        for function in module.functions:
+            if not function.is_declaration:
+                passes, builder = self._codegen._function_pass_manager()
+                passes.run(function, builder)
+
+
 @register_pass(mutates_CFG=True, analysis_only=False)
 class KernelLowering(typed_passes.NativeLowering):  # type: ignore[misc]
     _name = "scancc_kernel_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = KernelLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()  # so that it can be stored
+        return bool(super().run_pass(state))
 
     @property
     def lowering_class(self) -> type:

@@ -111,7 +111,6 @@ class KernelLower(lowering.Lower):  # type: ignore[misc]
         ]
         return self.context.cast(self.builder, emit(self.builder, operands), signature.return_type, resty)
 
-
     def lower_call(self, resty: Any, expr: Any) -> Any:
         if isinstance(self.typeof(expr.func.name), types.NumberClass) and len(expr.args) == 1:  # at(t)
             (x,) = expr.args

@@ -1,7 +1,7 @@
 """Compiled kernels on disk, so that a second process need not compile.
 
 One file a kernel, named by the hash of everything the machine code depends on: the generated source, types, options,
-the versions of the compiler's parts, the text of the run-time library, and the CPU. A file is written under another
+the versions of the compiler's parts and numba's settings, the text of the run-time library, and the CPU. A file is written under another
 name and moved into place, so that processes at once never see half of one; its first bytes are the hash of the rest,
 so that a damaged one is noticed, reported once, and replaced.
 
@@ -50,13 +50,15 @@ def _environment() -> bytes:
     from scancc import __version__
 
     runtime = hashlib.sha256()
-    for path in sorted(Path(scancc_runtime.__file__).parent.rglob("*.py")):
+    here = Path(__file__).parent
+    makers = (here / f"{name}.py" for name in ("machine_code", "numba_pipeline", "entry"))
+    for path in (*sorted(Path(scancc_runtime.__file__).parent.rglob("*.py")), *makers):
         runtime.update(path.read_bytes())
     parts = (
         __version__, numba.__version__, llvmlite.__version__, np.__version__, platform.python_version(),
         platform.machine(), config.CPU_NAME or llvm.get_host_cpu_name(),
         llvm.get_host_cpu_features().flatten() if config.CPU_FEATURES is None else config.CPU_FEATURES,
-        os.environ.get("NUMBA_OPT", ""), runtime.hexdigest(),
+        os.environ.get("NUMBA_OPT", ""), config.LOOP_VECTORIZE, config.SLP_VECTORIZE, runtime.hexdigest(),
     )  # fmt: skip
     return repr(parts).encode()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numba.core import config
 
 import scancc as sc
 from scancc.backends import disk_cache
@@ -105,10 +106,15 @@ def test_off(monkeypatch):
     assert not code(4.5).cached and not code(4.5).cached
 
 
-def test_versions_and_options_are_part_of_the_key(cache, monkeypatch):
+@pytest.mark.parametrize(
+    ("where", "name", "value"),
+    [(sc, "__version__", "9.9"), (config, "SLP_VECTORIZE", 1 - config.SLP_VECTORIZE),
+     (config, "LOOP_VECTORIZE", 1 - config.LOOP_VECTORIZE)],
+)  # fmt: skip
+def test_versions_and_settings_are_part_of_the_key(cache, monkeypatch, where, name, value):
     before = disk_cache.key_of("source")
     assert disk_cache.key_of("source") == before != disk_cache.key_of("source", "")
-    monkeypatch.setattr(sc, "__version__", "9.9")
+    monkeypatch.setattr(where, name, value)
     disk_cache._environment.cache_clear()
     assert disk_cache.key_of("source") != before
     disk_cache._environment.cache_clear()

@@ -1,9 +1,9 @@
 """Compiled kernels on disk, so that a second process need not compile.
 
 One file a kernel, named by the hash of everything the machine code depends on: the generated source, types, options,
-the versions of the compiler's parts and numba's settings, the text of the run-time library, and the CPU. A file is written under another
-name and moved into place, so that processes at once never see half of one; its first bytes are the hash of the rest,
-so that a damaged one is noticed, reported once, and replaced.
+the versions of the compiler's parts and numba's settings, the text of the run-time library, and the CPU. A file is
+written under another name and moved into place, so that processes at once never see half of one; its first bytes are
+the hash of the rest, so that a damaged one is noticed, reported once, and replaced.
 
 `SCANCC_CACHE_DIR` names the directory; set to the empty string it turns the cache off.
 """

@@ -165,7 +165,10 @@ class ScanFunction(PickledByName):
         return pack(program.traced, [arrays[n] for n in program.traced.names], return_list)
 
     def lower(self, *args: Any, go_backwards: bool = False, strict: bool = False, **kwargs: Any) -> EagerProgram:
-        """The compiled program for these arguments (those of a call), for inspection: `.loop_ir()`, `.source()`."""
+        """The program for these arguments (those of a call), after all passes: `.loop_ir()`, `.source()`.
+
+        Its machine code is made at the first call, or when it is asked for by `.asm()` or `.llvm()`.
+        """
         bound = dict(zip(("sequences", "outputs_info", "non_sequences", "n_steps"), args, strict=False)) | kwargs
         full = [bound.get(k) for k in ("sequences", "outputs_info", "non_sequences", "n_steps")]
         program = self._program(normalise(self.fn, *full, go_backwards), strict)

@@ -80,7 +80,10 @@ class JitFunction(PickledByName):
         return program.run(arrays, mode, stream)
 
     def lower(self, *args: Any) -> JitProgram:
-        """The compiled program for arguments like these: `.source()`, `.loop_ir()`."""
+        """The program for arguments like these, after all passes: `.source()`, `.loop_ir()`.
+
+        Its machine code is made at the first call, or when it is asked for by `.asm()` or `.llvm()`.
+        """
         program = self._program(self._arrays(args))
         program.compiled  # noqa: B018  # what cannot be compiled is an error here
         return program

@@ -127,7 +127,7 @@ def test_step_count_never_compiles_again():
     for n in (0, 1, 7, 1000):
         assert step(outputs_info=1.0, n_steps=n).shape == (n,)
     assert len(step.programs) == 1
-    assert len(step.lower(outputs_info=1.0, n_steps=3).compiled.code._dispatcher.signatures) == 1
+    assert len(step.lower(outputs_info=1.0, n_steps=3).compiled.code._made.dispatcher.signatures) == 1
 
 
 def test_strict_fp_is_bit_equal_to_the_interpreter():

@@ -1,9 +1,12 @@
 """Whole functions: what is read of a scan decides what is stored."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 import scancc as sc
+from scancc.backends.machine_code import MachineCode
 
 X = np.random.default_rng(0).normal(size=(20, 3))
 
@@ -62,6 +65,20 @@ def test_no_row_to_read_is_an_index_error():
     with pytest.raises(IndexError, match="made fewer steps"):
         f(X[:0], np.zeros(3))
     np.testing.assert_allclose(f(X[:1], np.zeros(3)), np.tanh(X[0]), rtol=1e-14)
+
+
+def test_what_is_only_looked_at_has_no_machine_code(monkeypatch):
+    made = []
+    make = MachineCode._make
+    monkeypatch.setattr(MachineCode, "_make", lambda self: made.append(self) or make(self))
+    f = sc.jit(lambda x: states(x, x[0] * 0.37)[-2])
+    program = f.lower(X)
+    assert "tanh" in program.source() and "tanh" in program.ir() and program.explain()
+    assert not made
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda _: f(X), range(16)))
+    assert len(made) == 1
+    assert np.allclose(results, [f(X, mode="interpret")] * 16, rtol=1e-12)
 
 
 def test_other_lengths_do_not_compile_again():

@@ -38,10 +38,13 @@ class CpuProgram(Program):
         held = {id(value): np.array(value, order="C") for value in self.lowered.constants.values()}
         self._stack, self._constants = stack, {b: held[id(value)] for b, value in self.lowered.constants.items()}
         self._host = functools.partial(
-            host_function, self.graph, self.lowered, self.code.call, self._fail, stacked=stack,
+            host_function, self.graph, self.lowered, fail=self._fail, stacked=stack,
             constant=lambda value: held[id(value)], check=self._check_steps if self.given_steps else None,
         )  # fmt: skip
-        self.call = self._host()
+
+    @functools.cached_property
+    def call(self) -> Callable[..., tuple]:  # type: ignore[override]
+        return self._host(kernel=self.code.call)
 
     def guarded(self, guard: Guard) -> Callable[[tuple], Any] | None:
         if not can_be_guarded(self.graph.inputs, guard.captured):
@@ -50,7 +53,7 @@ class CpuProgram(Program):
         native = native_call(self.code, self.graph, self.lowered, self._stack, guard.captured, self._constants, counts)
         if native is not None:
             return around_native(self.graph, self.lowered, guard, native)
-        return self._host(guard=guard)
+        return self._host(kernel=self.code.call, guard=guard)
 
 
 def on_stack(lowered: Lowered) -> dict[str, tuple[int, ...]]:

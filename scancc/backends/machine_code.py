@@ -15,6 +15,7 @@ from __future__ import annotations
 import linecache
 import math
 import re
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -82,9 +83,24 @@ NAMESPACE: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class _Made:
+    """What a process has of a kernel's machine code: the compilation, and whether it came from the disk cache."""
+
+    dispatcher: Any
+    cached: bool
+
+    @property
+    def compiled(self) -> Any:
+        return next(iter(self.dispatcher.overloads.values()))
+
+
 @dataclass(eq=False)
 class MachineCode:
-    """A kernel's machine code. `call` takes the parameters in order and returns the failure code."""
+    """A kernel's machine code, made when it is first asked for: whoever only looks at the source does without.
+
+    `call` takes the parameters in order and returns the failure code.
+    """
 
     source: str
     name: str
@@ -94,32 +110,64 @@ class MachineCode:
     lengths: Lengths = field(default_factory=dict)  # of parameters, where they are known
 
     def __post_init__(self) -> None:
-        self.cached = False
+        self._found: _Made | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def pure(self) -> bool:
+        """Whether it is the same for every process: what calls back into Python belongs to this one."""
+        return "objmode" not in self.source
+
+    @property
+    def _made(self) -> _Made:
+        if self._found is None:
+            with self._lock:
+                if self._found is None:
+                    self._found = self._make()
+        return self._found
+
+    def _make(self) -> _Made:
         place = repr(self.stack), repr(self.lengths)
         key = disk_cache.key_of(self.source, str(self.signature), repr(self.options), *place)
         dispatcher = self._dispatcher_of(stack=self.stack)
-        # What calls back into Python belongs to this process.
-        self.pure = "objmode" not in self.source
         stored = disk_cache.load(key) if self.pure else None
-        if stored is not None and adopt(dispatcher, stored):
-            self.cached = True
-        else:
+        cached = stored is not None and adopt(dispatcher, stored)
+        if not cached:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NumbaWarning)  # of prints: that they take the lock of the interpreter
                 dispatcher.compile(self.signature)
-            if self.pure:
-                disk_cache.store(key, next(iter(dispatcher.overloads.values())))
+        made = _Made(dispatcher, cached)
+        if self.pure and not cached:
+            disk_cache.store(key, made.compiled)
         dispatcher.disable_compile()
-        # Without the dispatcher, which finds out anew what the types of the arguments are: the host knows.
-        self.compiled = next(iter(dispatcher.overloads.values()))
-        self.call: Callable[..., int] = self.compiled.entry_point
-        self._dispatcher = dispatcher
+        return made
+
+    def compile(self) -> MachineCode:
+        """Make it now."""
+        self._made  # noqa: B018
+        return self
+
+    @property
+    def cached(self) -> bool:
+        """Whether it came from the disk cache."""
+        return self._made.cached
+
+    @property
+    def compiled(self) -> Any:
+        """numba's compilation, without the dispatcher, which finds out anew what the types of the arguments are: the
+        host knows."""
+        return self._made.compiled
+
+    @property
+    def call(self) -> Callable[..., int]:
+        entry: Callable[..., int] = self.compiled.entry_point
+        return entry
 
     @cached_property
     def _fresh(self) -> Any:
         """Compiled in this process: code from the cache has no LLVM IR any more."""
         if not self.cached:
-            return self._dispatcher
+            return self._made.dispatcher
         dispatcher = self._dispatcher_of()
         dispatcher.compile(self.signature)
         return dispatcher

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llvmlite.ir import Constant
-from numba.core import analysis, cgutils, ir, lowering, typed_passes, types
+from numba.core import analysis, cgutils, debuginfo, ir, lowering, typed_passes, types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.compiler_machinery import register_pass
@@ -214,6 +214,19 @@ class KernelCompiler(Compiler):  # type: ignore[misc]
         return pipelines
 
 
+class Lines(debuginfo.DIBuilder):  # type: ignore[misc]
+    def __init__(self, *args: Any, **kws: Any) -> None:
+        super().__init__(*args, **kws)
+        self._known: dict[tuple[int, int], Any] = {}
+
+    def _di_location(self, line: int) -> Any:
+        """Where a statement is; llvmlite, to find one that it has made, compares all that there are."""
+        key = line, id(self.subprograms[-1])
+        if key not in self._known:
+            self._known[key] = super()._di_location(line)
+        return self._known[key]
+
+
 class LineCompiler(KernelCompiler):
     """The same machine code, with the lines of the source that its instructions come from."""
 
@@ -221,5 +234,5 @@ class LineCompiler(KernelCompiler):
         self.state.flags.debuginfo = True
         self.state.flags.dbg_directives_only = True  # nothing of variables, which would change the code
         self.state.flags.dbg_extend_lifetimes = False
-        self.state.targetctx = self.state.targetctx.subtarget(enable_debuginfo=True)
+        self.state.targetctx = self.state.targetctx.subtarget(enable_debuginfo=True, DIBuilder=Lines)
         return super().define_pipelines()

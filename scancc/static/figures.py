@@ -20,7 +20,7 @@ from scancc.static.counts import (
     transfers_of,
 )
 from scancc.static.critical_path import Dependencies, critical_path, dependencies
-from scancc.static.hot_loop import around, hot_loops, loop_calls, rest_lines, rows_at_once, step_lines
+from scancc.static.hot_loop import around, hot_loops, loop_calls, loops_within, rest_lines, rows_at_once, step_lines
 from scancc.static.loops import Loop
 from scancc.static.machine_model import throughput, vector_bits
 from scancc.static.stack import stack_accesses
@@ -93,22 +93,24 @@ def figures_of(program: Inspection, given: Mapping[str, Any] | None = None) -> F
     """
     made = program.compilation
     functions: list[Function] = []
+    loops: list[Loop] = []
     hot: Loop | None = None
     beside: Loop | None = None
     compiled = program.compiled
     if isinstance(compiled, CpuProgram) and processors.is_x86():
         functions = parse(compiled.code.asm_with_lines())
-        hot, beside = hot_loops(functions, step_lines(compiled.source), rest_lines(compiled.source))
+        loops = loops_within(functions)
+        hot, beside = hot_loops(functions, loops, step_lines(compiled.source), rest_lines(compiled.source))
     needs = dependencies(hot) if hot is not None else None
     steps: int | None = None
     if hot is not None and needs is not None:
-        steps = steps_per_iteration(made, hot, needs, outermost=len(around(hot, functions)) == 1)
+        steps = steps_per_iteration(made, hot, needs, outermost=len(around(hot, loops)) == 1)
         steps = steps and steps * rows_at_once(compiled.source, hot)
     return Figures(
         cpu=processors.current() if processors.is_x86() else processors.machine(),
-        hot=_loop_figures(hot, needs, functions) if hot is not None and needs is not None else None,
-        beside=_loop_figures(beside, dependencies(beside), functions) if beside is not None else None,
-        loop_calls=tuple(sorted({readable(name) for name in loop_calls(functions)})),
+        hot=_loop_figures(hot, needs, loops) if hot is not None and needs is not None else None,
+        beside=_loop_figures(beside, dependencies(beside), loops) if beside is not None else None,
+        loop_calls=tuple(sorted({readable(name) for name in loop_calls(loops)})),
         steps_per_iteration=steps,
         allocations=sum(is_allocator(name) for f in functions for names in callees(f).values() for name in names),
         storage_bytes=storage_bytes(made, made.traced, given or {}),
@@ -121,14 +123,12 @@ def figures_of(program: Inspection, given: Mapping[str, Any] | None = None) -> F
     )
 
 
-def _loop_figures(hot: Loop, needs: Dependencies, functions: list[Function]) -> LoopFigures:
-    called = {name for loop in around(hot, functions) for b, names in callees(loop.function).items()
-              if b in loop.blocks for name in names}  # fmt: skip
+def _loop_figures(hot: Loop, needs: Dependencies, loops: list[Loop]) -> LoopFigures:
     instructions = list(hot.instructions())
     return LoopFigures(
         instructions=len(instructions),
         vector_bits=vector_bits(instructions),
-        calls=tuple(sorted({readable(name) for name in called})),
+        calls=tuple(sorted({readable(name) for name in loop_calls(around(hot, loops))})),
         spills=stack_accesses(hot),
         critical_path_cycles=round(critical_path(needs), 2),
         throughput_cycles=round(throughput(needs.instructions), 2),

@@ -72,8 +72,13 @@ def _block(lines: list[str], head: int) -> range:
     return range(head, end)
 
 
+def loops_within(functions: list[Function]) -> list[Loop]:
+    """All loops of a program whose first function is the kernel."""
+    return loops_of_program(functions, _made)
+
+
 def hot_loops(
-    functions: list[Function], lines: frozenset[int], left: frozenset[int] = frozenset()
+    functions: list[Function], loops: list[Loop], lines: frozenset[int], left: frozenset[int] = frozenset()
 ) -> tuple[Loop | None, Loop | None]:
     """The hot loop of a program whose first function is the kernel, and the hottest of those that run no steps.
 
@@ -83,7 +88,7 @@ def hot_loops(
     called = _called_from(functions, lines)
     steps: list[Loop] = []
     rest: list[Loop] = []
-    for loop in loops_of_program(functions, _made):
+    for loop in loops:
         if _within(loop, left):
             continue
         (steps if loop.function.name in called or _within(loop, lines) else rest).append(loop)
@@ -115,16 +120,21 @@ def _computes(loop: Loop) -> bool:
     return any(i.is_call or is_float_arithmetic(i) or is_vector_arithmetic(i) for i in loop.instructions())
 
 
-def loop_calls(functions: list[Function]) -> list[str]:
-    """The symbols that are called within any loop of a program."""
-    found = {name for loop in loops_of_program(functions, _made) for b, names in callees(loop.function).items()
-             if b in loop.blocks for name in names}  # fmt: skip
+def loop_calls(loops: Iterable[Loop]) -> list[str]:
+    """The symbols that are called within any of these loops."""
+    calls: dict[str, dict[int, list[str]]] = {}
+    found: set[str] = set()
+    for loop in loops:
+        if loop.function.name not in calls:
+            calls[loop.function.name] = callees(loop.function)
+        found.update(name for b, names in calls[loop.function.name].items() if b in loop.blocks for name in names)
     return sorted(found)
 
 
 def _made(loop: Loop) -> float:
     """Iterations of a loop when it is entered."""
-    return iterations(loop) or BYTES / _advance(loop, dependencies(loop))
+    needs = dependencies(loop)
+    return iterations(loop, needs) or BYTES / _advance(loop, needs)
 
 
 def _advance(loop: Loop, needs: Dependencies) -> int:
@@ -136,10 +146,10 @@ def _advance(loop: Loop, needs: Dependencies) -> int:
     return ELEMENT * abs(counter.step) if counter is not None else ELEMENT
 
 
-def around(hot: Loop, functions: list[Function]) -> list[Loop]:
-    """A loop and all loops around it, those of callers included."""
+def around(hot: Loop, loops: list[Loop]) -> list[Loop]:
+    """A loop and those of a program's loops that are around it, those of callers included."""
     found = [hot]
-    for loop in loops_of_program(functions, _made):
+    for loop in loops:
         pending, inside = list(loop.inner), []
         while pending:
             inner = pending.pop()

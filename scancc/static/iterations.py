@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from scancc.static.addresses import at_start, stride
 from scancc.static.assembly import Block, Immediate, Instruction, Register
-from scancc.static.critical_path import Dependencies, dependencies
+from scancc.static.critical_path import Dependencies
 from scancc.static.effects import FLAGS, effects_of
 from scancc.static.loops import Loop
 
@@ -28,9 +28,9 @@ class Counter:
     end: int | None
 
 
-def iterations(loop: Loop) -> int | None:
+def iterations(loop: Loop, needs: Dependencies) -> int | None:
     """The number of iterations when the loop is entered, or None where it is known at run time only."""
-    counter = counter_of(loop, dependencies(loop))
+    counter = counter_of(loop, needs)
     if counter is None or counter.end is None:
         return None
     start = _start(loop, counter.register)

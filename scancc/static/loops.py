@@ -122,10 +122,13 @@ def loops_of_program(functions: list[Function], iterations: Callable[[Loop], flo
     calls = {f.name: callees(f) for f in functions}
     entered: dict[str, float] = {functions[0].name: 1.0} if functions else {}
     pending = [(name, 0) for name in entered]
+    known: dict[str, dict[Loop, float]] = {}
     while pending:
         name, depth = pending.pop()
         own = loops[name]
-        made = {loop: iterations(loop) for loop in own}
+        if name not in known:
+            known[name] = {loop: iterations(loop) for loop in own}
+        made = known[name]
         for loop in own:
             loop.runs = entered[name] * math.prod(made[outer] for outer in own if loop.blocks <= outer.blocks)
         for block, called in calls[name].items():

@@ -20,7 +20,7 @@ def steps_per_iteration(made: Compilation, hot: Loop, needs: Dependencies, outer
     if moved:
         return steps_of(moved, row_bytes(made))
     counter = counter_of(hot, needs)
-    if not outermost or counter is None or iterations(hot) is not None:
+    if not outermost or counter is None or iterations(hot, needs) is not None:
         return None  # the loop counts elements of a row, or nothing
     return abs(counter.step)
 

@@ -18,17 +18,20 @@ UNKNOWN = "?"  # a call to where only the run tells
 def callees(function: Function) -> dict[int, list[str]]:
     """The symbols that each block calls."""
     found: dict[int, list[str]] = {}
+    labels = {b.label for b in function.blocks}
     for k, block in enumerate(function.blocks):
         for n, i in enumerate(block.instructions):
-            called = called_by(function, k, n, i)
+            called = called_by(function, labels, k, n, i)
             if called is not None:
                 found.setdefault(k, []).append(called)
     return found
 
 
-def called_by(function: Function, block: int, position: int, i: Instruction) -> str | None:
-    """The symbol that an instruction calls, or jumps to as its last act; None if it does not call."""
-    labels = {b.label for b in function.blocks}
+def called_by(function: Function, labels: set[str], block: int, position: int, i: Instruction) -> str | None:
+    """The symbol that an instruction calls, or jumps to as its last act; None if it does not call.
+
+    `labels` are those of the function's blocks: jumps to them stay within it.
+    """
     if not i.is_call and not (i.mnemonic.startswith("jmp") and i.target is not None and i.target not in labels):
         return None
     if i.target is not None:

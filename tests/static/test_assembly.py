@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from scancc.static.assembly import Immediate, Memory, Register, parse, parse_instruction, register
+from scancc.static.critical_path import dependencies
 from scancc.static.effects import FLAGS, effects_of, memory_bytes
-from scancc.static.hot_loop import around, hot_loops, loop_calls, step_lines
+from scancc.static.hot_loop import around, hot_loops, loop_calls, loops_within, step_lines
 from scancc.static.iterations import iterations
 from scancc.static.loops import loops_of
 from scancc.static.stack import stack_accesses
@@ -137,7 +138,7 @@ def test_loops_nest_and_end():
     outer, inner, last = sorted(loops_of(f), key=lambda loop: f.blocks[loop.header].label)
     assert [f.blocks[loop.header].label for loop in (outer, inner, last)] == [".LBB0_1", ".LBB0_2", ".LBB0_3"]
     assert outer.inner == [inner] and inner.blocks < outer.blocks and not last.inner
-    assert [iterations(loop) for loop in (outer, inner, last)] == [None, 16, None]
+    assert [iterations(loop, dependencies(loop)) for loop in (outer, inner, last)] == [None, 16, None]
     assert [i.line for i in inner.instructions()] == [4] * 4
     assert (stack_accesses(outer), stack_accesses(inner)) == (2, 0)
     assert [f.blocks[k].label for k in outer.ordered()][0] == ".LBB0_1"
@@ -145,21 +146,23 @@ def test_loops_nest_and_end():
 
 def test_the_hot_loop_runs_steps():
     functions = parse(NESTED)
+    loops = loops_within(functions)
     assert step_lines(SOURCE) == frozenset({3, 4, 5, 6, 7, 8})
-    hot, beside = hot_loops(functions, step_lines(SOURCE))
+    hot, beside = hot_loops(functions, loops, step_lines(SOURCE))
     assert hot is not None and functions[0].blocks[hot.header].label == ".LBB0_2"
     assert beside is not None and functions[0].blocks[beside.header].label == ".LBB0_3"
-    assert len(around(hot, functions)) == 2
-    assert hot_loops(functions, frozenset({2}))[0] is None
-    assert loop_calls(functions) == ["helper"]
+    assert len(around(hot, loops)) == 2
+    assert hot_loops(functions, loops, frozenset({2}))[0] is None
+    assert loop_calls(loops) == ["helper"]
 
 
 def test_a_loop_of_a_called_function_runs_within_the_caller():
     helper = "helper:\n.LBB1_1:\n\tvaddpd\t%ymm1, %ymm0, %ymm0\n\tdecq\t%rdi\n\tjne\t.LBB1_1\n\tretq\n"
     functions = parse(NESTED.replace("vfmadd231pd\t(%rdi,%rax,8), %ymm0, %ymm1", "nop") + helper)
-    hot, _ = hot_loops(functions, step_lines(SOURCE))
+    loops = loops_within(functions)
+    hot, _ = hot_loops(functions, loops, step_lines(SOURCE))
     assert hot is not None and hot.function.name == "helper" and hot.runs == 64 * 64
-    assert {loop.function.name for loop in around(hot, functions)} == {"helper", functions[0].name}
+    assert {loop.function.name for loop in around(hot, loops)} == {"helper", functions[0].name}
 
 
 def test_calls_are_found_through_registers_and_have_names():

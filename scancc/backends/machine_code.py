@@ -15,7 +15,6 @@ from __future__ import annotations
 import linecache
 import math
 import re
-import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.errors import NumbaWarning
 from scancc_runtime import (
     complexes,
@@ -111,7 +111,6 @@ class MachineCode:
 
     def __post_init__(self) -> None:
         self._found: _Made | None = None
-        self._lock = threading.RLock()
 
     @property
     def pure(self) -> bool:
@@ -121,7 +120,7 @@ class MachineCode:
     @property
     def _made(self) -> _Made:
         if self._found is None:
-            with self._lock:
+            with global_compiler_lock:  # numba's own: who holds it, to make a whole call, may come for this, too
                 if self._found is None:
                     self._found = self._make()
         return self._found

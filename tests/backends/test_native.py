@@ -314,11 +314,12 @@ def test_threads_share_a_call():
             if not (np.array_equal(two, [x + n - 1, x + n]) and np.array_equal(one, 2 * x + n)):
                 wrong.append((seed, i))
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    threads = [threading.Thread(target=work, args=(seed,), daemon=True) for seed in range(8)]
     for t in threads:
         t.start()
     for t in threads:
-        t.join()
+        t.join(timeout=300)
+    assert not any(t.is_alive() for t in threads)
     assert not wrong
 
 

@@ -54,7 +54,9 @@ def _expect(a: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _rows(a: Array, start: Array, shape: tuple[int, ...]) -> Array:
-    if shape[0] and not 0 <= start <= len(a) - shape[0]:
+    if 0 in shape:
+        return np.empty(shape, a.dtype)  # whatever is not there: nothing is read
+    if not 0 <= start <= len(a) - shape[0]:
         raise ScanIndexError(f"rows {start} to {start + shape[0]} are read of an array of {len(a)}")
     return a[int(start) : int(start) + shape[0]]
 

@@ -163,6 +163,20 @@ def integer_sub(a: Node, b: Node | int) -> Node:
     return build.make("subtract", a, b)
 
 
+def rows_there(x: Node, steps: Node, more: int) -> Node:
+    """`steps + more` rows of a sequence, of which a scan of that many steps reads all; those that are there, where a
+    scan makes no step because its sequence is shorter than its taps reach."""
+    return integer_minimum(build.dim_of(x, 0), integer_add(steps, more)) if more else steps
+
+
+def integer_minimum(a: Node, b: Node) -> Node:
+    if a is b or _same_length(a, b):
+        return a
+    if a.op == b.op == "const":
+        return build.integer(min(int(a.attrs["value"]), int(b.attrs["value"])))
+    return build.make("minimum", a, b)
+
+
 def _same_length(a: Node, b: Node) -> bool:
     if a.op == b.op == "dim":
         return bool(a.args[0].type.shape[a.attrs["axis"]] == b.args[0].type.shape[b.attrs["axis"]])

@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from scancc.autodiff.arithmetic import fresh, integer_add, integer_sub, pad, total
+from scancc.autodiff.arithmetic import fresh, integer_add, integer_sub, pad, rows_there, total
 from scancc.autodiff.reverse import Kept, with_kept
 from scancc.autodiff.rules import differentiable
 from scancc.ir import build
@@ -244,7 +244,7 @@ class Segments:
 
         main = windows if not reach else columns(build.integer(0), stride)
         line = build.reshape(main, (whole, *inner))
-        used = integer_add(self.steps, reach)
+        used = rows_there(x, self.steps, reach)
         length = build.dim_from(used, fresh("used"))
         if not reach:
             return pad(build.rows(line, build.integer(0), length), 0, build.integer(0),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from scancc.autodiff.arithmetic import fresh, integer_add, integer_sub
+from scancc.autodiff.arithmetic import fresh, integer_sub, rows_there
 from scancc.autodiff.reverse import Kept, keeping
 from scancc.ir import build
 from scancc.ir.closed import with_lengths
@@ -150,7 +150,7 @@ class ForwardValues:
         if sequence is None:
             return self.history(name, -offset, tap.type)
         x = self.value[name]
-        count = integer_add(self.steps, sequence.reach)
+        count = rows_there(x, self.steps, sequence.reach)
         unused = integer_sub(build.dim_of(x, 0), count)
         if unused.op != "const" or unused.attrs["value"] != 0:
             x = build.rows(x, build.integer(0), build.dim_from(count, fresh("used")))

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scancc.autodiff.arithmetic import constant, fresh, integer_add, integer_sub, pad, total, where
+from scancc.autodiff.arithmetic import constant, fresh, integer_sub, pad, rows_there, total, where
 from scancc.autodiff.checkpoint import Segments
 from scancc.autodiff.residuals import ForwardValues
 from scancc.autodiff.reverse import Kept, depending, pullback
@@ -311,8 +311,10 @@ class BackwardScan(ForwardValues):
     def rows_of(self, back: Node, name: str, s: Sequence, k: int) -> Node:
         """Derivatives with respect to the rows that one tap read, among zeros for those that it did not."""
         rows = build.make("flip", build.trace(back, name), axes=(0,))
-        before = integer_add(integer_sub(self.steps, self.reversed_steps), k + s.lead)
-        after = integer_sub(integer_sub(build.dim_of(self.value[s.name], 0), self.steps), k + s.lead)
+        x = self.value[s.name]
+        skipped = integer_sub(self.steps, self.reversed_steps)
+        before = rows_there(x, skipped, k + s.lead)
+        after = integer_sub(integer_sub(build.dim_of(x, 0), before), self.reversed_steps)
         return pad(rows, 0, before, after)
 
     def of_initial(self, back: Node, c: Carry, adjoint: dict[tuple[str, int], str]) -> Node | None:

@@ -43,6 +43,8 @@ def _reduction(op: str, accumulate: Callable, combine: np.ufunc, neutral: Callab
         if not has_identity and initial is None and any(x.node.type.shape[i] == 0 for i in axes):
             raise ScanValueError("zero-size array to a minimum or maximum, which has no identity", here(),
                                  fix="pass initial=, the result for an empty array")  # fmt: skip
+        if not has_identity and initial is not None:
+            x = _never_empty(x, axes, initial)
         result = x
         if axes:
             node = emit(op, x.node, axes=axes)
@@ -50,6 +52,17 @@ def _reduction(op: str, accumulate: Callable, combine: np.ufunc, neutral: Callab
         return result if initial is None else combine(result, array_of(initial, x.dtype))
 
     return reduce
+
+
+def _never_empty(x: Tracer, axes: tuple[int, ...], initial: Any) -> Tracer:
+    """`x` with one more row along each axis that may have none: extremes of nothing are `initial`."""
+    for axis in axes:
+        length = x.node.type.shape[axis]
+        if not isinstance(length, int) or length == 0:
+            row = (*x.node.type.shape[:axis], 1, *x.node.type.shape[axis + 1 :])
+            more = wrap(build.broadcast_to(build.const(array_of(initial, x.dtype)[()], x.dtype, here()), row, here()))
+            x = np.concatenate([x, more], axis=axis)  # type: ignore[assignment, list-item]
+    return x
 
 
 def _summed(d: np.dtype) -> np.dtype:

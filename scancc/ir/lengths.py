@@ -25,11 +25,9 @@ def slack(steps: Node, rows: Node) -> int | None:
     """A k with steps <= max(0, len(rows) - k), or None."""
     length = rows.type.shape[0]
     if isinstance(length, Dim) and length.define is not None:
-        more = length.define
-        if more is steps:
-            return 0
-        if more.op == "add" and more.args[0] is steps and more.args[1].op == "const":
-            return int(more.args[1].attrs["value"])
+        found = _slack_of(length.define, steps)
+        if found is not None:
+            return found
     match steps.op:
         case "const":
             if int(steps.attrs["value"]) == 0:
@@ -46,6 +44,20 @@ def slack(steps: Node, rows: Node) -> int | None:
             return slack(steps.args[0], rows)
         case _:
             return None
+
+
+def _slack_of(length: Node, steps: Node) -> int | None:
+    """The same for a length that was computed from the steps, or from the rows that there are."""
+    if length is steps:
+        return 0
+    if length.op == "add" and length.args[0] is steps and length.args[1].op == "const":
+        return int(length.args[1].attrs["value"])
+    if length.op == "dim" and length.attrs["axis"] == 0:
+        return slack(steps, length.args[0])
+    if length.op == "minimum":
+        found = [_slack_of(a, steps) for a in length.args]
+        return None if None in found else min(k for k in found if k is not None)
+    return None
 
 
 def never_negative(steps: Node) -> bool:

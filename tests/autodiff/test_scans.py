@@ -267,6 +267,27 @@ def test_a_loop_of_the_lax_kind() -> None:
     assert (g["unused"] == 0).all()
 
 
+@pytest.mark.parametrize("taps", [[0, 1], [-2, 0, 3], [-3, -1]])
+@pytest.mark.parametrize("how", [{}, {"checkpoint": "sqrt"}, {"checkpoint": 2}, {"truncate_gradient": 2}], ids=str)
+def test_sequences_shorter_than_their_taps_reach(taps, how):
+    """No step is made, and nothing beyond their end is read or written."""
+    def f(x):
+        def step(*rows):
+            *rows, h = rows
+            return h * 0.5 + np.prod(np.stack(rows), axis=0)
+
+        return (sc.scan(step, dict(input=x, taps=taps), [np.zeros(3)], **how) ** 2).sum()
+
+    reach = max(0, *taps) - min(0, *taps)
+    gradient = sc.jit(sc.grad(f))
+    for n in range(reach + 3):
+        x = RNG.normal(size=(n, 3))
+        got, want = gradient(x), gradient(x, mode="interpret")
+        assert got.shape == want.shape == (n, 3)
+        assert np.allclose(got, want, rtol=1e-12)
+        assert bool(got.any()) == (n > reach)
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 def test_sequences_that_are_longer_than_the_loop(backwards):
     """By a number of rows that is known: the last ones are read by no step, on the way there and on the way back."""

@@ -74,7 +74,8 @@ def test_nothing_is_changed():
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "c16", "i4", "?"])
 @pytest.mark.parametrize("shapes", [((3,), (3,)), ((2, 3), (3, 2)), ((40,), (40, 30)),
-                                    ((60, 50), (50, 70)), ((5, 200), (200, 3))])  # fmt: skip
+                                    ((60, 50), (50, 70)), ((5, 200), (200, 3)),
+                                    ((0,), (0,)), ((2, 0), (0, 3)), ((0, 2), (2, 3)), ((2,), (2, 0))])  # fmt: skip
 def test_products(shapes, dtype):
     x, y = (R.normal(size=(3, *s)) for s in shapes)
     if dtype[0] == "c":
@@ -93,3 +94,16 @@ def test_transposed_operands_of_blas():
     np.testing.assert_allclose(have[0], a @ b.swapaxes(1, 2), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(have[1], a @ b.swapaxes(1, 2), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(have[2], a.swapaxes(1, 2) @ a @ b.swapaxes(1, 2), rtol=1e-11, atol=1e-10)
+
+
+@pytest.mark.parametrize("function", [
+    np.linalg.inv, np.linalg.det, np.linalg.cholesky, lambda a: np.linalg.slogdet(a)[0],
+    lambda a: np.linalg.slogdet(a)[1], lambda a: np.linalg.solve(a, a[0] if len(a) else np.zeros(0)),
+    lambda a: np.linalg.solve(a, np.zeros((0, 3))),
+])  # fmt: skip
+@pytest.mark.parametrize("dtype", ["f4", "c16"])
+def test_matrices_without_elements(function, dtype):
+    a = np.zeros((3, 0, 0), dtype)
+    have, want = sc.scan(function, a), np.array([function(x) for x in a])
+    assert have.dtype == want.dtype
+    np.testing.assert_array_equal(have, want)

@@ -198,6 +198,21 @@ def test_integer_reductions_widen(mode):
 
 
 @pytest.mark.parametrize("mode", ["interpret", "compiled"])
+@pytest.mark.parametrize("rows", [0, 1, 4])
+def test_extremes_of_what_may_be_empty(rows, mode):
+    x = np.random.default_rng(rows).normal(size=(rows, 2)) * 3
+
+    def f(x):
+        x = sc.scan(lambda x: x * 1.5, x)
+        return x.max(initial=1.0), x.min(axis=0, initial=-1.0), np.max(x, axis=1, initial=2.0)
+
+    y = x * 1.5
+    for have, want in zip(sc.jit(f)(x, mode=mode), (y.max(initial=1.0), y.min(axis=0, initial=-1.0),
+                                                    np.max(y, axis=1, initial=2.0)), strict=True):  # fmt: skip
+        np.testing.assert_array_equal(have, want)
+
+
+@pytest.mark.parametrize("mode", ["interpret", "compiled"])
 def test_traced_indices(mode):
     i = R.integers(-5, 5, (3, 2))
     have = sc.scan(lambda x, i: (x[:, i], x[i[0] % 4, i], x[i % 4, 1:], x[i[0] % 4][i[1]]), [X, i], mode=mode)

@@ -50,8 +50,8 @@ def _add(a: Expr, b: Expr) -> Expr:
 
 
 def _unrolled(low: Lowering, node: Node, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    rows = a.reshape(-1, a.shape[-1])
-    columns = b.reshape(b.shape[0], -1)
+    rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])  # not -1: there may be no elements
+    columns = b.reshape(b.shape[0], math.prod(b.shape[1:]))
     result = np.empty((rows.shape[0], columns.shape[1]), dtype=object)
     for i, j in np.ndindex(result.shape):
         total: Expr | None = None

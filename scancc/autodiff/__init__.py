@@ -7,6 +7,7 @@
     arithmetic.py     the few operations that derivatives are built of, with the shortcuts of 0 and 1
     reverse.py        reverse mode through a graph; conditionals
     reverse_scan.py   reverse mode through a scan: one adjoint carry a tap
+    overlap.py        ... by sequences of which several steps read the same rows
     residuals.py      ... the forward values that the loop back uses
     checkpoint.py     ... with some states kept instead of the history
     binomial.py       ... with fewer of them, at the places that make the fewest steps again

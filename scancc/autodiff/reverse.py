@@ -31,6 +31,7 @@ class Pullback:
     of: dict[Node, Node] = field(default_factory=dict)  # derivatives by node, summed so far
     read: dict[Node, list[tuple[Node, Node]]] = field(default_factory=dict)  # of scans and conds: (get, derivative)
     kept: Kept = field(default_factory=dict)
+    wrt: frozenset[Node] = frozenset()
 
     def add(self, node: Node, d: Node) -> None:
         d = fitted(d, node.type)
@@ -49,7 +50,7 @@ def pullback(seeds: Mapping[Node, Node], wrt: Sequence[Node], kept: Kept) -> lis
     The derivatives read outputs of scans that these do not have yet: what `kept` says afterwards. `with_kept` adds
     them, to the graph of the values as well, so that both use one loop. `wrt` may depend on one another.
     """
-    back = Pullback(kept=kept)
+    back = Pullback(kept=kept, wrt=frozenset(wrt))
     order = topological(seeds)
     active = depending(order, wrt)
     for node, d in seeds.items():
@@ -114,9 +115,9 @@ def _control(back: Pullback, node: Node, reads: list[tuple[Node, Node]], active:
         from scancc.autodiff.custom import reverse_custom
 
         return reverse_custom(node, reads)
-    from scancc.autodiff.reverse_scan import reverse_scan
+    from scancc.autodiff.reverse_scan import Beyond, reverse_scan
 
-    return reverse_scan(node, reads, active, back.kept)
+    return reverse_scan(node, reads, active, back.kept, Beyond(back.add, back.wrt))
 
 
 def _cond(node: Node, reads: list[tuple[Node, Node]], active: set[Node]) -> list[Node | None]:

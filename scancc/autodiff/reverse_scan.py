@@ -16,13 +16,14 @@ expensive and depends on a carry is kept by the forward loop (`kept`); everythin
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from scancc.autodiff.arithmetic import constant, fresh, integer_sub, pad, rows_there, total, where
 from scancc.autodiff.checkpoint import Segments
+from scancc.autodiff.overlap import Overlap, Rows, Share, overlaps, rows_of
 from scancc.autodiff.residuals import ForwardValues
 from scancc.autodiff.reverse import Kept, depending, pullback
 from scancc.autodiff.rules import differentiable
@@ -42,20 +43,23 @@ from scancc.ir.types import INT, Type
 
 
 def reverse_scan(
-    node: Node, reads: list[tuple[Node, Node]], active: set[Node], kept: Kept
+    node: Node, reads: list[tuple[Node, Node]], active: set[Node], kept: Kept, beyond: Beyond | None = None
 ) -> list[Node | None]:
-    """Derivatives with respect to the operands of a scan, from those of what is read of it."""
+    """Derivatives with respect to the operands of a scan, from those of what is read of it.
+
+    Where several operands are parts of one array, that of the array may go to `beyond` instead.
+    """
     from scancc.autodiff.geometric import reverse_powers
 
     powers = reverse_powers(node, reads, active, kept)
     if powers is not None:
         return powers
     wanted = spec_of(node).backward
-    back = BackwardScan(node, active, kept)
+    back = BackwardScan(node, active, kept, beyond)
     if wanted.window is not None:
         from scancc.autodiff.window import Windowed
 
-        back = Windowed(node, active, kept)
+        back = Windowed(node, active, kept, beyond)
     back.incoming(reads)
     if wanted.checkpoint == "binomial" or wanted.budget is not None:
         from scancc.autodiff.binomial import Binomial
@@ -66,6 +70,14 @@ def reverse_scan(
     return back.build()
 
 
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """The graph around a scan: `add` takes derivatives of its nodes, of which `wrt` are what is differentiated by."""
+
+    add: Callable[[Node, Node], None]
+    wrt: frozenset[Node]
+
+
 @dataclass
 class BackwardScan(ForwardValues):
     """The backward scan under construction."""
@@ -73,6 +85,7 @@ class BackwardScan(ForwardValues):
     scan: Node
     active: set[Node]
     kept: Kept
+    beyond: Beyond | None = None
     rows: dict[str, Node] = field(default_factory=dict)  # derivatives of traces, by result
     last: dict[tuple[str, int], Node] = field(default_factory=dict)  # of the row made k steps before the end
     sequences: dict[Sequence, Node] = field(default_factory=dict)
@@ -190,6 +203,7 @@ class BackwardScan(ForwardValues):
         outputs: list[str] = []
         sums: dict[str, str] = {}
         parts: dict[tuple[str, int], str] = {}
+        shares: list[tuple[Rows, Share]] = []
         for leaf, d in found.items():
             name = leaf.attrs["name"]
             if leaf.op == "read":
@@ -202,10 +216,19 @@ class BackwardScan(ForwardValues):
             elif self.spec.sequence(name) is not None:
                 if d is None:
                     continue
-                parts[name, leaf.attrs["offset"]] = new = fresh_name(f"d_{name}", self.taken)
-                outputs.append(new)
-                results[new] = d
-        results |= self.sent(adjoint, found, inner)
+                shares.append(self.share(name, leaf.attrs["offset"], d))
+        sent = self.sent(adjoint, found, inner)
+        together = overlaps(shares, (*sent.values(), *results.values()))
+        for group in together:
+            carries |= group.within(self.taken)
+            outputs.append(group.name)
+            results |= group.results()
+        inside = {id(s) for group in together for s in group.shares}
+        for s in (s for _, s in shares if id(s) not in inside):
+            parts[s.operand, s.tap] = new = fresh_name(f"d_{s.operand}", self.taken)
+            outputs.append(new)
+            results[new] = s.d
+        results |= sent
         body = self.in_the_backward_body(results, inner)
         spec = ScanSpec(
             fresh(f"{self.spec.name}_back"), tuple(self.sequences), tuple(carries), tuple(self.nonseqs),
@@ -213,7 +236,15 @@ class BackwardScan(ForwardValues):
         )  # fmt: skip
         args = (self.reversed_steps, *self.sequences.values(), *carries.values(), *self.nonseqs.values())
         node = build.scan(spec, args, self.scan.loc)
-        return self.outgoing(node, adjoint, sums, parts)
+        return self.outgoing(node, adjoint, sums, parts, together)
+
+    def share(self, name: str, tap: int, d: Node) -> tuple[Rows, Share]:
+        """What a tap of a sequence sends, and of which rows of what array."""
+        sequence = self.spec.sequence(name)
+        assert sequence is not None
+        whole = frozenset(self.value.values()) if self.beyond is None else self.beyond.wrt
+        rows = rows_of(self.value[name], whole)
+        return rows, Share(name, tap, d, tap + sequence.lead + rows.first)
 
     def seeds(self, adjoint: dict[tuple[str, int], str]) -> dict[Node, Node]:
         """Derivatives with respect to the results of a step: from outside, and from the steps that read them."""
@@ -293,8 +324,9 @@ class BackwardScan(ForwardValues):
 
     # -- what goes out -----------------------------------------------------------------------------------------
     def outgoing(
-        self, back: Node, adjoint: dict[tuple[str, int], str], sums: dict[str, str], parts: dict[tuple[str, int], str]
-    ) -> list[Node | None]:
+        self, back: Node, adjoint: dict[tuple[str, int], str], sums: dict[str, str],
+        parts: dict[tuple[str, int], str], together: list[Overlap],
+    ) -> list[Node | None]:  # fmt: skip
         found: dict[str, Node | None] = {}
         for s in self.spec.sequences:
             terms: list[Node | None] = []
@@ -302,6 +334,16 @@ class BackwardScan(ForwardValues):
                 if (s.name, k) in parts:
                     terms.append(self.rows_of(back, parts[s.name, k], s, k))
             found[s.name] = total(terms)
+        for group in together:
+            left = {name: self.newest_first(self.arrived(back, name, k), k) for name, k in group.delays().items()}
+            complete = build.make("flip", build.trace(back, group.name), axes=(0,))
+            d = group.of_base(complete, left, integer_sub(self.steps, self.reversed_steps), self.reversed_steps)
+            operand = next((n for n, x in self.value.items() if x is group.rows.base), None)
+            if operand is not None:
+                found[operand] = total((found.get(operand), d))
+            else:
+                assert self.beyond is not None
+                self.beyond.add(group.rows.base, d)
         for c in self.spec.carries:
             found[c.name] = self.of_initial(back, c, adjoint)
         for name in self.spec.nonseqs:
@@ -328,8 +370,8 @@ class BackwardScan(ForwardValues):
         terms: list[Node | None] = []
         for k, new in taps:
             sent = self.arrived(back, new, k)
-            # Newest first: the last reversed step is step 0, which read time -k.
-            sent = build.reshape(sent, (1, *sent.type.shape)) if k == 1 else build.make("flip", sent, axes=(0,))
+            # The last reversed step is step 0, which read time -k.
+            sent = self.newest_first(sent, k)
             rows = integer_sub(build.dim_of(value, 0), c.depth)
             terms.append(pad(self.if_whole(sent), 0, build.integer(c.depth - k), rows))
         if given is not None:
@@ -340,6 +382,9 @@ class BackwardScan(ForwardValues):
     def arrived(self, back: Node, name: str, k: int) -> Node:
         """What an adjoint carry of tap -k holds after the last reversed step."""
         return build.final(back, name) if k == 1 else build.state(back, name)
+
+    def newest_first(self, sent: Node, k: int) -> Node:
+        return build.reshape(sent, (1, *sent.type.shape)) if k == 1 else build.make("flip", sent, axes=(0,))
 
     def if_whole(self, sent: Node) -> Node:
         """What reached the initial rows: nothing where the way back ended before them."""

@@ -42,7 +42,7 @@ from scancc.ir.loop import (
 )
 from scancc.ir.ops import OPS
 from scancc.ir.types import Dim, Type
-from scancc.ir.walk import statement_loads
+from scancc.ir.walk import statement_loads, subexpressions
 from scancc.passes.lower.bounds import room
 from scancc.passes.lower.values import Index, Lazy, Registers, Value, registers
 from scancc.passes.storage.plan_taps import Plan
@@ -411,5 +411,10 @@ def in_memory(target: Target, rank: int) -> Lazy:
 
 
 def _own_index(load: Load, nest: Nest) -> bool:
-    return load.buffer not in nest.written or nest.written[load.buffer] == load.index
+    """Whether a load finds what it would after the nest: other rows are written by the nest, but no other column."""
+    if load.buffer not in nest.written:
+        return True
+    rank = len(nest.vars)
+    row, column = load.index[: len(load.index) - rank], load.index[len(load.index) - rank :]
+    return bool(rank) and column == nest.vars and not any(e in nest.vars for x in row for e in subexpressions(x))
 

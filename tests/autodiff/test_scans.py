@@ -267,8 +267,8 @@ def test_a_loop_of_the_lax_kind() -> None:
     assert (g["unused"] == 0).all()
 
 
-@pytest.mark.parametrize("taps", [[0, 1], [-2, 0, 3], [-3, -1]])
-@pytest.mark.parametrize("how", [{}, {"checkpoint": "sqrt"}, {"checkpoint": 2}, {"truncate_gradient": 2}], ids=str)
+@pytest.mark.parametrize(("taps", "how"), [([0, 1], {}), ([-2, 0, 3], {}), ([-2, 0, 3], {"checkpoint": "sqrt"}),
+                                           ([-3, -1], {"checkpoint": 2}), ([0, 1], {"truncate_gradient": 2})], ids=str)
 def test_sequences_shorter_than_their_taps_reach(taps, how):
     """No step is made, and nothing beyond their end is read or written."""
     def f(x):

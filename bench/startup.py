@@ -29,12 +29,12 @@ PHASES = ("import", "cold", "warm", "call")
 
 
 def run(quick: bool) -> list[Result]:
-    """The four results, over 3 (quick) or 7 pairs of processes of each implementation."""
+    """The four results, over 2 (quick) or 7 pairs of processes of each implementation."""
     samples: dict[str, dict[str, list[float]]] = {phase: defaultdict(list) for phase in PHASES}
     answers: dict[str, float] = {}
     notes: dict[str, str] = {}
     failed = False
-    for _ in range(3 if quick else 7):
+    for _ in range(2 if quick else 7):
         for name in MODULES:
             if name in notes:
                 continue

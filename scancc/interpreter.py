@@ -208,19 +208,34 @@ class StepRecord:
 OBSERVER: ContextVar[Callable[[StepRecord], None] | None] = ContextVar("observer", default=None)
 
 
+# The nodes of the graphs that a run has met, in the order of evaluation: a body is evaluated at every step.
+_ORDERS: ContextVar[dict[int, list[Node]]] = ContextVar("orders")
+
+
 def run(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
     """Evaluate a program: arrays by input name in, arrays by result name out."""
     leaves = {("input", name): np.asarray(value) for name, value in inputs.items()}
-    with np.errstate(all="ignore"):
-        return evaluate(graph, leaves, ())
+    token = _ORDERS.set({})
+    try:
+        with np.errstate(all="ignore"):
+            return evaluate(graph, leaves, ())
+    finally:
+        _ORDERS.reset(token)
+
+
+def _in_order(graph: Graph) -> list[Node]:
+    """What is read comes first: it names lengths of what does not depend on it."""
+    orders = _ORDERS.get()
+    if id(graph) not in orders:  # graphs are part of the one that is run, so no other will have this number
+        orders[id(graph)] = sorted(graph.nodes(), key=lambda n: n.op not in ("tap", "read"))
+    return orders[id(graph)]
 
 
 def evaluate(graph: Graph, leaves: Mapping[tuple, Any], steps: tuple[int, ...], scan: str = "") -> dict[str, Array]:
     """Evaluate one graph. `leaves` maps ('input', name), ('read', name) and ('tap', name, k) to values."""
     # Inputs that nothing reads may still name lengths.
     env: Env = {n: leaves["input", n.attrs["name"]] for n in graph.inputs}
-    # What is read comes first: it names lengths of what does not depend on it.
-    for node in sorted(graph.nodes(), key=lambda n: n.op not in ("tap", "read")):
+    for node in _in_order(graph):
         env[node] = evaluate_node(node, env, leaves, steps)
     observer = OBSERVER.get()
     if observer is not None:

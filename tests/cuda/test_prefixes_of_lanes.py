@@ -66,8 +66,9 @@ def test_programs(name):
     TRAFFIC.clear()
     same(g(*args), want)
     assert launches in (None, TRAFFIC["launch"])
-    with permuted(1):
-        same(g(*args), want)
+    if name in ("diagonal", "last", "two taps", "extremes", "gradient"):  # which has every form of launch
+        with permuted(1):
+            same(g(*args), want)
 
 
 @pytest.mark.parametrize("steps", [8, 9, 16, 31, 33])

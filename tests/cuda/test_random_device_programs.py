@@ -16,7 +16,7 @@ PART = 1 if simulated() else 4  # a device compiles each of them for seconds
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
-@settings(max_examples=64 // PART, deadline=None, suppress_health_check=SLOW, derandomize=True)
+@settings(max_examples=44 // PART, deadline=None, suppress_health_check=SLOW, derandomize=True)
 @given(programs())
 def test_one_sequence(program):
     run, arrays = reading(program)
@@ -38,7 +38,7 @@ def test_a_batch(program):
         agree([np.asarray(h)[k] for h in have], want, program.dtype)
 
 
-@settings(max_examples=40 // PART, deadline=None, suppress_health_check=SLOW, derandomize=True)
+@settings(max_examples=28 // PART, deadline=None, suppress_health_check=SLOW, derandomize=True)
 @given(programs(), st.sampled_from(["block", "grid"]), st.integers(0, 1000))
 def test_teams(program, strategy, seed):
     """Under a random schedule; all loops are shared out, however short they are."""

@@ -18,7 +18,7 @@ R = np.random.default_rng(0)
 INF = np.inf
 WIDE = 37
 LENGTHS = [0, 1, ROWS - 1, ROWS, ROWS + 1, 2 * ROWS, 5 * ROWS + 3]
-WIDTHS = [0, 1, ROWS - 1, ROWS, LEAST_PHASES + ROWS, 100]
+WIDTHS = [0, 1, ROWS - 1, ROWS, LEAST_PHASES + ROWS, 50]
 
 
 def warping(x, y):
@@ -176,8 +176,9 @@ def test_bit_for_bit_without_strict_fp(program):
         np.testing.assert_array_equal(f(x_k, y), f(x_k, y, mode="interpret"))
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.__name__)
+@pytest.mark.parametrize(
+    ("program", "dtype"), [(p, "float64") for p in PROGRAMS] + [(p, "float32") for p in (warping, sweeps, smoothed)]
+)
 def test_equals_the_loop_row_by_row(program, dtype, monkeypatch):
     x, y = R.normal(size=4 * ROWS + 1).astype(dtype), R.normal(size=WIDE).astype(dtype)
     f = sc.jit(program, strict_fp=True)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scancc.errors import ScanTypeError, UnsupportedError
+from scancc.errors import ScanTypeError, ShapeError, UnsupportedError
 from scancc.frontend.axes import array, floating
 from scancc.frontend.contractions import CONTRACTIONS
 from scancc.frontend.location import here
@@ -137,23 +137,13 @@ def _linalg(op: str) -> Callable:
         if len(parts) == 2 and parts[1].ndim not in (1, 2):
             raise UnsupportedError("np.linalg.solve in a step takes right-hand sides of one or two axes", here(),
                                    fix="reshape the right-hand sides to columns of one matrix")  # fmt: skip
+        if len(parts) == 2 and parts[1].node.type.shape[0] != matrix.shape[0]:
+            raise ShapeError(f"np.linalg.solve of a matrix {matrix} and a right-hand side {parts[1].node.type}", here(),
+                             "the right-hand side has as many rows as the matrix")
         dtype = np.result_type(*(floating(p).dtype for p in parts))
-        if matrix.shape[0] == 0:
-            return _of_nothing(op, parts[-1].astype(dtype))
         return wrap(emit(op, *(build.cast(p.node, dtype, here()) for p in parts)))
 
     return call
-
-
-def _of_nothing(op: str, x: Tracer) -> Tracer:
-    """Of a matrix without elements, or of the right-hand side that belongs to it."""
-    match op:
-        case "det" | "slogdet_sign":
-            return wrap(build.const(1, x.dtype, here()))
-        case "slogdet_logabs":
-            return wrap(build.const(0, np.empty(0, x.dtype).real.dtype, here()))
-        case _:
-            return x
 
 
 FUNCTIONS: dict[Callable, Callable] = {

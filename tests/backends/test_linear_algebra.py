@@ -107,3 +107,11 @@ def test_matrices_without_elements(function, dtype):
     have, want = sc.scan(function, a), np.array([function(x) for x in a])
     assert have.dtype == want.dtype
     np.testing.assert_array_equal(have, want)
+
+
+@pytest.mark.parametrize("mode", ["interpret", "compiled"])
+@pytest.mark.parametrize("n", [0, 2, 7])
+@pytest.mark.parametrize("right", [(3,), (3, 2)])
+def test_right_hand_sides_of_another_length(n, right, mode):
+    with pytest.raises(sc.errors.ShapeError, match="as many rows as the matrix"):
+        sc.scan(lambda a: np.linalg.solve(a, np.zeros(right)), np.zeros((2, n, n)), mode=mode)

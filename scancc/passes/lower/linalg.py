@@ -16,8 +16,18 @@ UNROLLED = 4
 
 def lower_linalg(low: Lowering, node: Node) -> None:
     n = int(node.args[0].type.shape[0])  # type: ignore[arg-type]
+    if not n:
+        low.env[node] = _of_nothing(node)
+        return
     small = n <= UNROLLED and all(in_registers(x.type) for x in (*node.args, node))
     (_unrolled if small else _call if low.library else lower_by_loops)(low, node, n)
+
+
+def _of_nothing(node: Node) -> Registers:
+    """Of a matrix without elements: a product of no factors is 1, and everything but determinants has no elements."""
+    if node.type.shape:
+        return Registers(np.empty(node.type.shape, dtype=object))  # type: ignore[arg-type]
+    return registers([Const(node.type.dtype.type(node.op != "slogdet_logabs"), node.type.dtype)], ())
 
 
 class Scalars:

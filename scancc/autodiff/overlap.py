@@ -12,7 +12,7 @@ better made for all steps at once, after the loop.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 
 from scancc.autodiff.arithmetic import fresh, integer_minimum, integer_sub, pad, rows_there, total
@@ -60,22 +60,29 @@ def _skipped(x: Node, at_the_end: bool) -> int | None:
 
 @dataclass
 class Share:
-    """What one tap of a sequence sends: `d`, to row `place` + t of the base at step t."""
+    """What one tap of a sequence sends: `d`, to row t of `rows` at step t."""
 
     operand: str
     tap: int
     d: Node
-    place: int
+    rows: Rows
     carry: str = ""
+
+    @property
+    def place(self) -> int:
+        return self.rows.first
 
 
 @dataclass
 class Overlap:
     """Shares of rows of one base; their sum is the output `name` of the loop back."""
 
-    rows: Rows
-    name: str
-    shares: list[Share] = field(default_factory=list)
+    shares: list[Share]
+    name: str = ""
+
+    @property
+    def base(self) -> Node:
+        return self.shares[0].rows.base
 
     @property
     def last(self) -> int:
@@ -114,7 +121,7 @@ class Overlap:
     def of_base(self, complete: Node, left: dict[str, Node], skipped: Node, made: Node) -> Node:
         """The derivative with respect to the base, from the rows that were complete, first row first, and from what is
         left in the carries, of rows that no step completed. `skipped` steps were not reversed, `made` were."""
-        base = self.rows.base
+        base = self.base
         span = self.last - self.first
         parts = [pad(left[s.carry], 0, build.integer(s.place - self.first), build.integer(0))
                  for s in self.shares if s.carry]  # fmt: skip
@@ -129,17 +136,23 @@ class Overlap:
             found = build.concatenate([incomplete, complete], 0, None, fresh("complete"))
             after = integer_sub(after, there)
         whole = pad(found, 0, before, after)
-        return build.make("flip", whole, axes=(0,)) if self.rows.flipped else whole
+        return build.make("flip", whole, axes=(0,)) if self.shares[0].rows.flipped else whole
 
 
-def overlaps(shares: Iterable[tuple[Rows, Share]], needed: Iterable[Node]) -> list[Overlap]:
-    """Shares that are better added up within the loop back, which makes the nodes `needed` anyhow."""
-    groups: dict[tuple[Node, bool], Overlap] = {}
-    for rows, share in shares:
-        group = groups.setdefault((rows.base, rows.flipped), Overlap(Rows(rows.base, rows.flipped), ""))
-        group.shares.append(share)
+def overlaps(shares: Iterable[Share], needed: Iterable[Node]) -> tuple[list[Overlap], list[Share]]:
+    """Shares that are better added up within the loop back, which makes the nodes `needed` anyhow; and the others."""
+    groups: dict[tuple[Node, bool], list[Share]] = {}
+    for share in shares:
+        groups.setdefault((share.rows.base, share.rows.flipped), []).append(share)
     there = set(topological(needed))
-    return [g for g in groups.values() if len(g.shares) > 1 and all(_worth_it(s.d, there) for s in g.shares)]
+    together: list[Overlap] = []
+    apart: list[Share] = []
+    for group in groups.values():
+        if len(group) > 1 and all(_worth_it(s.d, there) for s in group):
+            together.append(Overlap(group))
+        else:
+            apart += group
+    return together, apart
 
 
 def _worth_it(d: Node, there: set[Node]) -> bool:

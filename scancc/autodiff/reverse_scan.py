@@ -17,13 +17,13 @@ expensive and depends on a carry is kept by the forward loop (`kept`); everythin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from scancc.autodiff.arithmetic import constant, fresh, integer_sub, pad, rows_there, total, where
 from scancc.autodiff.checkpoint import Segments
-from scancc.autodiff.overlap import Overlap, Rows, Share, overlaps, rows_of
+from scancc.autodiff.overlap import Overlap, Share, overlaps, rows_of
 from scancc.autodiff.residuals import ForwardValues
 from scancc.autodiff.reverse import Kept, depending, pullback
 from scancc.autodiff.rules import differentiable
@@ -203,7 +203,7 @@ class BackwardScan(ForwardValues):
         outputs: list[str] = []
         sums: dict[str, str] = {}
         parts: dict[tuple[str, int], str] = {}
-        shares: list[tuple[Rows, Share]] = []
+        shares: list[Share] = []
         for leaf, d in found.items():
             name = leaf.attrs["name"]
             if leaf.op == "read":
@@ -218,13 +218,12 @@ class BackwardScan(ForwardValues):
                     continue
                 shares.append(self.share(name, leaf.attrs["offset"], d))
         sent = self.sent(adjoint, found, inner)
-        together = overlaps(shares, (*sent.values(), *results.values()))
+        together, apart = overlaps(shares, (*sent.values(), *results.values()))
         for group in together:
             carries |= group.within(self.taken)
             outputs.append(group.name)
             results |= group.results()
-        inside = {id(s) for group in together for s in group.shares}
-        for s in (s for _, s in shares if id(s) not in inside):
+        for s in apart:
             parts[s.operand, s.tap] = new = fresh_name(f"d_{s.operand}", self.taken)
             outputs.append(new)
             results[new] = s.d
@@ -238,13 +237,13 @@ class BackwardScan(ForwardValues):
         node = build.scan(spec, args, self.scan.loc)
         return self.outgoing(node, adjoint, sums, parts, together)
 
-    def share(self, name: str, tap: int, d: Node) -> tuple[Rows, Share]:
+    def share(self, name: str, tap: int, d: Node) -> Share:
         """What a tap of a sequence sends, and of which rows of what array."""
         sequence = self.spec.sequence(name)
         assert sequence is not None
         whole = frozenset(self.value.values()) if self.beyond is None else self.beyond.wrt
         rows = rows_of(self.value[name], whole)
-        return rows, Share(name, tap, d, tap + sequence.lead + rows.first)
+        return Share(name, tap, d, replace(rows, first=rows.first + tap + sequence.lead))
 
     def seeds(self, adjoint: dict[tuple[str, int], str]) -> dict[Node, Node]:
         """Derivatives with respect to the results of a step: from outside, and from the steps that read them."""
@@ -338,12 +337,12 @@ class BackwardScan(ForwardValues):
             left = {name: self.newest_first(self.arrived(back, name, k), k) for name, k in group.delays().items()}
             complete = build.make("flip", build.trace(back, group.name), axes=(0,))
             d = group.of_base(complete, left, integer_sub(self.steps, self.reversed_steps), self.reversed_steps)
-            operand = next((n for n, x in self.value.items() if x is group.rows.base), None)
+            operand = next((n for n, x in self.value.items() if x is group.base), None)
             if operand is not None:
                 found[operand] = total((found.get(operand), d))
             else:
                 assert self.beyond is not None
-                self.beyond.add(group.rows.base, d)
+                self.beyond.add(group.base, d)
         for c in self.spec.carries:
             found[c.name] = self.of_initial(back, c, adjoint)
         for name in self.spec.nonseqs:

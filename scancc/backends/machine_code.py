@@ -141,11 +141,6 @@ class MachineCode:
         dispatcher.disable_compile()
         return made
 
-    def compile(self) -> MachineCode:
-        """Make it now."""
-        self._made  # noqa: B018
-        return self
-
     @property
     def cached(self) -> bool:
         """Whether it came from the disk cache."""

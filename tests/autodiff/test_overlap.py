@@ -64,7 +64,7 @@ PROGRAMS = {
     "last row": lambda x: scanned(x[1:], x[:-1])[-1],
     "ended": ended,
     "products": products,
-    "table": lambda x: table(x),
+    "table": table,
 }
 LONG = ("from the end", "fewer steps", "last row", "table")  # they are errors where there are few rows
 

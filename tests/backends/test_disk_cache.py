@@ -48,7 +48,9 @@ def code(constant: float) -> MachineCode:
     from scancc.passes.pipeline import Options
 
     source = f"def k(x):\n    x[0] = {constant}\n    return 0\n"
-    return MachineCode(source, "k", (numba.types.Array(numba.float64, 1, "C"),), Options()).compile()
+    made = MachineCode(source, "k", (numba.types.Array(numba.float64, 1, "C"),), Options())
+    assert callable(made.call)  # it is compiled when it is asked for
+    return made
 
 
 def test_a_second_process_loads_what_the_first_compiled(cache):

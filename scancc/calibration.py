@@ -12,7 +12,6 @@ millisecond and does the same work at every call. Times of a cycle and of a byte
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from functools import cache
 from itertools import cycle
@@ -21,10 +20,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from numba import njit
-
-from scancc.backends import disk_cache
-from scancc.backends.machine_code import adopt
 
 Closure = Callable[[], object]
 
@@ -39,9 +34,9 @@ USUAL_CACHE_BYTES = 32 << 20  # where the system does not say
 
 
 class _Loop:
-    """A loop for numba, compiled when it is first called, or taken from the disk cache.
+    """A loop for numba, compiled when it is first called, and kept by numba's own cache.
 
-    Compiled by plain numba, not by this package's pipeline: what slows all kernels of the package down must not slow
+    Compiled by plain numba, not by this package's back end: what slows all kernels of the package down must not slow
     down what they are measured by.
     """
 
@@ -54,16 +49,16 @@ class _Loop:
 
     @functools.cached_property
     def dispatcher(self) -> Any:
-        made = njit(nogil=True, **self.flags)(self.function)
-        key = disk_cache.key_of(inspect.getsource(self.function), str(self.signature), repr(self.flags))
-        stored = disk_cache.load(key)
-        if stored is None or not adopt(made, stored):
-            made.compile(f"({', '.join(self.signature)})")
-            disk_cache.store(key, next(iter(made.overloads.values())))
+        from numba import njit
+
+        made = njit(nogil=True, cache=True, **self.flags)(self.function)
+        made.compile(f"({', '.join(self.signature)})")
         return made
 
     def asm(self) -> str:
         """The machine code; compiles anew, because code from the cache has no text any more."""
+        from numba import njit
+
         made = njit(nogil=True, **self.flags)(self.function)
         made.compile(f"({', '.join(self.signature)})")
         (text,) = made.inspect_asm().values()

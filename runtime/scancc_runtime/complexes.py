@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numba import njit
 
-from scancc_runtime.scalar import like
+from scancc_runtime.intrinsics import like
 
 FLAGS = {"error_model": "numpy"}
 LN2 = math.log(2.0)

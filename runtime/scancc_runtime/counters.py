@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 
 from scancc_runtime.scalar import ScalarEmitter, scalar_function
 
@@ -25,7 +24,7 @@ ROTATIONS = ((10, 26), (11, 21), (13, 27), (23, 5), (6, 20), (17, 11), (25, 10),
 PARITY = 0x1BD11BDA
 
 
-@scalar_function(types.Integer)
+@scalar_function("u")
 def philox4x32(e: ScalarEmitter, key: Any, index: Any, stream: Any) -> Any:
     """Philox 4x32-10. The counter is the number of the block and the stream, 64 bits each."""
     b = e.b
@@ -46,7 +45,7 @@ def philox4x32(e: ScalarEmitter, key: Any, index: Any, stream: Any) -> Any:
     return _choose(b, index, words)
 
 
-@scalar_function(types.Integer)
+@scalar_function("u")
 def philox4x64(e: ScalarEmitter, key: Any, index: Any, stream: Any) -> Any:
     """Philox 4x64-10. NumPy adds one to the counter before it draws the first block."""
     b = e.b
@@ -60,7 +59,7 @@ def philox4x64(e: ScalarEmitter, key: Any, index: Any, stream: Any) -> Any:
     return _choose(b, index, x)
 
 
-@scalar_function(types.Integer)
+@scalar_function("u")
 def threefry4x32(e: ScalarEmitter, key: Any, index: Any, stream: Any) -> Any:
     """Threefry 4x32-20. The counter is the number of the block and the stream, 64 bits each."""
     b = e.b

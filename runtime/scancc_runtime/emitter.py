@@ -3,8 +3,8 @@
 Everything is straight-line code of instructions that exist for vectors, so that LLVM vectorises a loop around it.
 
 The algorithms live on roundings: (x + 1.5 * 2**52) - 1.5 * 2**52 is an integer, which real arithmetic would take for x.
-numba gives the flags of a kernel to each instruction that has none, so each has flags of its own here: products may be
-fused with sums, and nothing else.
+Whatever the flags of a kernel are, each instruction has flags of its own here: products may be fused with sums, and
+nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils
+
+from scancc_runtime.code import declared
 
 FLAGS = ("contract",)
 
@@ -36,7 +37,7 @@ class Emitter:
 
     def call(self, name: str, *args: Value) -> Value:
         kind = ir.FunctionType(self.real, [self.real] * len(args))
-        function = cgutils.get_or_insert_function(self.b.module, kind, f"llvm.{name}.f{self.bits}")
+        function = declared(self.b.module, f"llvm.{name}.f{self.bits}", kind)
         return Value(self, self.b.call(function, [a.v for a in args]))
 
     def fma(self, a: Any, b: Any, c: Any) -> Value:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
-from scancc_runtime.scalar import ScalarEmitter, like, scalar_function
+from scancc_runtime.code import Code, declared
+from scancc_runtime.scalar import ScalarEmitter, scalar_function
 
 
-@scalar_function(types.Integer)
+@scalar_function("iu")
 def floor_divide(e: ScalarEmitter, x: Any, y: Any) -> Any:
     """Quotient rounded towards minus infinity; 0 where the divisor is 0."""
     quotient, rest = _divide(e, x, y)
@@ -26,14 +25,14 @@ def floor_divide(e: ScalarEmitter, x: Any, y: Any) -> Any:
     return e.choose(e.compare("==", y, e.c(0)), e.c(0), quotient)
 
 
-@scalar_function(types.Integer)
+@scalar_function("iu")
 def remainder(e: ScalarEmitter, x: Any, y: Any) -> Any:
     """Remainder with the sign of the divisor; 0 where that is 0."""
     _, rest = _divide(e, x, y)
     return e.b.add(rest, e.choose(_opposite(e, rest, y), y, e.c(0))) if e.signed else rest
 
 
-@scalar_function(types.Integer)
+@scalar_function("iu")
 def fmod(e: ScalarEmitter, x: Any, y: Any) -> Any:
     """Remainder with the sign of the dividend; 0 where the divisor is 0."""
     return _divide(e, x, y)[1]
@@ -54,14 +53,14 @@ def _opposite(e: ScalarEmitter, rest: Any, y: Any) -> Any:
     return e.b.and_(e.compare("!=", rest, e.c(0)), e.compare("<", e.b.xor(rest, y), e.c(0)))
 
 
-@scalar_function(types.Integer)
+@scalar_function("iu")
 def left_shift(e: ScalarEmitter, x: Any, y: Any) -> Any:
     """x << y; 0 where y is not below the width."""
     fits = e.b.icmp_unsigned("<", y, e.c(x.type.width))
     return e.choose(fits, e.b.shl(x, e.choose(fits, y, e.c(0))), e.c(0))
 
 
-@scalar_function(types.Integer)
+@scalar_function("iu")
 def right_shift(e: ScalarEmitter, x: Any, y: Any) -> Any:
     """x >> y; only the sign is left where y is not below the width."""
     fits = e.b.icmp_unsigned("<", y, e.c(x.type.width))
@@ -70,48 +69,39 @@ def right_shift(e: ScalarEmitter, x: Any, y: Any) -> Any:
     return e.choose(fits, e.b.lshr(x, e.choose(fits, y, e.c(0))), e.c(0))
 
 
-@njit
-def power(x, p):  # type: ignore[no-untyped-def]
+@scalar_function("iu")
+def power(e: ScalarEmitter, x: Any, p: Any) -> Any:
     """x ** p for p >= 0 by squaring (Knuth, TAOCP 2, 4.6.3)."""
-    result = like(x, 1)
-    while p > 0:
-        if p & 1:
-            result = like(x, result * x)
-        x = like(x, x * x)
-        p = like(p, p >> 1)
-    return result
+    code = Code(e.b)
+    result, square, rest = code.variable(e.c(1)), code.variable(x), code.variable(p)
+    with code.during(lambda: e.compare(">", rest.get(), e.c(0))):
+        odd = e.b.trunc(rest.get(), ir.IntType(1))
+        result.set(e.choose(odd, e.b.mul(result.get(), square.get()), result.get()))
+        square.set(e.b.mul(square.get(), square.get()))
+        rest.set(e.b.lshr(rest.get(), e.c(1)))
+    return result.get()
 
 
-@intrinsic
-def truncate(typingctx, x, dtype):  # type: ignore[no-untyped-def]
-    """A float as an integer of `dtype`, rounded towards zero.
+def truncate(builder: Any, x: Any, source: np.dtype, target: np.dtype) -> Any:
+    """A float as an integer of `target`, rounded towards zero.
 
     What does not fit is undefined in C and poison in LLVM. Here it is what x86-64 and NumPy there make of it: the
     smallest integer of the register that converts (32 bits for the small dtypes, 64 for uint32), cut to the dtype.
     """
-    if not isinstance(x, types.Float) or not isinstance(dtype, types.NumberClass):
-        return None
-    target = dtype.dtype
-    if not isinstance(target, types.Integer):
-        return None
+    wide = target.itemsize == 8 or (target.itemsize == 4 and target.kind == "u")
+    register = ir.IntType(64 if wide else 32)
+    limit, smallest = 2.0 ** (register.width - 1), -(2 ** (register.width - 1))
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        value = args[0]
-        wide = target.bitwidth == 64 or (target.bitwidth == 32 and not target.signed)
-        register = ir.IntType(64 if wide else 32)
+    def convert(v: Any) -> Any:
+        name = f"llvm.fptosi.sat.i{register.width}.f{8 * source.itemsize}"
+        function = declared(builder.module, name, ir.FunctionType(register, [v.type]))
+        fits = builder.fcmp_ordered("<", v, v.type(limit))
+        return builder.select(fits, builder.call(function, [v]), register(smallest))
 
-        def convert(v: Any) -> Any:
-            name = f"llvm.fptosi.sat.i{register.width}.f{x.bitwidth}"
-            function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(register, [v.type]), name)
-            fits = builder.fcmp_ordered("<", v, v.type(limit))
-            return builder.select(fits, builder.call(function, [v]), register(smallest))
-
-        limit, smallest = 2.0 ** (register.width - 1), -(2 ** (register.width - 1))
-        result = convert(value)
-        if target == types.uint64:
-            # The upper half of the range, by way of the lower.
-            upper = builder.xor(convert(builder.fsub(value, value.type(limit))), register(smallest))
-            result = builder.select(builder.fcmp_ordered(">=", value, value.type(limit)), upper, result)
-        return builder.trunc(result, ir.IntType(target.bitwidth)) if target.bitwidth < register.width else result
-
-    return target(x, dtype), codegen
+    result = convert(x)
+    if target == np.uint64:
+        # The upper half of the range, by way of the lower.
+        upper = builder.xor(convert(builder.fsub(x, x.type(limit))), register(smallest))
+        result = builder.select(builder.fcmp_ordered(">=", x, x.type(limit)), upper, result)
+    narrow = ir.IntType(8 * target.itemsize)
+    return builder.trunc(result, narrow) if narrow.width < register.width else result

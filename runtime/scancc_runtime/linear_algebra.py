@@ -13,8 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-from scancc_runtime.flat import load, pointer, store
-from scancc_runtime.scalar import like
+from scancc_runtime.intrinsics import like, load, pointer, store
 
 FLAGS = {"fastmath": {"contract", "reassoc"}, "error_model": "numpy"}
 SCALE = 2.0**300

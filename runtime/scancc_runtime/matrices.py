@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import types
-
 from scancc_runtime.emitter import Emitter, Value
 from scancc_runtime.scalar import ScalarEmitter, scalar_function
 
@@ -23,7 +21,7 @@ RANGE = {32: 2.0**100, 64: 2.0**960}  # of the products
 
 
 def _inverse(s: ScalarEmitter, row: int, column: int, values: tuple[Any, ...]) -> Any:
-    e = Emitter(s.b, s.kind.bitwidth)
+    e = Emitter(s.b, s.bits)
     a, b, c, d = (Value(e, v) for v in values)
     minus = b * c
     det = e.fma(a, d, -minus)
@@ -57,21 +55,21 @@ def _eliminated(e: Emitter, row: int, column: int, a: Value, b: Value, c: Value,
     return last if row == 1 else (top - right * last) / pivot
 
 
-@scalar_function(types.Float)
+@scalar_function("f")
 def inverse_00(s: ScalarEmitter, a: Any, b: Any, c: Any, d: Any) -> Any:
     return _inverse(s, 0, 0, (a, b, c, d))
 
 
-@scalar_function(types.Float)
+@scalar_function("f")
 def inverse_01(s: ScalarEmitter, a: Any, b: Any, c: Any, d: Any) -> Any:
     return _inverse(s, 0, 1, (a, b, c, d))
 
 
-@scalar_function(types.Float)
+@scalar_function("f")
 def inverse_10(s: ScalarEmitter, a: Any, b: Any, c: Any, d: Any) -> Any:
     return _inverse(s, 1, 0, (a, b, c, d))
 
 
-@scalar_function(types.Float)
+@scalar_function("f")
 def inverse_11(s: ScalarEmitter, a: Any, b: Any, c: Any, d: Any) -> Any:
     return _inverse(s, 1, 1, (a, b, c, d))

@@ -10,136 +10,96 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
-from scancc_runtime.flat import load, pointer, store
+from scancc_runtime.code import INT, INT32, Array, Code, Int, Numbers, broadcast, declared, fma_of, memory_type
 from scancc_runtime.processor import has, vector_bytes
 
 VECTORS = 2  # of a panel's row
-MOST_ROWS = 8 if has("avx512f") else 6  # whose sums are in registers, of which there are 32 or 16
 AT_ONCE = 4  # panels for a single row, whose sums would wait for one another in one
 
 
-def _lanes(scalar: Any) -> int:
-    return vector_bytes() * 8 // int(scalar.bitwidth)
+def most_rows() -> int:
+    """Rows whose sums are in registers, of which there are 32 or 16."""
+    return 8 if has("avx512f") else 6
 
 
-@intrinsic
-def width(typingctx, out):  # type: ignore[no-untyped-def]
-    """Columns of a panel of such an array: 32 at most."""
-    columns = VECTORS * _lanes(out.dtype)
-    return types.intp(out), lambda context, builder, signature, args: context.get_constant(types.intp, columns)
+def width(dtype: np.dtype) -> int:
+    """Columns of a panel: 32 at most."""
+    return VECTORS * vector_bytes() // dtype.itemsize
 
 
-@njit(error_model="numpy")
-def pack(out, o0, w, w0, stride, k, n, transposed):  # type: ignore[no-untyped-def]
+def pack(code: Code, out: Array, w: Array, stride: Int, k: Int, n: Int, transposed: Int) -> None:
     """Panels of op(W), op the transpose where flagged, of shape (k, n); columns that the last one lacks are zeros."""
-    columns = width(out)
-    packed, matrix = pointer(out, o0), pointer(w, w0)
-    along, across = (1, stride) if transposed else (stride, 1)
-    for first in range(0, n, columns):
-        here = min(columns, n - first)
-        for i in range(k):
-            row = first * k + i * columns
-            for j in range(here):
-                store(packed, row + j, load(matrix, i * along + (first + j) * across))
-            for j in range(here, columns):
-                store(packed, row + j, 0)
+    columns, zero = width(out.dtype), Numbers(code.b, out.dtype).constant(0)
+    flag = transposed.differs(0)
+    along, across = code.chosen(flag, 1, stride), code.chosen(flag, stride, 1)
+    with code.loop(0, n, columns) as first:
+        here = code.smaller(columns, n - first)
+        with code.loop(0, k) as i:
+            row = out.at(first * k + i * columns)
+            with code.loop(0, here) as j:
+                row.at(j).store(w.at(i * along + (first + j) * across).load())
+            with code.loop(here, columns) as j:
+                row.at(j).store(zero)
 
 
-def _tile(rows: int, panels: int) -> Any:
+def multiply(code: Code, out: Array, n_out: Int, a: Array, a_stride: Int, w: Array, m: Int, n: Int, k: Int) -> None:
+    """out[i, j] = sum_r a[i, r] * W[r, j] for W of shape (k, n) in panels, i < m. float32 and float64."""
+    columns, most = width(out.dtype), most_rows()
+    first = code.variable(code.int(0))
+    with code.b.if_then(m.equals(1)):
+        with code.during(lambda: first.get() + AT_ONCE * columns <= n):
+            at = first.get()
+            _tile(code, 1, AT_ONCE, out.at(at), n_out, a, a_stride, w.at(at * k), k, n - at)
+            first.set(at + AT_ONCE * columns)
+    with code.during(lambda: first.get() < n):
+        at = first.get()
+        row, panel, left = code.variable(code.int(0)), w.at(at * k), n - at
+        for rows in (most, 4, 1):
+            with code.during(lambda rows=rows: row.get() + rows <= m):
+                i = row.get()
+                _tile(code, rows, 1, out.at(i * n_out + at), n_out, a.at(i * a_stride), a_stride, panel, k, left)
+                row.set(i + rows)
+        first.set(at + columns)
+
+
+def _tile(
+    code: Code, rows: int, panels: int, out: Array, n_out: Int, a: Array, a_stride: Int, w: Array, k: Int, left: Int
+) -> None:  # fmt: skip
     """A product of so many rows with so many panels, of which `left` columns are stored."""
-
-    @intrinsic
-    def tile(typingctx, out, o, n_out, a, a0, a_stride, w, w0, k, left):  # type: ignore[no-untyped-def]
-        scalar, integer = out.dtype, types.intp
-        signature = types.void(out, integer, integer, a, integer, integer, w, integer, integer, integer)
-
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            data = [context.make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 3, 6)]
-            result, x, packed = (builder.gep(p, [args[i]]) for p, i in zip(data, (1, 4, 7), strict=True))
-            n_out, a_stride, k, left = args[2], args[5], args[8], args[9]
-            element, lanes = context.get_value_type(scalar), _lanes(scalar)
-            kind, index, size = ir.VectorType(element, lanes), k.type, scalar.bitwidth // 8
-            fma = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.v{lanes}f{scalar.bitwidth}"
-            )
-            of_row = VECTORS * lanes
-            sums = [[cgutils.alloca_once_value(builder, ir.Constant(kind, None)) for _ in range(panels * VECTORS)]
-                    for _ in range(rows)]  # fmt: skip
-            for s in (s for row in sums for s in row):
-                builder.store(ir.Constant(kind, None), s)
-            with cgutils.for_range_slice(builder, index(0), k, index(1), index) as (i, _):
-                place = builder.mul(i, index(of_row))
-                vectors = []
-                for p in range(panels):
-                    start = builder.add(place, builder.mul(k, index(p * of_row)))
-                    for v in range(VECTORS):
-                        at = builder.gep(packed, [builder.add(start, index(v * lanes))])
-                        vectors.append(builder.load(builder.bitcast(at, kind.as_pointer()), align=size))
-                for r, row in enumerate(sums):
-                    y = builder.load(builder.gep(x, [builder.add(i, builder.mul(a_stride, index(r)))]))
-                    y = _broadcast(builder, y, kind)
-                    for vector, s in zip(vectors, row, strict=True):
-                        builder.store(builder.call(fma, [y, vector, builder.load(s)]), s)
-            for v in range(panels * VECTORS):
-                inside = _first(builder, builder.sub(left, index(v * lanes)), lanes)
-                for r, row in enumerate(sums):
-                    place = builder.add(builder.mul(n_out, index(r)), index(v * lanes))
-                    at = builder.bitcast(builder.gep(result, [place]), kind.as_pointer())
-                    _store_some(builder, builder.load(row[v]), at, size, inside)
-            return context.get_dummy_value()
-
-        return signature, codegen
-
-    return tile
-
-
-def _broadcast(builder: Any, value: Any, kind: ir.VectorType) -> Any:
-    word, none = ir.IntType(32), ir.Constant(kind, ir.Undefined)
-    mask = ir.Constant(ir.VectorType(word, kind.count), None)
-    return builder.shuffle_vector(builder.insert_element(none, value, word(0)), none, mask)
+    b, size = code.b, out.dtype.itemsize
+    lanes = vector_bytes() // size
+    kind = ir.VectorType(memory_type(out.dtype), lanes)
+    fma, of_row = fma_of(b.module, kind), VECTORS * lanes
+    nothing = ir.Constant(kind, None)
+    sums = [[code.variable(nothing) for _ in range(panels * VECTORS)] for _ in range(rows)]
+    with code.loop(0, k) as i:
+        place = i * of_row
+        vectors = []
+        for p in range(panels):
+            start = place + k * (p * of_row)
+            vectors += [b.load(w.at(start + v * lanes).vector(lanes), align=size) for v in range(VECTORS)]
+        for r, row in enumerate(sums):
+            y = broadcast(b, a.at(i + a_stride * r).load(), kind)
+            for vector, s in zip(vectors, row, strict=True):
+                s.set(b.call(fma, [y, vector, s.get()]))
+    for v in range(panels * VECTORS):
+        inside = _first(b, (left - v * lanes).v, lanes)
+        for r, row in enumerate(sums):
+            _store_some(b, row[v].get(), out.at(n_out * r + v * lanes).vector(lanes), size, inside)
 
 
 def _first(builder: Any, count: Any, lanes: int) -> Any:
     """Which lanes are among the first `count`."""
-    kind = ir.VectorType(count.type, lanes)
-    numbers = ir.Constant(kind, [count.type(i) for i in range(lanes)])
-    return builder.icmp_signed("<", numbers, _broadcast(builder, count, kind))
+    kind = ir.VectorType(INT, lanes)
+    numbers = ir.Constant(kind, [INT(i) for i in range(lanes)])
+    return builder.icmp_signed("<", numbers, broadcast(builder, count, kind))
 
 
 def _store_some(builder: Any, value: Any, address: Any, align: int, inside: Any) -> None:
-    word = ir.IntType(32)
-    signature = ir.FunctionType(ir.VoidType(), [value.type, address.type, word, inside.type])
-    bits = {"float": 32, "double": 64}[str(value.type.element)]
+    signature = ir.FunctionType(ir.VoidType(), [value.type, address.type, INT32, inside.type])
+    bits = 64 if isinstance(value.type.element, ir.DoubleType) else 32
     name = f"llvm.masked.store.v{value.type.count}f{bits}.p0"
-    store_some = cgutils.get_or_insert_function(builder.module, signature, name)
-    builder.call(store_some, [value, address, word(align), inside])
-
-
-most_rows, four_rows, one_row, one_row_at_once = _tile(MOST_ROWS, 1), _tile(4, 1), _tile(1, 1), _tile(1, AT_ONCE)
-
-
-@njit(error_model="numpy")
-def multiply(out, o0, n_out, a, a0, a_stride, w, w0, m, n, k):  # type: ignore[no-untyped-def]
-    """out[i, j] = sum_r a[i, r] * W[r, j] for W of shape (k, n) in panels, i < m. float32 and float64."""
-    columns, first = width(out), 0
-    if m == 1:
-        while first + AT_ONCE * columns <= n:
-            one_row_at_once(out, o0 + first, n_out, a, a0, a_stride, w, w0 + first * k, k, n - first)
-            first += AT_ONCE * columns
-    while first < n:
-        i, panel, left = 0, w0 + first * k, n - first
-        while i + MOST_ROWS <= m:
-            most_rows(out, o0 + i * n_out + first, n_out, a, a0 + i * a_stride, a_stride, w, panel, k, left)
-            i += MOST_ROWS
-        while i + 4 <= m:
-            four_rows(out, o0 + i * n_out + first, n_out, a, a0 + i * a_stride, a_stride, w, panel, k, left)
-            i += 4
-        while i < m:
-            one_row(out, o0 + i * n_out + first, n_out, a, a0 + i * a_stride, a_stride, w, panel, k, left)
-            i += 1
-        first += columns
+    builder.call(declared(builder.module, name, signature), [value, address, INT32(align), inside])

@@ -8,7 +8,7 @@ import math
 
 from numba import njit
 
-from scancc_runtime.scalar import like
+from scancc_runtime.intrinsics import like
 
 FLAGS = {"error_model": "numpy"}
 SHIFTED = 10.0

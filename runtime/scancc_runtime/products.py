@@ -1,111 +1,115 @@
-"""Products of vectors and matrices that lie in row-major memory, given by arrays and flat element offsets."""
+"""Products of vectors and matrices that lie in row-major memory, given by pointers to their first elements."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
-from numba.np.linalg import ensure_blas
 
-from scancc_runtime.flat import load, pointer, store
-from scancc_runtime.scalar import like
-from scancc_runtime.vecmat import vecmat as vecmat
+from scancc_runtime.code import BYTE, BYTES, INT32, Array, Code, Int, Numbers, declared
+from scancc_runtime.vecmat import vecmat
 
-KINDS = {types.float32: "s", types.float64: "d", types.complex64: "c", types.complex128: "z"}
-FLAGS = {"fastmath": {"contract", "reassoc"}, "error_model": "numpy"}
+BLAS = {np.dtype(np.float32): "sgemm", np.dtype(np.float64): "dgemm", np.dtype(np.complex64): "cgemm",
+        np.dtype(np.complex128): "zgemm"}  # fmt: skip
 SMALL = 1024  # multiplications up to which loops are no slower than a call of BLAS (measured; OpenBLAS, AVX-512)
+LARGEST = 2**31 - 1  # length that BLAS takes
+ROWS = 4  # of a matrix for which a vector is read once
 
 
-@njit(**FLAGS)
-def matvec(out, o0, w, w0, x, x0, m, k, stride):  # type: ignore[no-untyped-def]
+def matvec(code: Code, out: Array, w: Array, x: Array, m: Int, k: Int, stride: Int) -> None:
     """out[i] = sum_j W[i, j] * x[j] for W of shape (m, k): four rows at a time, so that x is read once for them."""
-    result, matrix, vector = pointer(out, o0), pointer(w, w0), pointer(x, x0)
-    zero = like(load(result, 0), 0)
-    for i in range(0, m - 3, 4):
-        a, b, c, d = zero, zero, zero, zero
-        row = i * stride
-        for j in range(k):
-            y = load(vector, j)
-            a += load(matrix, row + j) * y
-            b += load(matrix, row + stride + j) * y
-            c += load(matrix, row + 2 * stride + j) * y
-            d += load(matrix, row + 3 * stride + j) * y
-        store(result, i, a)
-        store(result, i + 1, b)
-        store(result, i + 2, c)
-        store(result, i + 3, d)
-    for i in range(m - m % 4, m):
-        a = zero
-        for j in range(k):
-            a += load(matrix, i * stride + j) * load(vector, j)
-        store(result, i, a)
+    whole = m - m % ROWS
+    with code.loop(0, whole, ROWS) as i:
+        _rows(code, ROWS, out.at(i), w.at(i * stride), x, k, stride)
+    with code.loop(whole, m) as i:
+        _rows(code, 1, out.at(i), w.at(i * stride), x, k, stride)
 
 
-@njit(**FLAGS)
-def gemm(out, o0, n_out, a, a0, a_stride, b, b0, b_stride, m, n, k, a_transposed, b_transposed):  # type: ignore[no-untyped-def]
+def _rows(code: Code, rows: int, out: Array, w: Array, x: Array, k: Int, stride: Int) -> None:
+    numbers = Numbers(code.b, out.dtype)
+    sums = [code.variable(numbers.constant(0)) for _ in range(rows)]
+    with code.loop(0, k) as j:
+        y = x.at(j).load()
+        for r, s in enumerate(sums):
+            s.set(numbers.add(s.get(), numbers.multiply(w.at(stride * r + j).load(), y)))
+    for r, s in enumerate(sums):
+        out.at(r).store(s.get())
+
+
+def gemm(
+    code: Code, out: Array, n_out: Int, a: Array, a_stride: Int, b: Array, b_stride: Int, m: Int, n: Int, k: Int,
+    a_transposed: Int, b_transposed: Int,
+) -> None:  # fmt: skip
     """out = op(A) @ op(B) with op the transpose where flagged; shapes (m, k) and (k, n)."""
-    if m * n * k > SMALL:
-        blas_gemm(out, o0, n_out, a, a0, a_stride, b, b0, b_stride, m, n, k, a_transposed, b_transposed)
-    elif not a_transposed and not b_transposed:
-        for i in range(m):
-            vecmat(out, o0 + i * n_out, a, a0 + i * a_stride, b, b0, k, n, b_stride)
-    else:
-        along_a, to_next_a = (a_stride, 1) if a_transposed else (1, a_stride)
-        along_b, to_next_b = (1, b_stride) if b_transposed else (b_stride, 1)
-        result, left, right = pointer(out, o0), pointer(a, a0), pointer(b, b0)
-        for i in range(m):
-            for j in range(n):
-                total = like(load(result, 0), 0)
-                for r in range(k):
-                    total += load(left, i * to_next_a + r * along_a) * load(right, j * to_next_b + r * along_b)
-                store(result, i * n_out + j, total)
+    build = code.b
+    large = m * n * k > SMALL
+    for length in (m, n, k, n_out, a_stride, b_stride):
+        large = build.and_(large, length <= LARGEST)
+    with build.if_else(large) as (by_blas, by_loops):
+        with by_blas:
+            _by_blas(code, out, n_out, a, a_stride, b, b_stride, m, n, k, a_transposed, b_transposed)
+        with by_loops:
+            neither = build.and_(a_transposed.equals(0), b_transposed.equals(0))
+            with build.if_else(neither) as (by_rows, by_elements):
+                with by_rows:
+                    with code.loop(0, m) as i:
+                        vecmat(code, out.at(i * n_out), a.at(i * a_stride), b, k, n, b_stride)
+                with by_elements:
+                    _by_elements(code, out, n_out, a, a_stride, b, b_stride, m, n, k, a_transposed, b_transposed)
 
 
-@intrinsic
-def blas_gemm(typingctx, out, o0, n_out, a, a0, a_stride, b, b0, b_stride, m, n, k, at, bt):  # type: ignore[no-untyped-def]
-    """`gemm` by the BLAS that SciPy brings, through the function that numba's np.dot calls.
+def _by_elements(
+    code: Code, out: Array, n_out: Int, a: Array, a_stride: Int, b: Array, b_stride: Int, m: Int, n: Int, k: Int,
+    a_transposed: Int, b_transposed: Int,
+) -> None:  # fmt: skip
+    numbers = Numbers(code.b, out.dtype)
+    flag_a, flag_b = a_transposed.differs(0), b_transposed.differs(0)
+    along_a, to_next_a = code.chosen(flag_a, a_stride, 1), code.chosen(flag_a, 1, a_stride)
+    along_b, to_next_b = code.chosen(flag_b, 1, b_stride), code.chosen(flag_b, b_stride, 1)
+    with code.loop(0, m) as i, code.loop(0, n) as j:
+        total = code.variable(numbers.constant(0))
+        with code.loop(0, k) as r:
+            left, right = a.at(i * to_next_a + r * along_a).load(), b.at(j * to_next_b + r * along_b).load()
+            total.set(numbers.add(total.get(), numbers.multiply(left, right)))
+        out.at(i * n_out + j).store(total.get())
+
+
+def _by_blas(
+    code: Code, out: Array, n_out: Int, a: Array, a_stride: Int, b: Array, b_stride: Int, m: Int, n: Int, k: Int,
+    a_transposed: Int, b_transposed: Int,
+) -> None:  # fmt: skip
+    """Through the functions that SciPy offers to Cython, which take the addresses of their arguments.
 
     BLAS is column-major: row-major A B is the product B^T A^T of what it sees.
     """
-    if out.dtype not in KINDS:
-        return None
-    ensure_blas()
-    integer = types.intp
-    signature = types.void(
-        out, integer, integer, a, integer, integer, b, integer, integer, integer, integer, integer, integer, integer
-    )
+    build = code.b
+    numbers = Numbers(build, out.dtype)
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        element = context.get_value_type(out.dtype)
-        byte, word, untyped = ir.IntType(8), context.get_value_type(integer), ir.IntType(8).as_pointer()
+    def length(n: Int) -> Any:
+        return _place(code, build.trunc(n.v, INT32))
 
-        def address(position: int) -> Any:
-            data = context.make_array(signature.args[position])(context, builder, args[position]).data
-            return builder.bitcast(builder.gep(data, [args[position + 1]]), untyped)
+    def flag(value: Int) -> Any:
+        return _place(code, build.select(value.differs(0), BYTE(ord("t")), BYTE(ord("n"))))
 
-        def scalar(value: float) -> Any:
-            slot = cgutils.alloca_once(builder, element)
-            builder.store(context.get_constant(out.dtype, value), slot)
-            return builder.bitcast(slot, untyped)
+    def number(value: float) -> Any:
+        constant = numbers.constant(value)
+        if not isinstance(constant, tuple):
+            return _place(code, constant)
+        return _place(code, ir.Constant(ir.LiteralStructType([p.type for p in constant]), constant))
 
-        def flag(value: Any) -> Any:
-            transposed = builder.icmp_signed("!=", value, value.type(0))
-            return builder.select(transposed, byte(ord("t")), byte(ord("n")))
+    def memory(array: Array) -> Any:
+        return build.bitcast(array.pointer, BYTES)
 
-        kind = ir.FunctionType(
-            ir.IntType(32),
-            [byte, byte, byte, word, word, word, untyped, untyped, word, untyped, word, untyped, untyped, word],
-        )
-        function = cgutils.get_or_insert_function(builder.module, kind, "numba_xxgemm")
-        n_out, a_stride, b_stride, m, n, k, at, bt = (args[i] for i in (2, 5, 8, 9, 10, 11, 12, 13))
-        builder.call(
-            function,
-            [byte(ord(KINDS[out.dtype])), flag(bt), flag(at), n, m, k, scalar(1.0), address(6), b_stride, address(3),
-             a_stride, scalar(0.0), address(0), n_out],
-        )  # fmt: skip
-        return context.get_dummy_value()
+    given = [flag(b_transposed), flag(a_transposed), length(n), length(m), length(k), number(1.0), memory(b),
+             length(b_stride), memory(a), length(a_stride), number(0.0), memory(out), length(n_out)]  # fmt: skip
+    kind = ir.FunctionType(ir.VoidType(), [BYTES] * len(given))
+    build.call(declared(build.module, f"scipy_{BLAS[out.dtype]}", kind), given)
 
-    return signature, codegen
+
+def _place(code: Code, value: Any) -> Any:
+    """An address of a value."""
+    with code.b.goto_entry_block():
+        slot = code.b.alloca(value.type)
+    code.b.store(value, slot)
+    return code.b.bitcast(slot, BYTES)

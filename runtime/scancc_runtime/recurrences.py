@@ -14,40 +14,15 @@ the steps of the call are done one by one.
 
 from __future__ import annotations
 
-import numba
+from collections.abc import Callable
+from typing import Any
+
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
-from scancc_runtime.flat import load, pointer, store
+from scancc_runtime.code import BYTES, Array, Code, Int, Numbers, declared, fma_of, memory_type
+from scancc_runtime.code import INT32 as I32
 
-I32 = ir.IntType(32)
-BYTE = ir.IntType(8).as_pointer()
 LANES = {32: 16, 64: 8}  # steps of a block, by the bits of a float
-
-
-@intrinsic
-def _blocks(typingctx, data, n, coefficients, state, ahead, depth):  # type: ignore[no-untyped-def]
-    """Solve whole blocks from `data` on as long as they stay finite; returns the number of steps done.
-
-    `coefficients` begin with that of tap -1; `state` is the values before, the newest first, and is updated. What the
-    next call reads begins at `ahead` and is fetched meanwhile: this call waits for arithmetic, and the loop that fills
-    `data` for memory.
-    """
-    scalar = data.dtype
-    if scalar not in (types.float32, types.float64) or not isinstance(depth, types.IntegerLiteral):
-        return None
-    taps = depth.literal_value
-    lanes = LANES[scalar.bitwidth]
-
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        values, n, coefficients, state, ahead, _ = args
-        code = _Block(builder, context.get_value_type(scalar), lanes, taps)
-        rows = code.matrix([builder.load(builder.gep(coefficients, [n.type(k)])) for k in range(taps)])
-        return code.loop(values, n, state, ahead, rows)
-
-    return types.intp(data, types.intp, coefficients, state, ahead, depth), codegen
 
 
 class _Block:
@@ -60,10 +35,7 @@ class _Block:
         self.size = 8 if isinstance(element, ir.DoubleType) else 4
 
     def fma(self, a, b, c):  # type: ignore[no-untyped-def]
-        bits = f"f{8 * self.size}"
-        name = f"llvm.fma.v{self.lanes}{bits}" if isinstance(a.type, ir.VectorType) else f"llvm.fma.{bits}"
-        kind = ir.FunctionType(a.type, [a.type] * 3)
-        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), [a, b, c])
+        return self.builder.call(fma_of(self.builder.module, a.type), [a, b, c])
 
     def shuffle(self, a, b, lanes: list[int]):  # type: ignore[no-untyped-def]
         return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, self.lanes), lanes))
@@ -152,30 +124,40 @@ class _Block:
         return before
 
     def _prefetch(self, place, write: int) -> None:  # type: ignore[no-untyped-def]
-        kind = ir.FunctionType(ir.VoidType(), [BYTE, I32, I32, I32])
-        prefetch = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0i8")
-        self.builder.call(prefetch, [self.builder.bitcast(place, BYTE), I32(write), I32(3), I32(1)])
+        kind = ir.FunctionType(ir.VoidType(), [BYTES, I32, I32, I32])
+        prefetch = declared(self.builder.module, "llvm.prefetch.p0", kind)
+        self.builder.call(prefetch, [self.builder.bitcast(place, BYTES), I32(write), I32(3), I32(1)])
 
 
-def solver(taps: int):  # type: ignore[no-untyped-def]
+def _blocks(code: Code, y: Array, n: Int, a: Array, state: Array, ahead: Array, taps: int) -> Int:
+    """Solve whole blocks as long as they stay finite; returns the number of steps done.
+
+    What the next call reads begins at `ahead` and is fetched meanwhile: this call waits for arithmetic, and the loop
+    that fills `y` for memory.
+    """
+    block = _Block(code.b, memory_type(y.dtype), LANES[8 * y.dtype.itemsize], taps)
+    rows = block.matrix([a.at(k).load() for k in range(taps)])
+    return Int(code.b, block.loop(y.pointer, n.v, state.pointer, ahead.pointer, rows))
+
+
+def solver(taps: int) -> Callable[..., None]:
     """The solver of recurrences with `taps` coefficients.
 
-    In place: y[y0 + t] is u[t] before and y[t] after, t < n. `a`: coefficients, tap -1 first; `state`: the values
-    before, the newest first, updated.
+    In place: y[t] is u[t] before and y[t] after, t < n. `a`: coefficients, tap -1 first; `state`: the values before,
+    the newest first, updated.
     """
 
-    @numba.njit(nogil=True, error_model="numpy")
-    def solve(y, y0, n, a, a0, state, state0, ahead, ahead0):  # type: ignore[no-untyped-def]
-        data, coefficients, before = pointer(y, y0), pointer(a, a0), pointer(state, state0)
-        done = _blocks(data, n, coefficients, before, pointer(ahead, ahead0), taps)
-        for t in range(done, n):
-            total = load(data, t)
+    def solve(code: Code, y: Array, n: Int, a: Array, state: Array, ahead: Array) -> None:
+        b, numbers = code.b, Numbers(code.b, y.dtype, ())
+        done = _blocks(code, y, n, a, state, ahead, taps)
+        with code.loop(done, n) as t:
+            total: Any = y.at(t).load()
             for k in range(taps - 1, 0, -1):
-                total += load(coefficients, k) * load(before, k)
-                store(before, k, load(before, k - 1))
-            total += load(coefficients, 0) * load(before, 0)
-            store(before, 0, total)
-            store(data, t, total)
+                total = b.fadd(total, numbers.multiply(a.at(k).load(), state.at(k).load()))
+                state.at(k).store(state.at(k - 1).load())
+            total = b.fadd(total, numbers.multiply(a.at(0).load(), state.at(0).load()))
+            state.at(0).store(total)
+            y.at(t).store(total)
 
     return solve
 

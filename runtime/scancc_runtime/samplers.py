@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numba import njit
 
-from scancc_runtime.counters import philox4x32
+from scancc_runtime.intrinsics import philox4x32
 
 ATTEMPTS = 512
 UNIT = 2.0**-53

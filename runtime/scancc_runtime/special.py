@@ -12,7 +12,7 @@ import math
 from numba import njit
 
 from scancc_runtime.complexes import exp
-from scancc_runtime.scalar import like
+from scancc_runtime.intrinsics import like
 
 FLAGS = {"error_model": "numpy"}
 TERMS = 11

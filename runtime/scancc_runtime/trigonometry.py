@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils
 
 from scancc_runtime.emitter import Emitter, Value
 
@@ -67,7 +66,7 @@ def _load(e: Emitter, exponent: Any, part: int) -> Value:
         data = module.globals[name]
     else:
         kind = ir.ArrayType(ir.DoubleType(), EXPONENTS * PARTS)
-        data = cgutils.add_global_variable(module, kind, name)
+        data = ir.GlobalVariable(module, kind, name)
         data.linkage = "internal"
         data.global_constant = True
         data.initializer = ir.Constant(kind, table())

@@ -9,109 +9,84 @@ under way: a core begins two in a cycle, and each takes four.
 
 from __future__ import annotations
 
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from typing import Any
 
-from scancc_runtime.flat import load, pointer, store
+from llvmlite import ir
+
+from scancc_runtime.code import Array, Code, Int, Numbers, Variable, broadcast, fma_of, memory_type
 from scancc_runtime.processor import vector_bytes
 
 BLOCKS = ((8, 1), (4, 2), (2, 4), (1, 4))  # accumulators a block, and partial sums of each
 
 
-def _plain(out, o0, x, x0, w, w0, k, n, stride):  # type: ignore[no-untyped-def]
-    result, vector, matrix = pointer(out, o0), pointer(x, x0), pointer(w, w0)
-    for j in range(n):
-        store(result, j, 0)
-    for i in range(k):
-        xi = load(vector, i)
-        for j in range(n):
-            store(result, j, load(result, j) + xi * load(matrix, i * stride + j))
+def vecmat(code: Code, out: Array, x: Array, w: Array, k: Int, n: Int, stride: Int) -> None:
+    """out[j] = sum_i x[i] * w[i * stride + j], j < n, i < k. All are of one dtype; the stride counts elements.
 
-
-@intrinsic
-def vecmat(typingctx, out, o0, x, x0, w, w0, k, n, stride):  # type: ignore[no-untyped-def]
-    """out[o0 + j] = sum_i x[x0 + i] * w[w0 + i * stride + j], j < n, i < k.
-
-    Arrays are C-contiguous and all of one dtype; the offsets and the stride count elements. Vector code is written for
-    float32 and float64, plain loops for the other dtypes.
+    Vector code is written for float32 and float64, plain loops for the other dtypes.
     """
-    scalar = out.dtype
-    if x.dtype != scalar or w.dtype != scalar:
-        return None
-    signature = types.void(out, *[types.intp], x, types.intp, w, types.intp, types.intp, types.intp, types.intp)
+    if out.dtype.kind != "f":
+        _plain(code, out, x, w, k, n, stride)
+        return
+    blocks = _Blocks(code, out, x, w, k, n, stride)
+    width = vector_bytes() // out.dtype.itemsize
+    for accumulators, parts in BLOCKS:
+        blocks.columns(accumulators, parts, width)
+    blocks.columns(1, 4, 1)
 
-    if scalar not in (types.float32, types.float64):
-        return signature, lambda context, builder, signature, args: context.compile_internal(
-            builder, _plain, signature, args
-        )
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        element = context.get_value_type(scalar)
-        size = scalar.bitwidth // 8
-        width = vector_bytes() // size
-        data = [
-            context.make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 2, 4)
-        ]
-        o, xs, ws = (builder.gep(p, [args[i]]) for p, i in zip(data, (1, 3, 5), strict=True))
-        k, n, stride = args[6:]
-        index = k.type
-        one, zero = index(1), index(0)
-        column = cgutils.alloca_once_value(builder, zero)
+def _plain(code: Code, out: Array, x: Array, w: Array, k: Int, n: Int, stride: Int) -> None:
+    numbers = Numbers(code.b, out.dtype)
+    with code.loop(0, n) as j:
+        out.at(j).store(numbers.constant(0))
+    with code.loop(0, k) as i:
+        factor, row = x.at(i).load(), w.at(i * stride)
+        with code.loop(0, n) as j:
+            product = numbers.multiply(factor, row.at(j).load())
+            out.at(j).store(numbers.add(out.at(j).load(), product))
 
-        def block(accumulators: int, parts: int, lanes: int) -> None:
-            """Columns in steps of accumulators * lanes, as long as that many are left."""
-            kind = ir.VectorType(element, lanes) if lanes > 1 else element
-            name = f"llvm.fma.{f'v{lanes}' if lanes > 1 else ''}f{scalar.bitwidth}"
-            fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
-            span = index(accumulators * lanes)
-            head, body, done = (builder.append_basic_block(s) for s in ("columns", "block", "rest"))
-            builder.branch(head)
-            builder.position_at_end(head)
-            j = builder.load(column)
-            builder.cbranch(builder.icmp_signed("<=", builder.add(j, span), n), body, done)
-            builder.position_at_end(body)
-            nothing = ir.Constant(kind, None)
-            sums = [[cgutils.alloca_once_value(builder, nothing) for _ in range(parts)] for _ in range(accumulators)]
-            for s in (s for some in sums for s in some):
-                builder.store(nothing, s)
 
-            def row(i: ir.Value, part: int) -> None:
-                xi = builder.load(builder.gep(xs, [i]))
-                if lanes > 1:
-                    lane0 = builder.insert_element(ir.Constant(kind, ir.Undefined), xi, ir.IntType(32)(0))
-                    mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
-                    xi = builder.shuffle_vector(lane0, ir.Constant(kind, ir.Undefined), mask)
-                start = builder.gep(ws, [builder.add(builder.mul(i, stride), j)])
-                for a, some in enumerate(sums):
-                    at = builder.bitcast(builder.gep(start, [index(a * lanes)]), kind.as_pointer())
-                    value = builder.load(at, align=size)
-                    builder.store(builder.call(fma, [xi, value, builder.load(some[part])]), some[part])
+class _Blocks:
+    def __init__(self, code: Code, out: Array, x: Array, w: Array, k: Int, n: Int, stride: Int) -> None:
+        self.code, self.out, self.x, self.w, self.k, self.n, self.stride = code, out, x, w, k, n, stride
+        self.column = code.variable(code.int(0))  # the first that is not done
 
-            together = builder.sub(k, builder.srem(k, index(parts)))
-            with cgutils.for_range_slice(builder, zero, together, index(parts), index) as (i, _):
+    def columns(self, accumulators: int, parts: int, lanes: int) -> None:
+        """Columns in steps of accumulators * lanes, as long as that many are left."""
+        code, b, element = self.code, self.code.b, memory_type(self.out.dtype)
+        kind = ir.VectorType(element, lanes) if lanes > 1 else element
+        span = accumulators * lanes
+        with code.during(lambda: self.column.get() + span <= self.n):
+            j = self.column.get()
+            nothing = ir.Constant(kind, None if lanes > 1 else 0.0)
+            sums = [[code.variable(nothing) for _ in range(parts)] for _ in range(accumulators)]
+            together = self.k - self.k % parts
+            with code.loop(0, together, parts) as i:
                 for part in range(parts):
-                    row(builder.add(i, index(part)), part)
+                    self._row(i + part, j, sums, part, kind)
             if parts > 1:
-                with cgutils.for_range_slice(builder, together, k, one, index) as (i, _):
-                    row(i, 0)
+                with code.loop(together, self.k) as i:
+                    self._row(i, j, sums, 0, kind)
             for a, some in enumerate(sums):
-                at = builder.bitcast(builder.gep(o, [builder.add(j, index(a * lanes))]), kind.as_pointer())
-                builder.store(total([builder.load(s) for s in some]), at, align=size)
-            builder.store(builder.add(j, span), column)
-            builder.branch(head)
-            builder.position_at_end(done)
+                place = self._place(self.out.at(j + a * lanes), lanes)
+                b.store(self._total([s.get() for s in some]), place, align=self.out.dtype.itemsize)
+            self.column.set(j + span)
 
-        def total(terms: list[ir.Value]) -> ir.Value:
-            while len(terms) > 1:
-                terms = [builder.fadd(a, b) for a, b in zip(terms[::2], terms[1::2], strict=True)]
-            return terms[0]
+    def _row(self, i: Int, j: Int, sums: list[list[Variable]], part: int, kind: ir.Type) -> None:
+        b = self.code.b
+        lanes = kind.count if isinstance(kind, ir.VectorType) else 1
+        xi = self.x.at(i).load()
+        if lanes > 1:
+            xi = broadcast(b, xi, kind)
+        start = self.w.at(i * self.stride + j)
+        fma = fma_of(b.module, kind)
+        for a, some in enumerate(sums):
+            value = b.load(self._place(start.at(a * lanes), lanes), align=self.out.dtype.itemsize)
+            some[part].set(b.call(fma, [xi, value, some[part].get()]))
 
-        builder.store(zero, column)
-        for accumulators, parts in BLOCKS:
-            block(accumulators, parts, width)
-        block(1, 4, 1)
-        return context.get_dummy_value()
+    def _place(self, array: Array, lanes: int) -> Any:
+        return array.vector(lanes) if lanes > 1 else array.pointer
 
-    return signature, codegen
+    def _total(self, terms: list[Any]) -> Any:
+        while len(terms) > 1:
+            terms = [self.code.b.fadd(x, y) for x, y in zip(terms[::2], terms[1::2], strict=True)]
+        return terms[0]

@@ -1,9 +1,10 @@
 """Compiled kernels on disk, so that a second process need not compile.
 
 One file a kernel, named by the hash of everything the machine code depends on: the generated source, types, options,
-the versions of the compiler's parts and numba's settings, the text of the run-time library, and the CPU. A file is
-written under another name and moved into place, so that processes at once never see half of one; its first bytes are
-the hash of the rest, so that a damaged one is noticed, reported once, and replaced.
+the versions of the compiler's parts, the text of the run-time library, and the processor. It holds object code, or, for
+what numba compiles of the run-time library, LLVM's bitcode. A file is written under another name and moved into place, so that
+processes at once never see half of one; its first bytes are the hash of its name and of the rest, so that a damaged one
+is noticed, reported once, and replaced.
 
 `SCANCC_CACHE_DIR` names the directory; set to the empty string it turns the cache off.
 """
@@ -12,21 +13,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import platform
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import llvmlite
-import llvmlite.binding as llvm
-import numba
-import numpy as np
 import scancc_runtime
-from numba.core import config, serialize
+from llvmlite.binding import llvm_version_info
+from scancc_runtime import processor
 
 from scancc.errors import CacheWarning
 
@@ -45,32 +43,27 @@ def directory() -> Path | None:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> bytes:
-    """Everything but the kernel itself that its machine code depends on."""
+def _versions() -> str:
+    """What makes the machine code, and what it is made of."""
     from scancc import __version__
 
-    runtime = hashlib.sha256()
-    here = Path(__file__).parent
-    makers = (here / f"{name}.py" for name in ("machine_code", "numba_pipeline", "entry"))
-    for path in (*sorted(Path(scancc_runtime.__file__).parent.rglob("*.py")), *makers):
-        runtime.update(path.read_bytes())
-    parts = (
-        __version__, numba.__version__, llvmlite.__version__, np.__version__, platform.python_version(),
-        platform.machine(), config.CPU_NAME or llvm.get_host_cpu_name(),
-        llvm.get_host_cpu_features().flatten() if config.CPU_FEATURES is None else config.CPU_FEATURES,
-        os.environ.get("NUMBA_OPT", ""), config.LOOP_VECTORIZE, config.SLP_VECTORIZE, runtime.hexdigest(),
-    )  # fmt: skip
-    return repr(parts).encode()
+    parts = hashlib.sha256()
+    makers = Path(__file__).parent / "llvm"
+    for path in (*sorted(Path(scancc_runtime.__file__).parent.rglob("*.py")), *sorted(makers.glob("*.py"))):
+        parts.update(path.read_bytes())
+    return repr((__version__, llvmlite.__version__, llvm_version_info, platform.machine(), sys.platform,
+                 parts.hexdigest()))  # fmt: skip
 
 
 def key_of(*parts: str) -> str:
-    digest = hashlib.sha256(_environment())
-    for part in parts:
-        digest.update(f"\0{len(part)}\0{part}".encode())
+    """A name for what is made of these texts, for the processor that code is made for now."""
+    digest = hashlib.sha256()
+    for part in (_versions(), processor.name(), processor.features(), *parts):
+        digest.update(f"{len(part)}\0{part}".encode())
     return digest.hexdigest()
 
 
-def load(key: str) -> Any:
+def load(key: str) -> bytes | None:
     """The data stored under `key`, or None."""
     folder = directory()
     if folder is None:
@@ -80,28 +73,33 @@ def load(key: str) -> Any:
         data = path.read_bytes()
     except OSError:
         return None  # not there, or not ours to read: compile
-    if hashlib.sha256(data[DIGEST:]).digest() != data[:DIGEST]:
+    payload = data[DIGEST:]
+    if _digest(key, payload) != data[:DIGEST]:
         warn_once(f"a cached kernel is damaged and was compiled again ({path})")
         return None
     try:
         os.utime(path)  # `clear --older-than` goes by the last use
     except OSError:
         pass
-    return pickle.loads(data[DIGEST:])
+    return payload
 
 
-def store(key: str, result: Any) -> None:
-    """Keep a compilation result of numba. A directory that cannot be written is reported once and left alone."""
+def _digest(key: str, payload: bytes) -> bytes:
+    """A file under the name of another is as good as damaged."""
+    return hashlib.sha256(key.encode() + payload).digest()
+
+
+def store(key: str, payload: bytes) -> None:
+    """Keep data. A directory that cannot be written is reported once and left alone."""
     folder = directory()
     if folder is None:
         return
-    payload = serialize.dumps(result._reduce())  # numba's pickler: knows its own types and modules
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=folder, suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(payload).digest() + payload)
+                file.write(_digest(key, payload) + payload)
             os.replace(name, folder / (key + SUFFIX))
         except BaseException:
             os.unlink(name)

@@ -1,46 +1,46 @@
-"""What CPython calls: from the objects of a call to the kernel's arguments, and back.
+"""What CPython calls: from the objects of a call to the words of a kernel's arguments. One function for all kernels.
 
-In place of numba's wrapper, which takes a reference to every array through an object of its own, although the caller
-holds the arrays until the kernel returns. Here an array is read from its header, whose layout is part of NumPy's C
-interface. Scratch memory of a few kilobytes need not be an array of Python's at all: it lies on the stack.
+    entry(x, y0, a, n_x, y)  ->  words: where x, y0 and y have their elements; the numbers a and n_x
+                                 kernel(words), without the interpreter's lock
+                             ->  the kernel's code
 
-The host's side of a call (`host.py`) passes arrays that are C-contiguous, aligned and native.
+An array is read from its header, whose layout is part of NumPy's C interface, without taking a reference: the caller
+holds the arrays until the kernel returns. They are C-contiguous, aligned and native: the host's side of a call
+(`host.py`) sees to it. A number is Python's own or one of NumPy's, of the very dtype.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import reduce
-from math import prod
+import struct
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.core.callwrapper import PyCallWrapper, _ArgManager, _GilManager
-from numba.np.arrayobj import make_array, populate_array
-from numba.np.numpy_support import as_dtype
+from scancc_runtime.code import BYTE, BYTES, INT, INT32
+
+from scancc.backends.python_function import MANY_ARGUMENTS, PythonFunction
+from scancc.ir.loop import Buffer, Var
+from scancc.ir.types import in_memory
 
 # Fields behind the head that all objects have, of PyArrayObject (`char *data; int nd; npy_intp *dimensions, *strides;
 # PyObject *base; PyArray_Descr *descr; int flags`) and of PyArray_Descr (`PyTypeObject *typeobj; char kind, type,
 # byteorder, _; int type_num`).
 DATA, RANK, DIMENSIONS, STRIDES, DTYPE, FLAGS = (object.__basicsize__ + 8 * i for i in (0, 1, 2, 3, 5, 6))
 NUMBER = object.__basicsize__ + 12
-ALIGNMENT = 64  # of what lies on the stack: a cache line
+VALUE = object.__basicsize__  # where the value of a float, a complex number or a scalar of NumPy is
+COUNT, ITEMS = object.__basicsize__, tuple.__basicsize__  # where the length of a tuple is, and its first item
+TEXT = bytes.__basicsize__ - 1  # where the bytes of a bytes object are
 
-Stack = Mapping[int, tuple[int, ...]]  # shapes of the arrays that lie on the stack, by parameter
+# A description is the kernel's address, the numbers of words and of parameters, and these numbers of each parameter:
+# axes, or -1 for a number; both numbers of the dtype; bytes of an element.
+HEAD, ROW = 3, 4
 
 
-def add_entry(
-    context: Any, library: Any, fndesc: Any, env: Any, call_helper: Any, release_gil: bool, stack: Stack
-) -> None:  # fmt: skip
-    """Add the wrapper of a compiled function to its library."""
-    module = context.create_module("wrapper")
-    callee = ir.Function(
-        module, context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes), fndesc.llvm_func_name
-    )
-    Entry(context, module, callee, fndesc, env, call_helper, release_gil, stack).build()
-    library.add_ir_module(module)
+class Description(bytes):
+    """What the entry knows of a kernel. It keeps alive what the kernel needs."""
+
+    kept: Any
 
 
 def numbers_of(dtype: np.dtype) -> list[int]:
@@ -48,74 +48,139 @@ def numbers_of(dtype: np.dtype) -> list[int]:
     return sorted({np.dtype(c).num for c in np.typecodes["AllInteger"] + dtype.char if np.dtype(c) == dtype})
 
 
-class Entry(PyCallWrapper):  # type: ignore[misc]
-    def __init__(self, *args: Any) -> None:
-        *args, self.stack = args  # type: ignore[assignment]
-        super().__init__(*args)
+def entry_of(address: int, params: Sequence[Buffer | Var], returned: bool, kept: Any) -> Callable[..., int]:
+    """The kernel, in its form of words, as CPython calls it; with `returned` it takes one more array, of words."""
+    rows: list[int] = []
+    words = 0
+    for p in params:
+        dtype = in_memory(p.dtype)
+        numbers = numbers_of(dtype)
+        array = isinstance(p, Buffer)
+        rows += [len(p.shape) if isinstance(p, Buffer) else -1, numbers[0], numbers[-1], dtype.itemsize]
+        words += 1 + (not array and dtype.itemsize > 8)
+    if returned:
+        number = np.dtype(np.int64).num
+        rows += [1, number, number, 8]
+        words += 1
+    description = Description(struct.pack(f"{HEAD + len(rows)}q", address, words, len(rows) // ROW, *rows))
+    description.kept = kept
+    return _entry().bound_to(description)
 
-    def build_wrapper(self, api: Any, builder: Any, closure: Any, args: Any, kws: Any) -> None:
-        argtypes = self.fndesc.argtypes
-        failed = builder.append_basic_block("failed")
-        with builder.goto_block(failed):
-            builder.ret(api.get_null_object())
-        env_manager = self.get_env(api, builder)
-        numbers = _ArgManager(self.context, builder, api, env_manager, failed, len(argtypes))
-        values: list[Any] = []
-        given = 0
-        for i, ty in enumerate(argtypes):
-            if i in self.stack:
-                values.append(self._on_stack(builder, ty, self.stack[i]))
-                continue
-            item = api.tuple_getitem(args, given)
-            given += 1
-            with cgutils.if_unlikely(builder, cgutils.is_null(builder, item)):
-                builder.branch(failed)
-            array = isinstance(ty, types.Array)
-            values.append(self._array(api, builder, ty, item, failed) if array else numbers.add_arg(item, ty))
-        after = _GilManager(builder, api, numbers) if self.release_gil else numbers
-        status, result = self.context.call_conv.call_function(
-            builder, self.func, self.fndesc.restype, argtypes, values, attrs=("noinline",)
+
+def _entry() -> PythonFunction:
+    global _made
+    if _made is None:
+        made = _Entry()
+        made.compile(MANY_ARGUMENTS)
+        _made = made
+    return _made
+
+
+_made: PythonFunction | None = None
+
+
+class _Entry(PythonFunction):
+    def __init__(self) -> None:
+        super().__init__()
+        b = self._builder
+        self._text = b.bitcast(b.gep(self._function.args[0], [INT(TEXT)]), INT.as_pointer())
+        given = self._field(self._argument, COUNT, INT)
+        words = b.alloca(INT, self._described(INT(1)))
+        wrong = self._block("wrong", lambda b: (self._raise(), b.ret(ir.Constant(BYTES, None))))
+        wrong_number = self._block("number", lambda b: b.ret(ir.Constant(BYTES, None)))
+        self._demand(b.icmp_signed("==", given, self._described(INT(2))), to=wrong)
+        head, body, array, number, ready = (
+            self._function.append_basic_block(n) for n in ("head", "body", "array", "number", "ready")
         )
-        after.emit_cleanup()
-        with builder.if_then(status.is_ok, likely=True):
-            builder.ret(api.from_native_return(self.fndesc.restype, result, env_manager))
-        self.context.call_conv.raise_error(builder, api, status)
-        builder.ret(api.get_null_object())
+        before = b.block
+        b.branch(head)
+        b.position_at_end(head)
+        i, word = b.phi(INT), b.phi(INT)
+        i.add_incoming(INT(0), before)
+        word.add_incoming(INT(0), before)
+        b.cbranch(b.icmp_signed("<", i, given), body, ready)
 
-    def _array(self, api: Any, builder: Any, ty: types.Array, item: Any, failed: Any) -> Any:
-        """The array of an ndarray, to which no reference is taken. Raises TypeError for another dtype or rank."""
-        intp = self.context.get_value_type(types.intp)
-        int32 = ir.IntType(32)
+        b.position_at_end(body)
+        item = b.load(b.bitcast(b.gep(self._argument, [b.add(INT(ITEMS), b.mul(i, INT(8)))]), BYTES.as_pointer()))
+        row = b.add(INT(HEAD), b.mul(i, INT(ROW)))
+        axes, first, second, size = (self._described(b.add(row, INT(k))) for k in range(ROW))
+        place = b.gep(words, [word])
+        following = b.add(i, INT(1))
+        b.cbranch(b.icmp_signed(">=", axes, INT(0)), array, number)
 
-        def field(base: Any, offset: int, kind: ir.Type) -> Any:
-            return builder.load(cgutils.pointer_add(builder, base, offset, kind.as_pointer()))
+        b.position_at_end(array)
+        # An array that a step captured may have been given another dtype or rank since.
+        kind = b.sext(self._field(self._field(item, DTYPE, BYTES), NUMBER, INT32), INT)
+        fits = b.or_(b.icmp_signed("==", kind, first), b.icmp_signed("==", kind, second))
+        fits = b.and_(fits, b.icmp_signed("==", b.sext(self._field(item, RANK, INT32), INT), axes))
+        self._demand(fits, to=wrong)
+        b.store(self._field(item, DATA, INT), place)
+        i.add_incoming(following, b.block)
+        word.add_incoming(b.add(word, INT(1)), b.block)
+        b.branch(head)
 
-        number = field(field(item, DTYPE, cgutils.voidptr_t), NUMBER, int32)
-        numbers = numbers_of(as_dtype(ty.dtype))
-        fits = reduce(builder.or_, [builder.icmp_signed("==", number, int32(n)) for n in numbers])
-        fits = builder.and_(fits, builder.icmp_signed("==", field(item, RANK, int32), int32(ty.ndim)))
-        with builder.if_then(builder.not_(fits), likely=False):
-            # An array that a step captured and that was given another dtype or rank since.
-            api.err_set_string("PyExc_TypeError", f"an array is not {ty.dtype} with {ty.ndim} axes any more")
-            builder.branch(failed)
-        data = field(item, DATA, self.context.get_data_type(ty.dtype).as_pointer())
-        shape, strides = (
-            [builder.load(cgutils.gep_inbounds(builder, field(item, offset, intp.as_pointer()), axis))
-             for axis in range(ty.ndim)] for offset in (DIMENSIONS, STRIDES)
-        )  # fmt: skip
-        return self._made(builder, ty, data, shape, strides)
+        b.position_at_end(number)
+        self._number(item, place, size, wrong_number)
+        i.add_incoming(following, b.block)
+        wide = b.icmp_signed(">", size, INT(8))
+        word.add_incoming(b.add(word, b.select(wide, INT(2), INT(1))), b.block)
+        b.branch(head)
 
-    def _on_stack(self, builder: Any, ty: types.Array, shape: tuple[int, ...]) -> Any:
-        intp = self.context.get_value_type(types.intp)
-        element = self.context.get_data_type(ty.dtype)
-        size = self.context.get_abi_sizeof(element)
-        memory = cgutils.alloca_once(builder, ir.ArrayType(element, prod(shape)))
-        memory.align = ALIGNMENT
-        steps = [intp(size * prod(shape[axis + 1 :])) for axis in range(len(shape))]
-        return self._made(builder, ty, builder.bitcast(memory, element.as_pointer()), [intp(n) for n in shape], steps)
+        b.position_at_end(ready)
+        thread = self._python("PyEval_SaveThread", BYTES)
+        kernel = b.inttoptr(self._described(INT(0)), ir.FunctionType(INT, [INT.as_pointer()]).as_pointer())
+        code = b.call(kernel, [words])
+        self._python("PyEval_RestoreThread", ir.VoidType(), thread)
+        b.ret(self._python("PyLong_FromLongLong", BYTES, code))
 
-    def _made(self, builder: Any, ty: types.Array, data: Any, shape: list[Any], strides: list[Any]) -> Any:
-        array = make_array(ty)(self.context, builder)
-        size = self.context.get_abi_sizeof(self.context.get_data_type(ty.dtype))
-        populate_array(array, data=data, shape=shape, strides=strides, itemsize=size, meminfo=None)
-        return array._getvalue()
+    def _described(self, place: Any) -> Any:
+        return self._builder.load(self._builder.gep(self._text, [place]))
+
+    def _number(self, item: Any, place: Any, size: Any, wrong: Any) -> None:
+        """The value of an int, a bool, a float, a scalar of NumPy or an array without axes."""
+        b = self._builder
+        own, truth, other, whole, done = (
+            self._function.append_basic_block(n) for n in ("int", "bool", "other", "whole", "done")
+        )
+        b.cbranch(self._is(item, int), own, truth)
+        b.position_at_end(own)
+        value = self._python("PyLong_AsLongLong", INT, item)
+        failed = b.and_(self._equal(value, -1), self._there(self._python("PyErr_Occurred", BYTES)))
+        self._demand(b.not_(failed), to=wrong)
+        own = b.block
+        b.branch(whole)
+        b.position_at_end(truth)
+        holds = b.zext(self._equal(b.ptrtoint(item, INT), self._keep(True)), INT)
+        b.cbranch(self._is(item, bool), whole, other)
+        b.position_at_end(whole)
+        both = b.phi(INT)
+        both.add_incoming(value, own)
+        both.add_incoming(holds, truth)
+        b.store(both, place)
+        b.branch(done)
+        b.position_at_end(other)
+        inside = b.gep(item, [INT(VALUE)])
+        memory = b.select(self._is(item, np.ndarray), self._field(item, DATA, BYTES), inside)
+        self._copy(memory, b.bitcast(place, BYTES), size)
+        b.branch(done)
+        b.position_at_end(done)
+
+    def _copy(self, source: Any, target: Any, size: Any) -> None:
+        b = self._builder
+        before, body, after = b.block, self._function.append_basic_block("copy"), self._function.append_basic_block("end")
+        b.branch(body)
+        b.position_at_end(body)
+        k = b.phi(INT)
+        k.add_incoming(INT(0), before)
+        b.store(b.load(b.gep(source, [k])), b.gep(target, [k]))
+        following = b.add(k, INT(1))
+        k.add_incoming(following, body)
+        b.cbranch(b.icmp_signed("<", following, size), body, after)
+        b.position_at_end(after)
+
+    def _raise(self) -> None:
+        b = self._builder
+        text = b"an array has not the dtype and the axes any more that the program was compiled for\0"
+        data = ir.GlobalVariable(self._module, ir.ArrayType(BYTE, len(text)), "text")
+        data.initializer, data.global_constant = ir.Constant(data.type.pointee, bytearray(text)), True
+        self._python("PyErr_SetString", ir.VoidType(), self._address(TypeError), b.bitcast(data, BYTES))

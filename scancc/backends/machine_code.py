@@ -1,145 +1,123 @@
-"""Kernel source into machine code: numba with the options that generated code relies on, through the disk cache.
+"""A kernel's machine code: LLVM IR of its loop IR, optimised, through the disk cache.
 
-What numba is told, and why it is right:
-    error_model="numpy"   divisions by zero give inf or nan, they do not raise
-    contract              multiply-adds may fuse (not under `strict_fp`)
-    noalias               no pointer that is stored through aliases another: outputs and scratch are allocated for the
-                          call, inputs are never stored to
-    nogil                 kernels touch no Python object
-    LENGTHS               lengths of arrays that the program knows are constants: how far rows are apart decides whether
-                          loads and stores can meet, without which LLVM does not vectorise a loop over several rows
+What LLVM is told, and why it is right:
+    contract     multiply-adds may fuse (not under `strict_fp`)
+    noalias      no array that is stored to overlaps another: outputs and scratch are allocated for the call, inputs are
+                 never stored to (ADR 2)
+    lengths      those that the program knows are constants, the others are not negative: how far rows are apart decides
+                 whether loads and stores can meet, without which a loop over several rows is not vectorised
+    nounwind     kernels touch no Python object; they run without the interpreter's lock
 """
 
 from __future__ import annotations
 
-import linecache
-import math
-import re
-import warnings
-from collections.abc import Callable
+import ctypes
+import threading
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from time import process_time
 from typing import Any
 
-import numba
 import numpy as np
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.errors import NumbaWarning
-from scancc_runtime import (
-    complexes,
-    counters,
-    growth,
-    halves,
-    integers,
-    linear_algebra,
-    matrices,
-    messages,
-    panels,
-    polygamma,
-    products,
-    reals,
-    recurrences,
-    revolve,
-    samplers,
-    scalar,
-    special,
-    sums,
-    transcendental,
-)
+from scancc_runtime import messages
 
 from scancc.backends import disk_cache
-from scancc.backends.entry import Stack
-from scancc.backends.numba_pipeline import LENGTHS, STACK, KernelCompiler, Lengths, LineCompiler
-from scancc.ir.loop import Buffer, Const, Kernel
+from scancc.backends.entry import entry_of
+from scancc.backends.llvm import bitcode, engine
+from scancc.backends.llvm.kernel import KernelPrinter, Stack, prints_of
+from scancc.backends.llvm.locations import Locations
+from scancc.ir.loop import Buffer, Kernel, Print
 from scancc.ir.types import in_memory
 from scancc.passes.pipeline import Options
 
-# Modules that the source may name.
-NAMESPACE: dict[str, Any] = {
-    "__name__": "scancc_runtime",  # the module that a kernel from the cache finds its globals in
-    "np": np,
-    "at": np.uint64,
-    "math": math,
-    "messages": messages,
-    "numba": numba,
-    "complexes": complexes,
-    "counters": counters,
-    "growth": growth,
-    "halves": halves,
-    "integers": integers,
-    "linear_algebra": linear_algebra,
-    "matrices": matrices,
-    "panels": panels,
-    "polygamma": polygamma,
-    "revolve": revolve,
-    "products": products,
-    "reals": reals,
-    "recurrences": recurrences,
-    "samplers": samplers,
-    "scalar": scalar,
-    "special": special,
-    "sums": sums,
-    "transcendental": transcendental,
-}
+FAST = ("contract", "reassoc", "nsz", "arcp")
 
 
 @dataclass(frozen=True)
 class _Made:
-    """What a process has of a kernel's machine code: the compilation, and whether it came from the disk cache."""
+    """What a process has of a kernel's machine code, and whether it came from the disk cache."""
 
-    dispatcher: Any
+    code: engine.Loaded
     cached: bool
-
-    @property
-    def compiled(self) -> Any:
-        return next(iter(self.dispatcher.overloads.values()))
 
 
 @dataclass(eq=False)
 class MachineCode:
     """A kernel's machine code, made when it is first asked for: whoever only looks at the source does without.
 
-    `call` takes the parameters in order and returns the failure code.
+    `call` takes the parameters in order, but for those on the stack, and returns the failure code. `seconds` has the
+    CPU time of what was made in this process: "ir" to print the LLVM IR, "llvm" to optimise and to emit.
     """
 
+    kernel: Kernel
     source: str
-    name: str
-    signature: tuple
     options: Options
     stack: Stack = field(default_factory=dict)  # parameters that `call` does not take
-    lengths: Lengths = field(default_factory=dict)  # of parameters, where they are known
+    lengths: Collection[str] = ()  # parameters that are lengths of arrays
+    lines: Mapping[int, int] = field(default_factory=dict)  # of `source`, by the identity of a statement
 
     def __post_init__(self) -> None:
         self._found: _Made | None = None
+        self._lock = threading.Lock()
+        self.seconds: dict[str, float] = {}
+        self.raised = threading.local()  # `error`: what a print of this thread raised
+        self._shown = prints_of(self.kernel.body)
+        self.symbol = f"scancc_{self.kernel.name}"
 
     @property
     def pure(self) -> bool:
         """Whether it is the same for every process: what calls back into Python belongs to this one."""
-        return "objmode" not in self.source
+        return not self._shown
 
     @property
     def _made(self) -> _Made:
         if self._found is None:
-            with global_compiler_lock:  # numba's own: who holds it, to make a whole call, may come for this, too
+            with self._lock:
                 if self._found is None:
                     self._found = self._make()
         return self._found
 
     def _make(self) -> _Made:
-        place = repr(self.stack), repr(self.lengths)
-        key = disk_cache.key_of(self.source, str(self.signature), repr(self.options), *place)
-        dispatcher = self._dispatcher_of(stack=self.stack)
+        symbols = (self.symbol, f"{self.symbol}.packed")
+        key = self._key()
         stored = disk_cache.load(key) if self.pure else None
-        cached = stored is not None and adopt(dispatcher, stored)
-        if not cached:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NumbaWarning)  # of prints: that they take the lock of the interpreter
-                dispatcher.compile(self.signature)
-        made = _Made(dispatcher, cached)
-        if self.pure and not cached:
-            disk_cache.store(key, made.compiled)
-        dispatcher.disable_compile()
+        if stored is not None:
+            needs, code = _taken_apart(stored)
+            try:
+                return _Made(engine.Loaded(code, symbols, needs), True)
+            except RuntimeError as e:  # whatever LLVM says of foreign data: the kernel is compiled instead
+                disk_cache.warn_once(f"a cached kernel could not be loaded ({e})")
+        module = self._module()
+        start = process_time()
+        engine.optimise(module)
+        code, needs = engine.object_code(module), engine.needs_of(module)
+        made = _Made(engine.Loaded(code, symbols, needs), False)
+        self.seconds["llvm"] = process_time() - start
+        if self.pure:
+            disk_cache.store(key, _put_together(needs, code))
         return made
+
+    def _key(self) -> str:
+        params = [repr(p) for p in self.kernel.params]
+        return disk_cache.key_of(
+            self.source, repr(params), repr(self.options), repr(self.stack), repr(sorted(self.lengths))
+        )
+
+    def _module(self, locations: Locations | None = None) -> Any:
+        """The kernel's module with all that it calls, not optimised yet."""
+        start = process_time()
+        options = self.options
+        flags = FAST if options.fastmath else () if options.strict_fp else ("contract",)
+        printer = KernelPrinter(
+            self.kernel, flags, self.stack, self.lengths, 0 if self.pure else self._show_address,
+            None if locations is None else locations.at, engine.triple(), engine.layout(),
+        )  # fmt: skip
+        printer.packed()
+        linked = [bitcode.of(name, dtypes) for name, dtypes in printer.library.linked.values()]
+        text = str(printer.module)
+        self.seconds["ir"] = process_time() - start
+        return engine.parsed(text, linked)
 
     @property
     def cached(self) -> bool:
@@ -147,97 +125,84 @@ class MachineCode:
         return self._made.cached
 
     @property
-    def compiled(self) -> Any:
-        """numba's compilation, without the dispatcher, which finds out anew what the types of the arguments are: the
-        host knows."""
-        return self._made.compiled
-
-    @property
-    def call(self) -> Callable[..., int]:
-        entry: Callable[..., int] = self.compiled.entry_point
-        return entry
+    def address(self) -> int:
+        """Of the function with the C signature."""
+        return self._made.code.addresses[self.symbol]
 
     @cached_property
-    def _fresh(self) -> Any:
-        """Compiled in this process: code from the cache has no LLVM IR any more."""
-        if not self.cached:
-            return self._made.dispatcher
-        dispatcher = self._dispatcher_of()
-        dispatcher.compile(self.signature)
-        return dispatcher
+    def call(self) -> Callable[..., int]:
+        made = self._made
+        params = [p for p in self.kernel.params if p.name not in self.stack]
+        returned = bool(self.kernel.returned)
+        return entry_of(made.code.addresses[f"{self.symbol}.packed"], params, returned, (made, self))
 
-    def _dispatcher_of(self, compiler: type[KernelCompiler] = KernelCompiler, stack: Stack | None = None) -> Any:
-        return _dispatcher(self.source, self.name, self.options, compiler, stack, self.lengths)
+    # -- what it looks like --------------------------------------------------------------------------------------
 
     def llvm(self) -> str:
-        (text,) = self._fresh.inspect_llvm().values()
-        return str(text)
+        """The optimised LLVM IR."""
+        return str(self._optimised(Locations(self.kernel.name)))
 
     def asm(self) -> str:
-        """The kernel and the functions of the run-time library that it calls, without numba's wrappers."""
-        return self._functions(self._fresh)
+        """The kernel and the functions of the run-time library that it calls."""
+        return engine.assembly(self._optimised())
 
     def asm_with_lines(self) -> str:
-        """The same with `.loc` directives: the lines of the source that instructions come from. Compiles it anew."""
-        dispatcher = self._dispatcher_of(LineCompiler)
-        dispatcher.compile(self.signature)
-        return self._functions(dispatcher)
+        """The same with `.loc` directives: the lines of the source that instructions come from."""
+        return engine.assembly(self._optimised(Locations(self.kernel.name, self.lines)))
 
-    def _functions(self, dispatcher: Any) -> str:
-        (text,) = dispatcher.inspect_asm().values()
-        functions = re.findall(r"^(?:_ZN\S*):.*?^\.Lfunc_end\d+:", str(text), re.M | re.S)
-        own = [f for f in functions if "cpython" not in f.split(":", 1)[0]]
-        own.sort(key=lambda f: self.name not in f.split(":", 1)[0])
-        return "\n\n".join(own) or str(text)
+    def _optimised(self, locations: Locations | None = None) -> Any:
+        module = self._module(locations)
+        engine.optimise(module)
+        return module
 
+    # -- prints --------------------------------------------------------------------------------------------------
 
-def signature_of(kernel: Kernel) -> tuple:
-    """Numba types of the parameters."""
-    types = []
-    for p in kernel.params:
-        dtype = numba.from_dtype(in_memory(p.dtype))
-        types.append(numba.types.Array(dtype, len(p.shape), "C") if isinstance(p, Buffer) else dtype)
-    return tuple(types)
+    @cached_property
+    def _show(self) -> Any:
+        """The function that kernels call to print, as C sees it. ctypes takes the interpreter's lock for it."""
 
+        def show(words: Any) -> int:
+            try:
+                statement = self._shown[words[0]]
+                messages.show(statement.message, statement.names, *_values(statement, words))
+            except BaseException as e:  # to be raised by whoever called the kernel
+                self.raised.error = e
+                return 1
+            return 0
 
-def lengths_of(kernel: Kernel) -> Lengths:
-    """Lengths of the axes after the first, which say how far rows are apart; None where calls differ in them."""
-    found: dict[int, tuple[int | None, ...]] = {}
-    for i, p in enumerate(kernel.params):
-        if isinstance(p, Buffer):
-            row = tuple(int(d.value) if isinstance(d, Const) else None for d in p.shape[1:])
-            if any(n is not None for n in row):
-                found[i] = (None, *row)
-    return found
+        return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.POINTER(ctypes.c_int64))(show)
+
+    @property
+    def _show_address(self) -> int:
+        return ctypes.cast(self._show, ctypes.c_void_p).value or 0
 
 
-def _dispatcher(
-    source: str, name: str, options: Options, compiler: type[KernelCompiler], stack: Stack | None, lengths: Lengths
-) -> Any:
-    filename = f"<scancc kernel {name}>"
-    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-    namespace = dict(NAMESPACE)
-    exec(compile(source, filename, "exec"), namespace)
-    flags: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
-    if options.fastmath:
-        flags["fastmath"] = {"contract", "reassoc", "nsz", "arcp"}
-    elif not options.strict_fp:
-        flags["fastmath"] = {"contract"}
-    setattr(namespace[name], STACK, stack or {})
-    setattr(namespace[name], LENGTHS, lengths)
-    return numba.njit(pipeline_class=compiler, **flags)(namespace[name])
+def _values(statement: Print, words: Any) -> list[Any]:
+    """The arrays, and the numbers, of a print, from the words that a kernel passes."""
+    values: list[Any] = []
+    at = 1
+    for buffer, scalar in zip(statement.values, statement.scalars, strict=True):
+        address, shape = words[at], tuple(words[at + 1 : at + 1 + len(buffer.shape)])
+        at += 1 + len(buffer.shape)
+        array = array_at(address, shape, buffer)
+        values.append(array[0] if scalar else array.copy())
+    return values
 
 
-def adopt(dispatcher: Any, stored: Any) -> bool:
-    """Give a stored compilation to a dispatcher; False if this numba cannot take it."""
-    from numba.core.compiler import CompileResult
-    from numba.core.registry import cpu_target
+def array_at(address: int, shape: tuple[int, ...], buffer: Buffer) -> np.ndarray:
+    """The memory of a buffer as an array, which does not own it."""
+    dtype = in_memory(buffer.dtype)
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if not size:
+        return np.empty(shape, dtype)
+    memory = (ctypes.c_byte * size).from_address(address)
+    return np.frombuffer(memory, dtype).reshape(shape)
 
-    try:
-        context = cpu_target.target_context
-        context.refresh()  # its run-time symbols must exist before code that calls them is loaded
-        dispatcher.add_overload(CompileResult._rebuild(context, *stored))
-    except Exception as e:  # whatever numba raises on foreign data: the kernel is compiled instead
-        disk_cache.warn_once(f"a cached kernel could not be loaded ({type(e).__name__}: {e})")
-        return False
-    return True
+
+def _put_together(needs: list[str], code: bytes) -> bytes:
+    return " ".join(needs).encode() + b"\n" + code
+
+
+def _taken_apart(stored: bytes) -> tuple[list[str], bytes]:
+    needs, _, code = stored.partition(b"\n")
+    return needs.decode().split(), code

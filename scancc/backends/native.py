@@ -12,16 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
-from math import prod
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import types
-from numba.core.compiler_lock import global_compiler_lock
+from scancc_runtime.code import memory_type
 
-from scancc.backends.entry import ALIGNMENT, DATA, DIMENSIONS, DTYPE, FLAGS, RANK
+from scancc.backends.entry import COUNT, DATA, DIMENSIONS, DTYPE, FLAGS, ITEMS, RANK, VALUE
 from scancc.backends.guards import NUMBERS
+from scancc.backends.llvm.kernel import ALIGNMENT
 from scancc.backends.machine_code import MachineCode
 from scancc.backends.python_function import BIT, BYTES, INT, INT32, VOID, PythonFunction, numpy_function
 from scancc.ir.graph import Graph, Node
@@ -29,8 +28,6 @@ from scancc.ir.loop import Buffer, Const, Expr, Op, Var
 from scancc.ir.types import in_memory
 from scancc.passes.lower import Lowered
 
-VALUE = object.__basicsize__  # where the value of a float, a complex number or a scalar of NumPy is
-COUNT, ITEMS = object.__basicsize__, tuple.__basicsize__  # where the length of a tuple is, and its first item
 CARRAY = 0x1 | 0x100 | 0x400  # flags of an array that is C-contiguous, aligned and writable
 EMPTY, ZEROS = 184, 183  # PyArray_Empty and PyArray_Zeros in the table of NumPy's C interface
 ARITHMETIC = {"add": "sadd_with_overflow", "subtract": "ssub_with_overflow", "multiply": "smul_with_overflow"}
@@ -48,8 +45,8 @@ class NotNative(Exception):
 
 
 def native_call(
-    code: MachineCode, graph: Graph, lowered: Lowered, stacked: Mapping[str, tuple[int, ...]],
-    captured: Sequence[np.ndarray], constants: Mapping[Buffer, np.ndarray], counts: Sequence[bool],
+    code: MachineCode, graph: Graph, lowered: Lowered, captured: Sequence[np.ndarray],
+    constants: Mapping[Buffer, np.ndarray], counts: Sequence[bool],
 ) -> Callable[[tuple], Any] | None:  # fmt: skip
     """A function of the tuple of inputs, but for the last ones, which were captured; None if there is none.
 
@@ -59,8 +56,7 @@ def native_call(
     if lowered.kernel.returned or lowered.executed or not lowered.results or not code.pure:
         return None
     try:
-        with global_compiler_lock:  # numba's, for LLVM
-            return NativeCall(code, graph, lowered, stacked, captured, constants, counts).function()
+        return NativeCall(code, graph, lowered, captured, constants, counts).function()
     except NotNative:
         return None
 
@@ -71,17 +67,16 @@ def result_buffers(lowered: Lowered) -> list[Buffer]:
 
 class NativeCall(PythonFunction):
     def __init__(
-        self, code: MachineCode, graph: Graph, lowered: Lowered, stacked: Mapping[str, tuple[int, ...]],
-        captured: Sequence[np.ndarray], constants: Mapping[Buffer, np.ndarray], counts: Sequence[bool],
+        self, code: MachineCode, graph: Graph, lowered: Lowered, captured: Sequence[np.ndarray],
+        constants: Mapping[Buffer, np.ndarray], counts: Sequence[bool],
     ) -> None:  # fmt: skip
         super().__init__()
         self._code, self._lowered = code, lowered
         self._kept.append(code)
-        self._context = code.compiled.target_context
         # What is to be undone where the call goes no further; each object that is made adds one to it.
         self._undo = self._block("undo", lambda b: (self._python("PyErr_Clear", VOID), b.branch(self._miss)))
-        self._types = {p.name: ty for p, ty in zip(lowered.kernel.params, code.signature, strict=True)}
-        self._values: dict[str, list[Any]] = {}  # of the kernel's parameters: one number, or what an array consists of
+        self._types = {p.name: memory_type(in_memory(p.dtype)) for p in lowered.kernel.params}
+        self._values: dict[str, list[Any]] = {}  # of the kernel's parameters: an address, or the parts of a number
         self._known: dict[str, Length] = {}  # integers that lengths are computed from
         self._objects: dict[Buffer | None, Any] = {}  # arrays that the call makes; None: scratch memory
         axes = [len(x.shape) for x in lowered.allocated]
@@ -90,8 +85,8 @@ class NativeCall(PythonFunction):
         self._inputs(graph, captured, counts)
         for buffer, value in constants.items():
             self._kept.append(value)
-            self._array(buffer.name, self._pointer(value.ctypes.data), list(value.shape))
-        self._buffers(graph, stacked)
+            self._array(buffer.name, self._pointer(value.ctypes.data))
+        self._buffers(graph)
         self._call()
 
     # -- inputs --------------------------------------------------------------------------------------------------
@@ -121,7 +116,7 @@ class NativeCall(PythonFunction):
         self._demand(same, rank, flags)
         memory = self._field(value, DATA, BYTES)
         if not shape:
-            self._is_number(name, memory)
+            self._is_number(name, node.type.dtype, memory)
             return
         there = self._field(value, DIMENSIONS, BYTES)
         read = [self._field(there, 8 * axis, INT) for axis in range(len(shape))]
@@ -130,7 +125,7 @@ class NativeCall(PythonFunction):
             variable = lengths.get((node.attrs["name"], axis))
             if variable is not None:
                 self._values[variable], self._known[variable] = [n], n
-        self._array(name, memory, [d if isinstance(d, int) else n for n, d in zip(read, shape, strict=True)])
+        self._array(name, memory)
 
     def _number(self, name: str, dtype: np.dtype, value: Any, count: bool) -> None:
         """A number of one of the types that are taken for the dtype, from where its object has it."""
@@ -139,8 +134,7 @@ class NativeCall(PythonFunction):
         memory = b.gep(value, [INT(VALUE)])
         if int in kinds or bool in kinds:
             # Python's own have their value elsewhere.
-            model = self._context.data_model_manager[self._types[name]]
-            place = b.alloca(model.get_data_type())
+            place = b.alloca(self._types[name])
             filled = b.bitcast(place, BYTES)
             own, other, found = (self._function.append_basic_block(n) for n in ("own", "other", "found"))
             b.cbranch(self._is(value, int if int in kinds else bool), own, other)
@@ -153,7 +147,7 @@ class NativeCall(PythonFunction):
                     self._demand(b.icmp_signed(">=", integer, INT(0)))
                 b.store(integer, place)
             else:
-                b.store(model.as_data(b, self._equal(b.ptrtoint(value, INT), self._keep(True))), place)
+                b.store(b.zext(self._equal(b.ptrtoint(value, INT), self._keep(True)), place.type.pointee), place)
             own = b.block
             b.branch(found)
             b.position_at_end(other)
@@ -167,19 +161,20 @@ class NativeCall(PythonFunction):
             memory = chosen
         else:
             self._demand(reduce(b.or_, stored))
-        self._is_number(name, memory)
+        self._is_number(name, dtype, memory)
 
-    def _is_number(self, name: str, memory: Any) -> None:
+    def _is_number(self, name: str, dtype: np.dtype, memory: Any) -> None:
         """A parameter of the kernel that lies in memory."""
-        b, ty = self._builder, self._types[name]
-        model = self._context.data_model_manager[ty]
-        value = model.load_from_data_pointer(b, b.bitcast(memory, model.get_data_type().as_pointer()))
-        argument = model.as_argument(b, value)
-        self._values[name] = list(argument) if isinstance(argument, tuple) else [argument]
-        if isinstance(ty, types.Boolean):
-            self._known[name] = b.zext(value, INT)
-        elif isinstance(ty, types.Integer) and ty.signed:
-            self._known[name] = b.sext(value, INT) if ty.bitwidth < 64 else value
+        b = self._builder
+        place = b.bitcast(memory, self._types[name].as_pointer())
+        if dtype.kind == "c":
+            self._values[name] = [b.load(b.gep(place, [INT32(0), INT32(part)])) for part in (0, 1)]
+            return
+        value = b.load(place)
+        self._values[name] = [value]
+        if dtype.kind in "bi":
+            wider = b.zext if dtype.kind == "b" else b.sext
+            self._known[name] = wider(value, INT) if dtype.itemsize < 8 else value
 
     # -- lengths -------------------------------------------------------------------------------------------------
 
@@ -234,7 +229,7 @@ class NativeCall(PythonFunction):
 
     # -- memory --------------------------------------------------------------------------------------------------
 
-    def _buffers(self, graph: Graph, stacked: Mapping[str, tuple[int, ...]]) -> None:
+    def _buffers(self, graph: Graph) -> None:
         """Arrays for results, and one for all scratch memory that does not lie on the stack; zeros come from NumPy.
 
         A cache line lies between two of scratch memory: a loop may go through a hundred of them at once, and arrays of
@@ -243,7 +238,8 @@ class NativeCall(PythonFunction):
         b, lowered = self._builder, self._lowered
         returned = set(result_buffers(lowered))
         scalars = {lowered.results[k][0] for k, n in graph.results.items() if k in lowered.results and not n.type.ndim}
-        shapes = {x: [self._rows(d) for d in x.shape] for x in lowered.allocated if x.name not in stacked}
+        own = self._code.stack  # memory that the kernel has on its stack
+        shapes = {x: [self._rows(d) for d in x.shape] for x in lowered.allocated if x.name not in own}
         total: Length = 0
         places: dict[Buffer, Length] = {}
         for buffer, shape in shapes.items():
@@ -254,19 +250,15 @@ class NativeCall(PythonFunction):
                     size = self._checked("multiply", size, n)
                 up = _int(self._checked("add", size, 2 * ALIGNMENT - 1))
                 total = self._checked("add", total, b.and_(up, INT(-ALIGNMENT)))
-        for name, fixed in stacked.items():
-            memory = b.alloca(ir.ArrayType(self._context.get_data_type(self._types[name].dtype), prod(fixed)))
-            memory.align = ALIGNMENT
-            self._array(name, memory, list(fixed))
         for buffer, shape in shapes.items():
             if buffer not in places:
                 axes = [] if buffer in scalars and len(shape) == 1 else shape
                 array = self._new(buffer, axes, buffer.dtype, ZEROS if buffer.role == "zeros" else EMPTY)
-                self._array(buffer.name, self._field(array, DATA, BYTES), shape)
+                self._array(buffer.name, self._field(array, DATA, BYTES))
         if places:
             memory = self._field(self._new(None, [total], np.dtype(np.uint8), EMPTY), DATA, BYTES)
             for buffer, place in places.items():
-                self._array(buffer.name, b.gep(memory, [_int(place)]), shapes[buffer])
+                self._array(buffer.name, b.gep(memory, [_int(place)]))
 
     def _new(self, buffer: Buffer | None, shape: Sequence[Length], dtype: np.dtype, maker: int) -> Any:
         """A new array; MISS where there is no memory for it."""
@@ -284,36 +276,20 @@ class NativeCall(PythonFunction):
         self._objects[buffer] = array
         return array
 
-    def _array(self, name: str, memory: Any, shape: Sequence[Length]) -> None:
-        """What numba passes of an array that is C-contiguous."""
-        b, element = self._builder, self._context.get_data_type(self._types[name].dtype)
-        size = self._context.get_abi_sizeof(element)
-        steps: list[Length] = []
-        count: Length = 1
-        for n in reversed(shape):
-            steps.insert(0, size * count if isinstance(count, int) else b.mul(count, INT(size)))
-            known = isinstance(n, int) and isinstance(count, int)
-            count = n * count if known else b.mul(_int(n), _int(count))
-        null = ir.Constant(BYTES, None)
-        self._values[name] = [null, null, *map(_int, (count, size)), b.bitcast(memory, element.as_pointer()),
-                              *map(_int, (*shape, *steps))]  # fmt: skip
+    def _array(self, name: str, memory: Any) -> None:
+        self._values[name] = [self._builder.bitcast(memory, self._types[name].as_pointer())]
 
     # -- the kernel ----------------------------------------------------------------------------------------------
 
     def _call(self) -> None:
-        """A function of numba: it returns a status, and its result through a pointer."""
-        b, fndesc = self._builder, self._code.compiled.fndesc
-        address = self._code.compiled.library.get_pointer_to_function(fndesc.llvm_func_name)
-        ty = self._context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes)
-        values = [v for p in self._lowered.kernel.params for v in self._values[p.name]]
-        failure, raised = (b.alloca(t.pointee) for t in ty.args[:2])
-        if not address or failure.type.pointee != INT or [v.type for v in values] != list(ty.args[2:]):
-            raise NotNative  # a numba that does it in another way
+        b = self._builder
+        values = [v for p in self._lowered.kernel.params if p.name not in self._code.stack for v in self._values[p.name]]
+        kernel = self._code.address  # made here, where it was not before
+        ty = ir.FunctionType(INT, [v.type for v in values])
         thread = self._python("PyEval_SaveThread", BYTES)
-        status = b.call(b.inttoptr(INT(address), ty.as_pointer()), [failure, raised, *values])
+        code = b.call(b.inttoptr(INT(kernel), ty.as_pointer()), values)
         self._python("PyEval_RestoreThread", VOID, thread)
-        self._demand(self._equal(status, 0), to=self._undo)
-        self._demand(self._equal(b.load(failure), 0), to=self._undo)
+        self._demand(self._equal(code, 0), to=self._undo)
         results = [self._objects[buffer] for buffer in result_buffers(self._lowered)]
         answer = results[0]
         if len(results) > 1:

@@ -11,13 +11,13 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-from llvmlite import binding as llvm
 from llvmlite import ir
 
 from scancc.backends.guards import MISS
+from scancc.backends.llvm.engine import loaded
 
 TYPE = object.__basicsize__ - 8  # where an object's type is
-ONE_ARGUMENT = 0x8  # METH_O
+ONE_ARGUMENT, MANY_ARGUMENTS = 0x8, 0x1  # METH_O; METH_VARARGS, a tuple of them
 
 VOID, BIT, INT32, INT = ir.VoidType(), ir.IntType(1), ir.IntType(32), ir.IntType(64)
 BYTES = ir.IntType(8).as_pointer()
@@ -50,17 +50,21 @@ class PythonFunction:
         self._miss = self._block("miss", lambda b: (self._python("Py_IncRef", VOID, self._address(MISS)),
                                                     b.ret(self._address(MISS))))  # fmt: skip
 
-    def function(self) -> Callable[[Any], Any]:
-        """As CPython calls it. Its `self` holds what it needs to live."""
-        module = llvm.parse_assembly(str(self._module))
-        module.verify()
-        # Short, straight code: to optimise it takes longer than what comes of that in many thousand calls.
-        machine = llvm.Target.from_default_triple().create_target_machine(opt=0, jit=True)
-        engine = llvm.create_mcjit_compiler(module, machine)
-        engine.finalize_object()
-        definition = Definition(b"call", engine.get_function_address("call"), ONE_ARGUMENT, None)
-        made: Callable[[Any], Any] = NEW_FUNCTION(definition, (definition, engine, *self._kept), None)
+    def compile(self, arguments: int) -> None:
+        """Make its machine code, of a function of one argument or of many."""
+        code = loaded(str(self._module), ["call"])
+        self._kept.append(code)
+        self._definition = Definition(b"call", code.addresses["call"], arguments, None)
+
+    def bound_to(self, value: Any) -> Callable[..., Any]:
+        """As CPython calls it. `value` is its `self`, which has to keep alive what the function needs."""
+        made: Callable[..., Any] = NEW_FUNCTION(self._definition, value, None)
         return made
+
+    def function(self) -> Callable[[Any], Any]:
+        """The function of one argument, whose `self` holds what it needs to live."""
+        self.compile(ONE_ARGUMENT)
+        return self.bound_to((self._definition, *self._kept))
 
     def _block(self, name: str, fill: Callable[[Any], Any]) -> Any:
         block = self._function.append_basic_block(name)

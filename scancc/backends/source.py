@@ -1,4 +1,4 @@
-"""Loop IR as readable Python source for numba.njit. Nothing is decided here: one statement in, one line out."""
+"""Loop IR as readable Python source: what `.source()` shows, and what numba.cuda compiles. One statement in, one line out."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ class SourcePrinter:
         }
         self.counters = {s.var.name for s in statements(kernel.body) if isinstance(s, For)}
         self.lines: list[str] = []
+        self.places: dict[int, int] = {}  # the lines of the text that statements begin at, by their identity
         self.loc: Loc | None = None  # of the statement being printed, for errors
 
     def print(self) -> str:
@@ -62,6 +63,7 @@ class SourcePrinter:
         self.block(self.kernel.body, 1)
         self.lines.append("    " + self.leave(0))
         head = [f"{name} = {_typed(v)}" for name, v in self.constants.items()]
+        self.places = {s: line + len(head) for s, line in self.places.items()}
         return "\n".join([*head, *self.lines]) + "\n"
 
     def block(self, block: list[Stmt], depth: int) -> None:
@@ -69,6 +71,7 @@ class SourcePrinter:
         before = len(self.lines)
         for s in block:
             self.loc = getattr(s, "loc", None)
+            self.places[id(s)] = len(self.lines) + 1
             match s:
                 case Let(var, e, loc) | Declare(var, e, loc) | Assign(var, e, loc):
                     self.line(pad, f"{var.name} = {self.expr(e)}", loc)
@@ -79,7 +82,7 @@ class SourcePrinter:
                     self.line(pad, f"{buffer.name} = np.empty(({shape},), {self.element(buffer.dtype)})", None)
                 case Grow(buffer, row):
                     self.lines.append(f"{pad}if {self.expr(row)} >= {buffer.name}.shape[0]:")
-                    self.lines.append(f"{pad}    {buffer.name} = growth.doubled({buffer.name})")
+                    self.lines.append(f"{pad}    {buffer.name} = grown({buffer.name})")
                 case For():
                     (self.threads if s.threads else self.loop)(pad, s, depth)
                 case If(condition, then, orelse):
@@ -95,9 +98,8 @@ class SourcePrinter:
                 case Call():
                     self.line(pad, self.call(s), s.loc)
                 case Print(message, names, values, scalars):
-                    self.lines.append(f"{pad}with numba.objmode():")
                     shown = [f"{b.name}[0]" if one else b.name for b, one in zip(values, scalars, strict=True)]
-                    self.line(pad + "    ", f"messages.show({', '.join([repr(message), repr(names), *shown])})", s.loc)
+                    self.line(pad, f"messages.show({', '.join([repr(message), repr(names), *shown])})", s.loc)
                 case Note(text):
                     self.lines.append(f"{pad}# {text}")
                 case _:
@@ -146,8 +148,8 @@ class SourcePrinter:
                 return self.op(name, args, dtype)
 
     def index(self, e: Expr) -> str:
-        """A subscript. They are never negative, which numba has to be told: it would compare each with 0, and a loop
-        over computed subscripts would not be vectorised."""
+        """A subscript. They are never negative, which numba has to be told, where it compiles this: it would compare
+        each with 0."""
         plain = isinstance(e, Const) or (isinstance(e, Var) and e.name in self.counters)
         return self.expr(e) if plain else f"at({self.expr(e)})"
 

@@ -20,6 +20,7 @@ from scancc_runtime.device import counters, halves, integers, reals, scalar, tra
 from scancc.backends.cuda import warp, words
 
 DEVICE = {m.__name__.rpartition(".")[2]: m for m in (counters, halves, integers, reals, scalar, transcendental)}
+INTRINSICS = {"like": scalar, "philox4x32": counters}  # where those of `scancc_runtime.intrinsics` are for a device
 SHARED = {m.__name__.rpartition(".")[2]: m for m in (complexes, polygamma, revolve, samplers, special)}
 RUNTIME = {
     name: frozenset(f for f, value in vars(module).items() if inspect.isfunction(value))
@@ -73,7 +74,8 @@ def _translated(cuda: Any, value: Any, made: dict[Any, Any], fastmath: bool) -> 
     if hasattr(value, "py_func"):
         return _compiled(cuda, value, made, fastmath)
     home = str(getattr(value, "__module__", "")).rpartition(".")[2]
-    own = getattr(DEVICE.get(home), str(getattr(value, "__name__", getattr(value, "_name", ""))), None)
+    name = str(getattr(value, "__name__", getattr(value, "_name", "")))
+    own = getattr(INTRINSICS.get(name) if home == "intrinsics" else DEVICE.get(home), name, None)
     return value if own is None else _compiled(cuda, own, made, fastmath)
 
 

@@ -1,0 +1,132 @@
+"""LLVM through llvmlite: the processor, the optimiser, object code, and code that is ready to run.
+
+Object code is the same in every process, so it is what the disk cache keeps. It names what it needs of others: functions
+of the C library, which every process has, and BLAS, which SciPy brings.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import threading
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import llvmlite.binding as llvm
+from scancc_runtime import processor
+
+NAME_IN_CAPSULE = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
+IN_CAPSULE = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
+BLAS = "scipy_"  # symbols of SciPy's BLAS begin so
+_lock = threading.RLock()  # LLVM's context is one for the process
+_numbers = itertools.count()
+
+
+def locked() -> Any:
+    """A context in which nobody else changes what LLVM knows."""
+    return _lock
+
+
+@lru_cache(maxsize=1)
+def _ready() -> None:
+    for start in (llvm.initialize_native_target, llvm.initialize_native_asmprinter):
+        start()
+
+
+@lru_cache(maxsize=8)
+def _target(name: str, features: str) -> Any:
+    _ready()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    return target.create_target_machine(cpu=name, features=features, opt=3, reloc="pic", codemodel="small")
+
+
+def target() -> Any:
+    return _target(processor.name(), processor.features())
+
+
+def triple() -> str:
+    return str(llvm.get_process_triple())
+
+
+@lru_cache(maxsize=1)
+def layout() -> str:
+    return str(target().target_data)
+
+
+def parsed(text: str, linked: Iterable[bytes] = ()) -> Any:
+    """A module with the functions of other ones, which only it sees."""
+    _ready()
+    with _lock:
+        module = llvm.parse_assembly(text)
+        module.verify()
+        for bitcode in linked:
+            other = llvm.parse_bitcode(bitcode)
+            names = [f.name for f in other.functions if not f.is_declaration]
+            module.link_in(other)
+            for name in names:
+                module.get_function(name).linkage = llvm.Linkage.internal
+        return module
+
+
+def optimise(module: Any, slp: bool = False) -> None:
+    with _lock:
+        options = llvm.create_pipeline_tuning_options(3)
+        options.loop_vectorization, options.slp_vectorization = True, slp
+        builder = llvm.create_pass_builder(target(), options)
+        builder.getModulePassManager().run(module, builder)
+
+
+def object_code(module: Any) -> bytes:
+    with _lock:
+        return bytes(target().emit_object(module))
+
+
+def assembly(module: Any) -> str:
+    with _lock:
+        return str(target().emit_assembly(module))
+
+
+@lru_cache(maxsize=1)
+def _jit() -> Any:
+    _ready()
+    return llvm.create_lljit_compiler(llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+        cpu=processor.name(), features=processor.features(), opt=3, reloc="pic", codemodel="small", jit=True
+    ))  # fmt: skip
+
+
+class Loaded:
+    """Object code in memory. It goes with this object."""
+
+    def __init__(self, code: bytes, symbols: Sequence[str], needs: Iterable[str]) -> None:
+        with _lock:
+            builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+            for name in needs:
+                builder.import_symbol(name, _address_of(name))
+            for name in symbols:
+                builder.export_symbol(name)
+            self._tracker = builder.link(_jit(), f"scancc.{next(_numbers)}")
+            self.addresses = {name: int(self._tracker[name]) for name in symbols}
+
+
+def needs_of(module: Any) -> list[str]:
+    """Symbols that no process has of itself."""
+    return sorted(f.name for f in module.functions if f.is_declaration and f.name.startswith(BLAS))
+
+
+def _address_of(name: str) -> int:
+    """The function that SciPy offers to Cython under this name."""
+    from scipy.linalg import cython_blas
+
+    capsule = cython_blas.__pyx_capi__[name.removeprefix(BLAS)]
+    return int(IN_CAPSULE(capsule, NAME_IN_CAPSULE(capsule)))
+
+
+def loaded(text: str, symbols: Sequence[str]) -> Loaded:
+    """Short, straight code: to optimise it takes longer than what comes of that in many thousand calls."""
+    with _lock:
+        module = parsed(text)
+        plain = llvm.Target.from_triple(triple()).create_target_machine(opt=0, reloc="pic", codemodel="small")
+        return Loaded(bytes(plain.emit_object(module)), symbols, ())

@@ -14,12 +14,16 @@ from functools import lru_cache
 from importlib import metadata
 from typing import Any
 
+import llvmlite.binding as llvm
 import numpy as np
+from llvmlite import ir
+from scancc_runtime.code import BYTES, INT, INT32
 
 from scancc.backends import disk_cache
 from scancc.backends.llvm import engine
 from scancc.backends.llvm.library import symbol_of
 
+ENTRY = "cfunc."  # what numba puts before the name of a function, for that which C calls
 _lock = threading.Lock()
 
 
@@ -44,7 +48,6 @@ def _of(name: str, dtypes: tuple[str, ...]) -> bytes:
 
 
 def _compiled(name: str, dtypes: tuple[str, ...]) -> bytes:
-    import llvmlite.binding as llvm
     import numba
 
     module, function = name.rsplit(".", 1)
@@ -56,14 +59,34 @@ def _compiled(name: str, dtypes: tuple[str, ...]) -> bytes:
     kinds = [numba.from_dtype(np.dtype(d)) if d else None for d in dtypes]
     signature = numba.types.void(*[numba.types.int64 if k is None else numba.types.CPointer(k) for k in kinds])
     compiled = numba.cfunc(signature, error_model="numpy")(scope["call"])
+    return _as_c(compiled.inspect_llvm(), compiled.native_name, symbol_of(name, dtypes), [k is None for k in kinds])
+
+
+def _as_c(text: str, entry: str, symbol: str, integers: Sequence[bool]) -> bytes:
+    """The function behind numba's entry, which would raise Python's errors: these functions raise none.
+
+    Numba's functions take two addresses more, of the result and of an error, and return a status.
+    """
+    given = [INT if integer else BYTES for integer in integers]
+    inner = entry.removeprefix(ENTRY)
+    module = ir.Module(symbol)
+    place = BYTES.as_pointer()
+    function = ir.Function(module, ir.FunctionType(INT32, [place, place, *given]), inner)
+    own = ir.Function(module, ir.FunctionType(ir.VoidType(), given), symbol)
+    b = ir.IRBuilder(own.append_basic_block("entry"))
+    b.call(function, [b.alloca(BYTES), b.alloca(BYTES), *own.args])
+    b.ret_void()
     with engine.locked():
-        parsed = llvm.parse_assembly(compiled.inspect_llvm())
-        for f in parsed.functions:
-            if not f.is_declaration and f.name != compiled.native_name:
+        made = engine.parsed(str(module))
+        made.link_in(llvm.parse_assembly(text))
+        for f in made.functions:
+            if not f.is_declaration and f.name != symbol:
                 f.linkage = llvm.Linkage.internal
-        own = parsed.get_function(compiled.native_name)
-        own.name = symbol_of(name, dtypes)
-        return bytes(parsed.as_bitcode())
+        for v in made.global_variables:
+            if v.linkage == llvm.Linkage.common:
+                v.linkage = llvm.Linkage.internal
+        engine.optimise(made)
+        return bytes(made.as_bitcode())
 
 
 def _of_numbers(dtypes: Sequence[str]) -> str:

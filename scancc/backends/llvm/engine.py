@@ -64,7 +64,7 @@ def parsed(text: str, linked: Iterable[bytes] = ()) -> Any:
         module.verify()
         for bitcode in linked:
             other = llvm.parse_bitcode(bitcode)
-            names = [f.name for f in other.functions if not f.is_declaration]
+            names = [f.name for f in other.functions if f.linkage == llvm.Linkage.external and not f.is_declaration]
             module.link_in(other)
             for name in names:
                 module.get_function(name).linkage = llvm.Linkage.internal

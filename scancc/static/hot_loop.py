@@ -96,16 +96,24 @@ def hot_loops(
 
 
 def _hottest(loops: list[Loop]) -> Loop | None:
-    versions: dict[tuple, Loop] = {}
+    versions: list[tuple[tuple, frozenset[int], Loop]] = []
     for loop in loops:
         outer = min((o for o in loops if o.function is loop.function and loop.blocks < o.blocks),
                     key=lambda o: len(o.blocks), default=None)  # fmt: skip
         lines = frozenset(i.line for i in _own(loop) if i.line)
-        key = (loop.function.name, outer.header if outer is not None else None, lines, bool(loop.inner))
-        best = versions.setdefault(key, loop)
-        if work(_own(loop)) > work(_own(best)):
-            versions[key] = loop
-    return max(versions.values(), key=lambda loop: _cycles(loop) * loop.runs, default=None)
+        place = (loop.function.name, outer.header if outer is not None else None, bool(loop.inner))
+        at = next((k for k, (where, known, _) in enumerate(versions) if where == place and _same(lines, known)), None)
+        if at is None:
+            versions.append((place, lines, loop))
+        elif work(_own(loop)) > work(_own(versions[at][2])):
+            versions[at] = (place, lines | versions[at][1], loop)
+    return max((loop for _, _, loop in versions), key=lambda loop: _cycles(loop) * loop.runs, default=None)
+
+
+def _same(lines: frozenset[int], others: frozenset[int]) -> bool:
+    """Whether loops are versions of one: all lines of one are the other's, which may have that of the loop's head, too."""
+    smaller, larger = sorted((lines, others), key=len)
+    return smaller <= larger and bool(smaller) == bool(larger)
 
 
 def _cycles(loop: Loop) -> float:

@@ -34,9 +34,11 @@ from scancc_runtime.code import (
 
 from scancc.backends.llvm.library import Argument, Library
 from scancc.backends.llvm.ops import OpPrinter
+from scancc.backends.llvm.ranges import LONGEST, Ranges
 from scancc.errors import UnsupportedError
 from scancc.ir.graph import Loc
 from scancc.ir.loop import (
+    INT64,
     Alloc,
     Assign,
     Break,
@@ -65,6 +67,7 @@ from scancc.ir.walk import statements
 
 NO_MEMORY, RAISED = -1, -2  # what a kernel returns where memory is not there, and where a print raised an error
 ALIGNMENT = 64  # of arrays on the stack: a cache line
+INTEGER = {"add": "add", "subtract": "sub", "multiply": "mul"}
 FIRST_ROWS = 16  # of an array that grows
 
 Stack = Mapping[str, tuple[int, ...]]
@@ -97,6 +100,7 @@ class KernelPrinter:
         self.values: dict[str, Any] = {}  # of variables; mutable ones are `Variable`s
         self.memory: dict[str, Any] = {}  # pointers to arrays; those of the kernel's own are `Variable`s
         self.rows: dict[str, Variable] = {}  # of arrays that the kernel allocates
+        self.ranges = Ranges()
         self.after: list[Any] = []  # blocks behind the loops around
         self.loc: Loc | None = None
         self.at = at
@@ -149,6 +153,7 @@ class KernelPrinter:
                 self.memory[p.name] = b.bitcast(array, kind.as_pointer())
         assume = declared(self.module, "llvm.assume", ir.FunctionType(ir.VoidType(), [ir.IntType(1)]))
         for name in lengths:
+            self.ranges.known[name] = (0, LONGEST)
             b.call(assume, [b.icmp_signed(">=", self.values[name], INT(0))])
         self.returned = next(given, None)
         self.code = Variable(b, INT(0))
@@ -194,6 +199,7 @@ class KernelPrinter:
         match s:
             case Let(var, e):
                 self.values[var.name] = self.expr(e)
+                self.ranges.learn(var, e)
             case Declare(var, e):
                 self.values[var.name] = Variable(self.b, self.expr(e))
             case Assign(var, e):
@@ -232,6 +238,7 @@ class KernelPrinter:
         counter = b.phi(scalar_type(s.var.dtype), name=s.var.name)
         counter.add_incoming(start, before)
         self.values[s.var.name] = counter
+        self.ranges.count(s.var, s.start, s.stop)
         self.after.append(after)
         self.block(s.body)
         self.after.pop()
@@ -356,6 +363,9 @@ class KernelPrinter:
                 return self.ops.constant(value, dtype)
             case Load(buffer, index):
                 return load_element(self.b, in_memory(buffer.dtype), self.address(buffer, index))
+            case Op(("add" | "subtract" | "multiply") as name, (x, y), dtype) if dtype == INT64:
+                flags = ("nsw",) if self.ranges.fits(name, x, y) else ()
+                return getattr(self.b, INTEGER[name])(self.expr(x), self.expr(y), flags=flags)
             case Op(name, args, dtype):
                 values = tuple(self.expr(a) for a in args)
                 try:
@@ -413,7 +423,7 @@ class KernelPrinter:
 def _folded(write: Callable[..., Any], x: Any, y: Any, known: Callable[[int, int], int]) -> Any:
     if isinstance(x, ir.Constant) and isinstance(y, ir.Constant):
         return x.type(known(x.constant, y.constant))
-    return write(x, y)
+    return write(x, y, flags=("nsw",))  # it is an offset within an array
 
 
 def _parameter_types(p: Buffer | Var) -> list[ir.Type]:

@@ -37,7 +37,7 @@ class Locations:
             line = self.lines.get(id(s)) if s is not None else None
             key = ("", line, 1) if line is not None else None
         else:
-            key = (loc.file, loc.line, loc.col + 1) if loc is not None else None
+            key = (loc.file, loc.line, loc.column + 1) if loc is not None else None
         if key is None:
             return self._before
         if key not in self._known:

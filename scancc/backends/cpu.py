@@ -36,7 +36,7 @@ class CpuProgram(Program):
         self._stack = on_stack(self.lowered)
         self.code = MachineCode(
             kernel, self.source, compilation.options, self._stack, [v.name for v, _, _ in self.lowered.lengths],
-            printer.places,
+            self.lowered.definitions, printer.places,
         )  # fmt: skip
         held = {id(value): np.array(value, order="C") for value in self.lowered.constants.values()}
         self._constants = {b: held[id(value)] for b, value in self.lowered.constants.items()}

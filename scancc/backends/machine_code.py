@@ -27,7 +27,7 @@ from scancc.backends.entry import entry_of
 from scancc.backends.llvm import bitcode, engine
 from scancc.backends.llvm.kernel import KernelPrinter, Stack, prints_of
 from scancc.backends.llvm.locations import Locations
-from scancc.ir.loop import Buffer, Kernel, Print
+from scancc.ir.loop import Buffer, Expr, Kernel, Print, show_expr
 from scancc.ir.types import in_memory
 from scancc.passes.pipeline import Options
 
@@ -55,6 +55,7 @@ class MachineCode:
     options: Options
     stack: Stack = field(default_factory=dict)  # parameters that `call` does not take
     lengths: Collection[str] = ()  # parameters that are lengths of arrays
+    definitions: Mapping[str, Expr] = field(default_factory=dict)  # of lengths of arrays that the host computes
     lines: Mapping[int, int] = field(default_factory=dict)  # of `source`, by the identity of a statement
 
     def __post_init__(self) -> None:
@@ -101,8 +102,9 @@ class MachineCode:
     def _key(self) -> str:
         params = [repr(p) for p in self.kernel.params]
         return disk_cache.key_of(
-            self.source, repr(params), repr(self.options), repr(self.stack), repr(sorted(self.lengths))
-        )
+            self.source, repr(params), repr(self.options), repr(self.stack), repr(sorted(self.lengths)),
+            repr({name: show_expr(e) for name, e in self.definitions.items()}),
+        )  # fmt: skip
 
     def _module(self, locations: Locations | None = None) -> Any:
         """The kernel's module with all that it calls, not optimised yet."""
@@ -110,7 +112,7 @@ class MachineCode:
         options = self.options
         flags = FAST if options.fastmath else () if options.strict_fp else ("contract",)
         printer = KernelPrinter(
-            self.kernel, flags, self.stack, self.lengths, 0 if self.pure else self._show_address,
+            self.kernel, flags, self.stack, self.lengths, self.definitions, 0 if self.pure else self._show_address,
             None if locations is None else locations.at, engine.triple(), engine.layout(),
         )  # fmt: skip
         printer.packed()

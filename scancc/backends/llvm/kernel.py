@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from contextlib import contextmanager
 from math import prod
+from types import MappingProxyType
 from typing import Any
 
 from llvmlite import ir
@@ -76,15 +77,16 @@ Stack = Mapping[str, tuple[int, ...]]
 class KernelPrinter:
     """`module` has the kernel when it is made. `flags` are those of sums and products of floats.
 
-    `stack`: shapes of the buffers that lie on the stack, `lengths`: parameters that are lengths of arrays,
-    `show`: the address of the function that prints, `at` is told of each statement before its instructions are written.
+    `stack`: shapes of the buffers that lie on the stack, `lengths`: parameters that are lengths of arrays, `definitions`:
+    lengths of arrays that are computed from parameters, `show`: the address of the function that prints, `at` is told of each statement before its instructions are written.
     """
 
     def __init__(
-        self, kernel: Kernel, flags: tuple[str, ...], stack: Stack, lengths: Collection[str] = (), show: int = 0,
+        self, kernel: Kernel, flags: tuple[str, ...], stack: Stack, lengths: Collection[str] = (),
+        definitions: Mapping[str, Expr] = MappingProxyType({}), show: int = 0,
         at: Callable[[ir.Function, Stmt | None], Any] | None = None, triple: str = "", layout: str = "",
     ) -> None:  # fmt: skip
-        self.kernel, self.stack, self.show = kernel, stack, show
+        self.kernel, self.stack, self.show, self.definitions = kernel, stack, show, definitions
         self.module = ir.Module(kernel.name)
         self.module.triple, self.module.data_layout = triple, layout
         self.library = Library(self.module)
@@ -99,7 +101,7 @@ class KernelPrinter:
         self.ops = OpPrinter(self.b, self.library, flags)
         self.values: dict[str, Any] = {}  # of variables; mutable ones are `Variable`s
         self.memory: dict[str, Any] = {}  # pointers to arrays; those of the kernel's own are `Variable`s
-        self.rows: dict[str, Variable] = {}  # of arrays that the kernel allocates
+        self.lengths: dict[str, list[Variable]] = {}  # of arrays that the kernel allocates
         self.ranges = Ranges()
         self.after: list[Any] = []  # blocks behind the loops around
         self.loc: Loc | None = None
@@ -118,7 +120,7 @@ class KernelPrinter:
                 arguments.append(b.inttoptr(b.load(place), memory_type(in_memory(p.dtype)).as_pointer()))
                 word += 1
                 continue
-            kind = memory_type(p.dtype)
+            kind = memory_type(in_memory(p.dtype))
             parts = kind.elements if p.dtype.kind == "c" else (kind,)
             size = p.dtype.itemsize // len(parts)
             start = b.bitcast(place, BYTES)
@@ -162,7 +164,7 @@ class KernelPrinter:
         for buffer in dict.fromkeys([*own, *self.kernel.returned]):
             kind = memory_type(in_memory(buffer.dtype)).as_pointer()
             self.memory[buffer.name] = Variable(b, ir.Constant(kind, None))
-            self.rows[buffer.name] = Variable(b, INT(0))
+            self.lengths[buffer.name] = [Variable(b, INT(0)) for _ in buffer.shape]
         self.block(self.kernel.body)
         self._go(self.leave)
         b.position_at_end(self.leave)
@@ -183,7 +185,7 @@ class KernelPrinter:
     def _hand_over(self) -> None:
         b, word = self.b, 0
         for buffer in self.kernel.returned:
-            lengths = [self.rows[buffer.name].get(), *map(self.expr, buffer.shape[1:])]
+            lengths = [n.get() for n in self.lengths[buffer.name]]
             for value in (b.ptrtoint(self.memory[buffer.name].get(), INT), *lengths):
                 b.store(value, b.gep(self.returned, [INT(word)]))
                 word += 1
@@ -288,32 +290,33 @@ class KernelPrinter:
         self._free(buffer)
         pointer = self.memory[buffer.name]
         pointer.set(ir.Constant(pointer.places[0].type.pointee, None))
-        rows = self._length(self.expr(buffer.shape[0])) if buffer.shape else INT(1)
-        size = self._bytes(buffer, rows)
+        lengths = [self._length(self.expr(d)) for d in buffer.shape]
+        size = self._bytes(buffer, lengths)
         malloc = declared(self.module, "malloc", ir.FunctionType(BYTES, [INT]))
         malloc.return_value.attributes.add("noalias")
-        self._take(buffer, b.call(malloc, [size]), rows)
+        self._take(buffer, b.call(malloc, [size]), lengths)
 
     def grow(self, buffer: Buffer, row: Any) -> None:
-        b, rows = self.b, self.rows[buffer.name]
-        with self._unlikely(b.icmp_signed(">=", row, rows.get())):
-            twice = b.mul(rows.get(), INT(2))
-            many = b.select(b.icmp_signed(">", twice, INT(FIRST_ROWS)), twice, INT(FIRST_ROWS))
-            size = self._bytes(buffer, many)
+        b, (rows, *others) = self.b, [n.get() for n in self.lengths[buffer.name]]
+        with self._unlikely(b.icmp_signed(">=", row, rows)):
+            twice = b.mul(rows, INT(2))
+            lengths = [b.select(b.icmp_signed(">", twice, INT(FIRST_ROWS)), twice, INT(FIRST_ROWS)), *others]
+            size = self._bytes(buffer, lengths)
             realloc = declared(self.module, "realloc", ir.FunctionType(BYTES, [BYTES, INT]))
             old = b.bitcast(self.memory[buffer.name].get(), BYTES)
-            self._take(buffer, b.call(realloc, [old, size]), many)
+            self._take(buffer, b.call(realloc, [old, size]), lengths)
 
-    def _take(self, buffer: Buffer, memory: Any, rows: Any) -> None:
+    def _take(self, buffer: Buffer, memory: Any, lengths: list[Any]) -> None:
         b = self.b
         self._demand(b.icmp_unsigned("!=", memory, ir.Constant(BYTES, None)))
         self.memory[buffer.name].set(b.bitcast(memory, memory_type(in_memory(buffer.dtype)).as_pointer()))
-        self.rows[buffer.name].set(rows)
+        for place, n in zip(self.lengths[buffer.name], lengths, strict=True):
+            place.set(n)
 
-    def _bytes(self, buffer: Buffer, rows: Any) -> Any:
-        """Of so many rows, one byte at least; what does not fit into 63 bits is memory that is not there."""
+    def _bytes(self, buffer: Buffer, lengths: list[Any]) -> Any:
+        """One byte at least; what does not fit into 63 bits is memory that is not there."""
         b, size = self.b, INT(in_memory(buffer.dtype).itemsize)
-        for n in (rows, *(self._length(self.expr(d)) for d in buffer.shape[1:])):
+        for n in lengths:
             both = b.smul_with_overflow(size, n)
             self._demand(b.not_(b.extract_value(both, 1)))
             size = b.extract_value(both, 0)
@@ -357,6 +360,8 @@ class KernelPrinter:
     def expr(self, e: Expr) -> Any:
         match e:
             case Var(name, _):
+                if name not in self.values and name in self.definitions:
+                    self._define(name)
                 value = self.values[name]
                 return value.get() if isinstance(value, Variable) else value
             case Const(value, dtype):
@@ -376,6 +381,12 @@ class KernelPrinter:
                         + (f": {wrong}" if isinstance(wrong, NotImplementedError) else ""),
                         self.loc, fix="compute it outside the step",
                     ) from None  # fmt: skip
+
+    def _define(self, name: str) -> None:
+        """A length of arrays that the host computed before the call, computed once more."""
+        with self.b.goto_entry_block():
+            self.values[name] = self.expr(self.definitions[name])
+        self.ranges.known[name] = (-LONGEST, LONGEST)
 
     def address(self, buffer: Buffer, index: tuple[Expr, ...]) -> Any:
         """Of an element. Subscripts are never negative and never too large."""

@@ -64,7 +64,7 @@ from scancc.ir.loop import (
     Var,
 )
 from scancc.ir.types import in_memory
-from scancc.ir.walk import statements
+from scancc.ir.walk import statements, variables
 
 NO_MEMORY, RAISED = -1, -2  # what a kernel returns where memory is not there, and where a print raised an error
 ALIGNMENT = 64  # of arrays on the stack: a cache line
@@ -100,6 +100,7 @@ class KernelPrinter:
         self.b = ir.IRBuilder(self.function.append_basic_block("entry"))
         self.ops = OpPrinter(self.b, self.library, flags)
         self.values: dict[str, Any] = {}  # of variables; mutable ones are `Variable`s
+        self.host: dict[str, Any] = {}  # lengths that the host computed, too
         self.memory: dict[str, Any] = {}  # pointers to arrays; those of the kernel's own are `Variable`s
         self.lengths: dict[str, list[Variable]] = {}  # of arrays that the kernel allocates
         self.ranges = Ranges()
@@ -157,6 +158,7 @@ class KernelPrinter:
         for name in lengths:
             self.ranges.known[name] = (0, LONGEST)
             b.call(assume, [b.icmp_signed(">=", self.values[name], INT(0))])
+        self._host_lengths()
         self.returned = next(given, None)
         self.code = Variable(b, INT(0))
         self.leave = self.function.append_basic_block("leave")
@@ -360,9 +362,7 @@ class KernelPrinter:
     def expr(self, e: Expr) -> Any:
         match e:
             case Var(name, _):
-                if name not in self.values and name in self.definitions:
-                    self._define(name)
-                value = self.values[name]
+                value = self.host.get(name) or self.values[name]
                 return value.get() if isinstance(value, Variable) else value
             case Const(value, dtype):
                 return self.ops.constant(value, dtype)
@@ -382,11 +382,20 @@ class KernelPrinter:
                         self.loc, fix="compute it outside the step",
                     ) from None  # fmt: skip
 
-    def _define(self, name: str) -> None:
-        """A length of arrays that the host computed before the call, computed once more."""
-        with self.b.goto_entry_block():
-            self.values[name] = self.expr(self.definitions[name])
-        self.ranges.known[name] = (-LONGEST, LONGEST)
+    def _host_lengths(self) -> None:
+        """Lengths of arrays that the host computed before the call, computed once more where a subscript needs them."""
+        shapes = [d for p in self.kernel.params if isinstance(p, Buffer) for d in p.shape[1:]]
+        needed: dict[str, None] = {}
+        pending = [v.name for d in shapes for v in variables(d)]
+        while pending:
+            name = pending.pop()
+            if name in self.definitions and name not in self.values:
+                needed.pop(name, None)  # those that it depends on come after it
+                needed[name] = None
+                pending += [v.name for v in variables(self.definitions[name])]
+        for name in reversed(needed):
+            self.host[name] = self.expr(self.definitions[name])
+            self.ranges.known[name] = (-LONGEST, LONGEST)
 
     def address(self, buffer: Buffer, index: tuple[Expr, ...]) -> Any:
         """Of an element. Subscripts are never negative and never too large."""

@@ -91,6 +91,7 @@ class Lowering:
         self.prefix = prefix
         self.library = library  # whether kernels may call a run-time library that reads and writes memory
         self._names: set[str] = set(RESERVED)
+        self._numbers: dict[str, int] = {}  # by base: the last number tried, since names are never given back
         self.kernel = Kernel(self.name(name), [], [], [])
         self.blocks = [Block(self.kernel.body)]
         # Scoped like blocks: what an inner block makes of an outer value is forgotten when the block ends.
@@ -115,10 +116,11 @@ class Lowering:
 
     # -- names, statements, blocks ---------------------------------------------------------------------------
     def name(self, base: str) -> str:
-        name, n = base, 1
+        name, n = base, self._numbers.get(base, 1)
         while name in self._names:
             n += 1
             name = f"{base}_{n}" if base[-1:].isdigit() or base in RESERVED else f"{base}{n}"
+        self._numbers[base] = n
         self._names.add(name)
         return name
 

@@ -43,6 +43,7 @@ from scancc.ir.loop import (
 from scancc.ir.ops import OPS
 from scancc.ir.types import Dim, Type
 from scancc.ir.walk import statement_loads, subexpressions
+from scancc.passes.lower.anew import anew
 from scancc.passes.lower.bounds import room
 from scancc.passes.lower.values import Index, Lazy, Registers, Value, registers
 from scancc.passes.storage.plan_taps import Plan
@@ -368,6 +369,8 @@ class Lowering:
             self.uses.update(dependencies(node))
         self.uses.update(graph.results.values())
         self.repeated |= _repeated(graph, nodes)
+        again = anew(graph)
+        depths: dict[Node, int] = {}  # of what is computed where it is read
         for node in nodes:
             if node in self.env:
                 continue  # a leaf, bound by whoever lowers this graph
@@ -376,6 +379,12 @@ class Lowering:
             for dim in (d for d in node.attrs.get("shape", ()) if isinstance(d, Dim)):
                 self.define_dim(dim)
             LOWER[node.op](self, node)
+            value = self.env.get(node)
+            if isinstance(value, Lazy) and value.place is None:
+                depths[node] = depth = 1 + max((depths.get(a, 0) for a in node.args), default=0)
+                if again.is_too_much(node, depth):
+                    self.materialise(node, "row")
+                    depths[node] = 0
 
     def define_dim(self, dim: Dim) -> None:
         if dim.name in self.dims:

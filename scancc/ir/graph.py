@@ -25,6 +25,7 @@ Nodes are frozen and compared by identity. Traversals are iterative: a body of t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -70,10 +71,14 @@ class Graph:
 
     inputs: tuple[Node, ...]
     results: Mapping[str, Node]
+    # Every pass asks for the nodes, most of them several times, and a graph never changes.
+    _nodes: list[Node] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def nodes(self) -> list[Node]:
-        """Every node that a result depends on, operands first (bodies are not entered)."""
-        return topological(self.results.values())
+        """Every node that a result depends on, operands first (bodies are not entered). Not to be changed."""
+        if not self._nodes:
+            self._nodes.extend(topological(self.results.values()))
+        return self._nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +172,13 @@ def operands(node: Node) -> dict[str, Node]:
 
 def mentioned_dims(node: Node) -> Iterator[Dim]:
     """Dimensions in a node's type and attributes."""
-    for d in (*node.type.shape, *node.attrs.get("shape", ())):
+    for d in node.type.shape:
         if isinstance(d, Dim):
             yield d
+    if "shape" in node.attrs:
+        for d in node.attrs["shape"]:
+            if isinstance(d, Dim):
+                yield d
 
 
 def topological(roots: Iterable[Node], before: Mapping[Node, Iterable[Node]] = MappingProxyType({})) -> list[Node]:
@@ -179,26 +188,35 @@ def topological(roots: Iterable[Node], before: Mapping[Node, Iterable[Node]] = M
     that is to come before a node.
     """
     order: list[Node] = []
-    done: set[Node] = set()
+    seen: set[Node] = set()
     for root in roots:
-        stack: list[tuple[Node, bool]] = [(root, False)]
-        while stack:
-            node, expanded = stack.pop()
-            if node in done:
-                continue
-            if expanded:
-                done.add(node)
-                order.append(node)
-                continue
-            stack.append((node, True))
-            for need in reversed([*dependencies(node), *before.get(node, ())]):
-                if need not in done:
-                    stack.append((need, False))
+        if root in seen:
+            continue
+        seen.add(root)
+        # The nodes from the root to where the walk is, and what it has yet to look at below each.
+        path, below = [root], [iter(_needs(root, before))]
+        while path:
+            for need in below[-1]:
+                if need not in seen:
+                    seen.add(need)
+                    path.append(need)
+                    below.append(iter(_needs(need, before)))
+                    break
+            else:
+                order.append(path.pop())
+                below.pop()
     return order
 
 
-def dependencies(node: Node) -> list[Node]:
-    return [*node.args, *(d.define for d in mentioned_dims(node) if d.define is not None)]
+def _needs(node: Node, before: Mapping[Node, Iterable[Node]]) -> Seq[Node]:
+    return [*dependencies(node), *before[node]] if node in before else dependencies(node)
+
+
+def dependencies(node: Node) -> Seq[Node]:
+    if not node.type.shape and "shape" not in node.attrs:
+        return node.args  # most nodes of a scalar step
+    lengths = [d.define for d in mentioned_dims(node) if d.define is not None]
+    return [*node.args, *lengths] if lengths else node.args
 
 
 def body_graphs(node: Node) -> tuple[Graph, ...]:
@@ -240,10 +258,12 @@ def rewrite_nodes(roots: Iterable[Node], rule: Callable[[Node], Node | None]) ->
 
 def rebuild(node: Node, mapping: Mapping[Node, Node]) -> Node:
     """`node` with operands and the definitions of dimensions replaced through `mapping`; itself if none is."""
-    args = tuple(mapping.get(a, a) for a in node.args)
-    moved = any(d.define is not None and mapping.get(d.define, d.define) is not d.define for d in mentioned_dims(node))
-    if not moved and args == node.args:
+    needs = dependencies(node)
+    if all(mapping.get(x, x) is x for x in needs):
         return node
+    args = tuple([mapping.get(a, a) for a in node.args])
+    if needs is node.args:
+        return Node(node.op, args, node.type, node.attrs, node.loc)
 
     def renew(shape: Iterable[int | Dim]) -> tuple[int | Dim, ...]:
         return tuple(

@@ -11,6 +11,7 @@ as a step count. Inside a body all dimensions are introduced by its leaves.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -64,8 +65,15 @@ def widened(dtype: np.dtype) -> np.dtype:
     return np.dtype("float32") if is_half(dtype) else dtype
 
 
+@functools.cache  # NumPy composes the name of a dtype anew each time
 def supported(dtype: np.dtype) -> bool:
     return dtype.name in DTYPE_NAMES
+
+
+@functools.cache
+def short_name(dtype: np.dtype) -> str:
+    """As the IR writes a dtype."""
+    return DTYPE_NAMES[dtype.name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,7 @@ class Type:
     shape: Shape
 
     def __str__(self) -> str:
-        return f"{DTYPE_NAMES[self.dtype.name]}[{', '.join(map(str, self.shape))}]"
+        return f"{short_name(self.dtype)}[{', '.join(map(str, self.shape))}]"
 
     @property
     def ndim(self) -> int:

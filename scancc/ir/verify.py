@@ -37,10 +37,14 @@ Faults = dict[Node, str]
 BODY_LEAVES = frozenset({"tap", "read", "step", "const", "iota", "dim"})
 
 
-def verify(graph: Graph, after: str = "") -> None:
-    """Raises VerificationError, with the IR annotated at every fault. `after` names the pass that made the graph."""
+def verify(graph: Graph, after: str = "", known: set[Node] | None = None) -> None:
+    """Raises VerificationError, with the IR annotated at every fault. `after` names the pass that made the graph.
+
+    `known`: nodes that were found right before, to which those of this graph are added. A node never changes, so only
+    its place in the graph is looked at again: after a pass that changed little there is little to do.
+    """
     faults: Faults = {}
-    _graph(graph, faults, None)
+    _graph(graph, faults, None, set() if known is None else known)
     if faults:
         where = f"after pass '{after}': " if after else ""
         count = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
@@ -48,7 +52,7 @@ def verify(graph: Graph, after: str = "") -> None:
         raise VerificationError(f"{where}{count}\n{text}")
 
 
-def _graph(graph: Graph, faults: Faults, role: ScanSpec | Node | None) -> None:
+def _graph(graph: Graph, faults: Faults, role: ScanSpec | Node | None, known: set[Node]) -> None:
     """One graph: of a program (role None), of a scan's body, or of a branch."""
     cycle = _in_a_cycle(graph)
     if cycle is not None:
@@ -56,13 +60,17 @@ def _graph(graph: Graph, faults: Faults, role: ScanSpec | Node | None) -> None:
         return
     dims: dict[str, Node] = {}
     for node in graph.nodes():
-        fault = _node(node) or _leaf(node, graph, role) or _dims(node, dims)
+        fresh = node not in known
+        fault = (_node(node) if fresh else None) or _leaf(node, graph, role) or _dims(node, dims)
         if fault:
             faults.setdefault(node, fault)
+        if not fresh:
+            continue
         # A scan is often wrong because of its body: that fault is the one to see.
         intact = set(OPS[node.op].attrs) <= set(node.attrs) if node.op in OPS else False
         for body in body_graphs(node) if intact else ():
-            _graph(body, faults, spec_of(node) if node.op == "scan" else node)
+            _graph(body, faults, spec_of(node) if node.op == "scan" else node, known)
+        known.add(node)
 
 
 def _in_a_cycle(graph: Graph) -> Node | None:
@@ -80,7 +88,9 @@ def _in_a_cycle(graph: Graph) -> Node | None:
             elif node not in done:
                 open_.add(node)
                 stack.append((node, True))
-                stack += [(n, False) for n in dependencies(node) if n not in done]
+                for n in dependencies(node):
+                    if n not in done:
+                        stack.append((n, False))
     return None
 
 

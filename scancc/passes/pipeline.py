@@ -201,7 +201,9 @@ class Compilation:
 
 
 def optimise(graph: Graph, options: Options) -> tuple[Applied, ...]:
-    """Run the pipeline; the IR is verified after every pass that changed it."""
+    """Verify a graph and run the pipeline; the IR is verified again after every pass that changed it."""
+    known: set[Node] = set()
+    verify(graph, "trace", known)
     applied: list[Applied] = []
     for step in PIPELINE:
         if not step.wanted(options):
@@ -209,7 +211,7 @@ def optimise(graph: Graph, options: Options) -> tuple[Applied, ...]:
         start = time.perf_counter()
         new = step.run(graph, options)
         if new is not graph:
-            verify(new, step.name)
+            verify(new, step.name, known)
         applied.append(Applied(step.name, time.perf_counter() - start, new, new is not graph))
         graph = new
     return tuple(applied)
@@ -217,7 +219,6 @@ def optimise(graph: Graph, options: Options) -> tuple[Applied, ...]:
 
 def analyse(graph: Graph, name: str, options: Options, device: Device = ANY) -> Compilation:
     """Passes, storage plan and loops: everything but the machine code. `device`: the one that it will run on."""
-    verify(graph, "trace")
     applied = optimise(graph, options)
     final = applied[-1].graph if applied else graph
     if options.target == "cuda":

@@ -19,6 +19,7 @@ from scancc.ir.graph import (
     STRIDE,
     Graph,
     Node,
+    ScanSpec,
     Sequence,
     dependencies,
     map_bodies,
@@ -26,7 +27,6 @@ from scancc.ir.graph import (
     rebuild,
     rewrite,
     spec_of,
-    topological,
     users,
     with_attrs,
 )
@@ -40,35 +40,82 @@ from scancc.passes.graph.block_recurrences import linear_recurrence
 def absorb(graph: Graph) -> Graph:
     graph = rewrite(graph, lambda node: map_bodies(node, absorb))
     while True:
-        changed = _absorb_one(graph)
+        changed = _absorb_some(graph)
         if changed is None:
             return graph
         graph = changed
 
 
-def _absorb_one(graph: Graph) -> Graph | None:
+def _absorb_some(graph: Graph) -> Graph | None:
+    """All that need nothing of other loops at once; else one that does, since that loop may change as well."""
+    if not any(n.op == "scan" for n in graph.nodes()):
+        return None
     readers, results = users(graph), set(graph.results.values())
+    sources = _scans_read(graph)
+    after_any = _after(graph, None)
+    changed: dict[Node, Node] = {}  # by scan: what it has become
+    names: dict[Node, str] = {}
+    found_of: dict[Node, _Map] = {}
     for node in graph.nodes():
         if node in results or OPS[node.op].kind != "elementwise" or node.op == "wrap_index":
             continue
-        if not readers.get(node) or not all(_over_time(r) for r in readers[node]):
+        if not readers.get(node) or not all(_over_time(r) for r in readers[node]) or len(sources[node]) != 1:
             continue
         found = _Map(node)
-        if found.scan is None or not found.fits(graph):
+        if found.scan is None:
             continue
-        if _solved_in_blocks(found, readers, results):
+        apart = found.fits(after_any)
+        if not apart and (names or not found.fits(_after(graph, found.scan))):
             continue
-        scan, name = found.absorbed()
-        mapping: dict[Node, Node] = {}
-        for n in graph.nodes():
-            new = scan if n is found.scan else rebuild(n, mapping)
-            if n is node:  # its lengths may be those of the loop that ends early
-                row = new.type.with_shape(new.type.shape[1:])
-                length = mapping[found.traces[0]].type.shape[0]
-                new = Node("get", (scan,), row.with_shape((length, *row.shape)), build.trace(scan, name).attrs, n.loc)
-            mapping[n] = new
-        return Graph(graph.inputs, {n: mapping[r] for n, r in graph.results.items()})
-    return None
+        now = changed.get(found.scan, found.scan)
+        if _solved_in_blocks(found, spec_of(now), readers, results):
+            continue
+        changed[found.scan], names[node] = found.absorbed(now)
+        found_of[node] = found
+        if not apart:
+            break
+    return _with_absorbed(graph, changed, names, found_of) if names else None
+
+
+def _with_absorbed(
+    graph: Graph, changed: dict[Node, Node], names: dict[Node, str], found_of: dict[Node, _Map]
+) -> Graph:
+    mapping: dict[Node, Node] = {}
+    for n in graph.nodes():
+        new = rebuild(changed.get(n, n), mapping)
+        if n in names:  # its lengths may be those of the loop that ends early
+            found = found_of[n]
+            assert found.scan is not None
+            scan = mapping[found.scan]
+            row = new.type.with_shape(new.type.shape[1:])
+            length = mapping[found.traces[0]].type.shape[0]
+            get = build.trace(scan, names[n])
+            new = Node("get", (scan,), row.with_shape((length, *row.shape)), get.attrs, n.loc)
+        mapping[n] = new
+    return Graph(graph.inputs, {n: mapping[r] for n, r in graph.results.items()})
+
+
+def _after(graph: Graph, scan: Node | None) -> set[Node]:
+    """What needs a scan, or any, and the scan itself."""
+    found: set[Node] = set()
+    for n in graph.nodes():
+        if n is scan or (scan is None and n.op == "scan") or any(d in found for d in dependencies(n)):
+            found.add(n)
+    return found
+
+
+def _scans_read(graph: Graph) -> dict[Node, frozenset[Node]]:
+    """By value: the scans whose traces it is made of element by element. Of several, two are as good as all."""
+    found: dict[Node, frozenset[Node]] = {}
+    for n in graph.nodes():
+        if _is_trace(_below(n)):
+            found[n] = frozenset({_below(n).args[0]})
+        elif OPS[n.op].kind == "elementwise" and n.op != "wrap_index":
+            read = [found[a] for a in n.args if a.type.shape == n.type.shape or _is_trace(_below(a))]
+            found[n] = frozenset(list(frozenset().union(*read))[:2])
+        else:
+            found[n] = frozenset()
+    return found
 
 
 def _over_time(node: Node) -> bool:
@@ -84,9 +131,8 @@ def _below(node: Node) -> Node:
     return node.args[0] if node.op == "expect" else node
 
 
-def _solved_in_blocks(found: _Map, readers: dict[Node, list[Node]], results: set[Node]) -> bool:
-    assert found.scan is not None
-    if linear_recurrence(spec_of(found.scan)) is None:
+def _solved_in_blocks(found: _Map, spec: ScanSpec, readers: dict[Node, list[Node]], results: set[Node]) -> bool:
+    if linear_recurrence(spec) is None:
         return False
     inside = {*found.nodes, *found.leaves}
     return any(t in results or any(r not in inside for r in readers[t]) for t in found.traces)
@@ -101,14 +147,16 @@ class _Map:
         self.leaves: list[Node] = []
         self.scan: Node | None = None
         self.length = root.type.shape[0] if root.type.shape else None
-        pending, seen = [root], {root}
-        while pending:
-            n = pending.pop()
-            new = [a for a in n.args if a not in seen] if self._inside(n) else []
-            seen.update(new)
-            pending += new
-        for n in topological([root]):
-            if n in seen:
+        path, seen = [(root, iter(root.args))], {root}
+        while path:
+            n, below = path[-1]
+            for a in below:
+                if a not in seen:
+                    seen.add(a)
+                    path.append((a, iter(a.args if self._inside(a) else ())))
+                    break
+            else:
+                path.pop()
                 (self.nodes if self._inside(n) else self.leaves).append(n)
         # A trace whose length has yet to be compared with that of another array: the array is compared with it.
         self.trace_of = {n: _below(n) for n in self.leaves if _is_trace(_below(n))}
@@ -120,16 +168,12 @@ class _Map:
     def _inside(self, n: Node) -> bool:
         return n.type.shape == self.root.type.shape and OPS[n.op].kind == "elementwise" and n.op != "wrap_index"
 
-    def fits(self, graph: Graph) -> bool:
-        """Whether what is not a trace is there before the loop, and has a row for every step, or none."""
+    def fits(self, after: set[Node]) -> bool:
+        """Whether what is not a trace needs none of `after`, and has a row for every step, or none."""
         assert self.scan is not None
         spec = spec_of(self.scan)
         if STRIDE in spec.nonseqs or spec.effects:
             return False
-        after = {self.scan}
-        for n in graph.nodes():
-            if any(d in after for d in dependencies(n)):
-                after.add(n)
         for leaf in self.leaves:
             if leaf in self.trace_of:
                 trace = self.trace_of[leaf]
@@ -143,10 +187,9 @@ class _Map:
                 return False
         return True
 
-    def absorbed(self) -> tuple[Node, str]:
-        """The scan with one output more, and the name of that."""
-        assert self.scan is not None
-        spec, value = spec_of(self.scan), operands(self.scan)
+    def absorbed(self, scan: Node) -> tuple[Node, str]:
+        """The scan, as it is by now, with one output more, and the name of that."""
+        spec, value = spec_of(scan), operands(scan)
         taken = {*spec.operand_names(), *spec.outputs}
         sequences: dict[Sequence, Node] = {}
         nonseqs: dict[str, Node] = {}
@@ -176,11 +219,10 @@ class _Map:
             body=Graph((), {**spec.body.results, name: mapping[self.root]}),
         )  # fmt: skip
         args = (
-            self.scan.args[0], *(value[s.name] for s in spec.sequences), *sequences.values(),
+            scan.args[0], *(value[s.name] for s in spec.sequences), *sequences.values(),
             *(value[c.name] for c in spec.carries), *(value[n] for n in spec.nonseqs), *nonseqs.values(),
         )  # fmt: skip
-        scan = with_attrs(Node("scan", args, self.scan.type, self.scan.attrs, self.scan.loc), spec=changed)
-        return scan, name
+        return with_attrs(Node("scan", args, scan.type, scan.attrs, scan.loc), spec=changed), name
 
 
 def _local(t: Type, skip: int) -> Type:

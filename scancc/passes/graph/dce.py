@@ -20,6 +20,7 @@ from scancc.ir.graph import (
     Graph,
     Node,
     ScanSpec,
+    dependencies,
     operands,
     rewrite_nodes,
     spec_of,
@@ -85,12 +86,17 @@ def _shrink_scan(node: Node, read: set[str], final: set[str], sampled: bool) -> 
 def _live_results(spec: ScanSpec, read: set[str]) -> set[str]:
     carries = {c.name for c in spec.carries}
     live = {name for name in read if name} | ({UNTIL} if spec.has_until else set()) | set(spec.effects)
-    pending = list(live)
+    seen: set[Node] = set()
+    pending = [spec.body.results[name] for name in live]
     while pending:
-        for leaf in topological([spec.body.results[pending.pop()]]):
-            if leaf.op == "tap" and leaf.attrs["name"] in carries - live:
-                live.add(leaf.attrs["name"])
-                pending.append(leaf.attrs["name"])
+        node = pending.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        pending += dependencies(node)
+        if node.op == "tap" and node.attrs["name"] in carries and node.attrs["name"] not in live:
+            live.add(node.attrs["name"])
+            pending.append(spec.body.results[node.attrs["name"]])
     return live
 
 

@@ -13,99 +13,154 @@ are the same at every step are taken apart, too, since it is all of the sums or 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from scancc.ir import build
-from scancc.ir.graph import Carry, Graph, Node, ScanSpec, operands, rebuild, spec_of, substitute, users, with_attrs
+from scancc.ir.graph import (
+    Carry,
+    Graph,
+    Node,
+    ScanSpec,
+    dependencies,
+    operands,
+    rebuild,
+    spec_of,
+    substitute,
+    users,
+    with_attrs,
+)
 from scancc.ir.names import fresh_name
 from scancc.ir.ops import OPS
 from scancc.ir.types import Dim
 from scancc.passes.sizes import in_registers
 
 Terms = list[tuple[Node, Node | None]]  # sums over a row, and the factor of each that no step changes
+MOST_TERMS = 64  # of one carry: each becomes a row in memory
 
 
 def defer_sums(graph: Graph, apart: bool = False) -> Graph:
     """Only loops at the top. `apart`: only where lanes have nothing in common then."""
+    gets: dict[Node, list[Node]] = {}
+    for node in graph.nodes():
+        if node.op == "get":
+            gets.setdefault(node.args[0], []).append(node)
     mapping: dict[Node, Node] = {}
     changed = False
     for node in graph.nodes():
         new = rebuild(node, mapping)
         if node.op == "scan":
-            sums = _sums(graph, node, apart)
+            sums = _sums(node, gets.get(node, []), apart)
             if sums and (not apart or _are_lanes(spec_of(node), sums)):
                 new, after = _deferred(new, sums)
-                mapping |= {g: after[g.attrs["name"]] for g in _gets(graph, node) if g.attrs["name"] in sums}
+                mapping |= {g: after[g.attrs["name"]] for g in gets[node] if g.attrs["name"] in sums}
                 changed = True
         mapping.setdefault(node, new)
     return Graph(graph.inputs, {k: mapping[v] for k, v in graph.results.items()}) if changed else graph
 
 
-def _gets(graph: Graph, scan: Node) -> list[Node]:
-    return [g for g in graph.nodes() if g.op == "get" and g.args[0] is scan]
-
-
-def _sums(graph: Graph, scan: Node, factors: bool) -> dict[str, Terms]:
+def _sums(scan: Node, gets: list[Node], factors: bool) -> dict[str, Terms]:
     """Carries that only add up sums, and of which only the end is read. `factors`: also sums times something."""
-    spec, gets = spec_of(scan), _gets(graph, scan)
-    readers = users(spec.body)
+    views: dict[str, set[str]] = {}
+    for g in gets:
+        views.setdefault(g.attrs["name"], set()).add(g.attrs["view"])
+    spec = spec_of(scan)
+    wanted = [c.name for c in spec.carries if c.taps == (-1,) and views.get(c.name) == {"final"}]
+    if not wanted:
+        return {}
+    readers, same = users(spec.body), _same_nodes(spec.body)
+    times = Counter(spec.body.results.values())
     found: dict[str, Terms] = {}
-    for c in spec.carries:
-        views = {g.attrs["view"] for g in gets if g.attrs["name"] == c.name}
-        terms = _summands(spec, c.name, readers)
+    for name in wanted:
+        total = spec.body.results[name]
+        terms = _summands(total, name, readers, same) if times[total] == 1 else None
         alone = terms is not None and len(terms) == 1 and terms[0][1] is None
-        if c.taps == (-1,) and views == {"final"} and terms and (factors or alone):
-            found[c.name] = terms
+        if terms and (factors or alone):
+            found[name] = terms
     return found
 
 
-def _summands(spec: ScanSpec, name: str, readers: dict[Node, list[Node]]) -> Terms | None:
-    total = spec.body.results[name]
-    if total.op != "add" or readers.get(total) or sum(r is total for r in spec.body.results.values()) > 1:
+def _summands(total: Node, name: str, readers: dict[Node, list[Node]], same: set[Node]) -> Terms | None:
+    if total.op != "add" or readers.get(total):
         return None
     taps = [a for a in total.args if a.op == "tap" and a.attrs["name"] == name]
     if len(taps) != 1 or readers[taps[0]] != [total]:
         return None
     (added,) = [a for a in total.args if a is not taps[0]]
-    return _terms(added)
+    return _terms(added, same)
 
 
-def _terms(node: Node) -> Terms | None:
-    """A sum of sums times factors; None where it is something else."""
+def _terms(root: Node, same: set[Node]) -> Terms | None:
+    """A sum of sums times factors, operands first; None where it is something else."""
+    found: dict[Node, Terms] = {}
+    pending = [root]
+    while pending:
+        node = pending[-1]
+        parts = _parts(node, same)
+        if parts is None:
+            return None
+        missing = [x for x in parts if x not in found]
+        if missing:
+            pending += missing
+            continue
+        pending.pop()
+        terms = _combined(node, [found[x] for x in parts], same)
+        if terms is None or len(terms) > MOST_TERMS:
+            return None
+        found[node] = terms
+    return found[root]
+
+
+def _parts(node: Node, same: set[Node]) -> tuple[Node, ...] | None:
+    """The operands that have to be sums for a node to be one; None where it cannot be."""
     match node.op:
         case "reduce_sum":
             row = node.args[0].type
-            return None if any(isinstance(d, Dim) and d.define is not None for d in row.shape) else [(node, None)]
-        case "add" | "subtract":
-            left, right = map(_terms, node.args)
-            if left is None or right is None:
-                return None
-            if node.op == "subtract":
-                right = [(s, build.make("negative", _factor(s, f), loc=node.loc)) for s, f in right]
-            return left + right
-        case "negative":
-            terms = _terms(node.args[0])
-            return terms and [(s, build.make("negative", _factor(s, f), loc=node.loc)) for s, f in terms]
+            return None if any(isinstance(d, Dim) and d.define is not None for d in row.shape) else ()
+        case "add" | "subtract" | "negative":
+            return node.args
         case "multiply" | "divide":
-            x, factor = node.args
-            if node.op == "multiply" and _is_same(x):
-                x, factor = factor, x
-            terms = _terms(x) if _is_same(factor) and factor.type.dtype.kind in "fc" else None
-            if terms is None or any(s.type != node.type for s, _ in terms):
-                return None
-            return [(s, factor if f is None and node.op == "multiply" else
-                     build.make(node.op, _factor(s, f), factor, loc=node.loc)) for s, f in terms]  # fmt: skip
+            x, factor = _factors(node, same)
+            return (x,) if factor in same and factor.type.dtype.kind in "fc" else None
         case _:
             return None
+
+
+def _factors(node: Node, same: set[Node]) -> tuple[Node, Node]:
+    """Operands of a product or quotient, the one that is the same at every step last."""
+    x, factor = node.args
+    return (factor, x) if node.op == "multiply" and x in same else (x, factor)
+
+
+def _combined(node: Node, parts: list[Terms], same: set[Node]) -> Terms | None:
+    match node.op:
+        case "reduce_sum":
+            return [(node, None)]
+        case "add":
+            return parts[0] + parts[1]
+        case "subtract":
+            return parts[0] + [(s, build.make("negative", _factor(s, f), loc=node.loc)) for s, f in parts[1]]
+        case "negative":
+            return [(s, build.make("negative", _factor(s, f), loc=node.loc)) for s, f in parts[0]]
+        case _:
+            if any(s.type != node.type for s, _ in parts[0]):
+                return None
+            _, factor = _factors(node, same)
+            return [(s, factor if f is None and node.op == "multiply" else
+                     build.make(node.op, _factor(s, f), factor, loc=node.loc)) for s, f in parts[0]]  # fmt: skip
 
 
 def _factor(sum_: Node, factor: Node | None) -> Node:
     return build.const(1, sum_.type.dtype) if factor is None else factor
 
 
-def _is_same(node: Node) -> bool:
-    """Whether a value is the same at every step, and cheap."""
-    return all(n.op in ("read", "const") or OPS[n.op].kind == "elementwise" for n in Graph((), {"": node}).nodes())
+def _same_nodes(body: Graph) -> set[Node]:
+    """Values that are the same at every step, and cheap."""
+    found: set[Node] = set()
+    for n in body.nodes():
+        if n.op in ("read", "const") or (OPS[n.op].kind == "elementwise" and all(d in found for d in dependencies(n))):
+            found.add(n)
+    return found
 
 
 def _are_lanes(spec: ScanSpec, sums: dict[str, Terms]) -> bool:

@@ -3,13 +3,13 @@
     before   %3 = scan a steps %n ...; %4 = scan b steps %n ...
     after    %3 = scan a_and_b steps %n ...
 
-Scans merge when their step counts are one node, neither depends on the other, and neither may stop early. Sequences
-that both read are read once. (Element-wise ops merge into loop nests when they are lowered.)
+Scans merge when their step counts are one node, neither depends on the other, neither may stop early, and their steps
+are not too long together. Sequences that both read are read once. (Element-wise ops merge into loop nests when they are lowered.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from scancc.ir import build
@@ -31,8 +31,14 @@ from scancc.ir.graph import (
     with_attrs,
 )
 from scancc.ir.names import fresh_name
+from scancc.ir.ops import OPS
+from scancc.passes.sizes import in_registers
 
 JOINED = "_and_"  # between the names of merged scans
+# Operations of a step beyond which a loop gets no further scan. Side by side, chains of operations fill the cycles in
+# which each waits for itself, but a dozen of them do that already, and the states of many do not stay in registers: 60
+# scans of three `where` each take 3.2 ns a scan and step as one loop, and 2.2 ns in loops of 256 operations.
+MOST_OPS = 256
 
 
 def fuse(graph: Graph) -> Graph:
@@ -103,50 +109,73 @@ def _leaf(n: Node, new: dict[str, str], shift: dict[str, int]) -> Node:
 
 
 def _merge_siblings(graph: Graph) -> Graph:
-    for group in _groups(graph):
+    while True:
+        groups = next((parts for siblings in _siblings(graph) if (parts := _loops(siblings))), None)
+        if groups is None:
+            return graph
+        graph = _with_merged(graph, groups)
+
+
+def _siblings(graph: Graph) -> Iterator[list[Node]]:
+    """Scans of one step count of which none depends on another."""
+    order = graph.nodes()
+    by_steps: dict[Node, list[Node]] = {}
+    for n in order:
+        if n.op == "scan" and _may_merge(spec_of(n)):
+            by_steps.setdefault(n.args[0], []).append(n)
+    for scans in by_steps.values():
+        if len(scans) < 2:
+            continue
+        found: dict[Node, None] = {}
+        wanted, after = set(scans), set[Node]()  # of those found, they and what depends on them
+        for n in order:
+            if any(d in after for d in dependencies(n)):
+                after.add(n)
+            elif n in wanted:
+                found[n] = None
+                after.add(n)
+        yield list(found)
+
+
+def _may_merge(spec: ScanSpec) -> bool:
+    return (not spec.has_until and not spec.effects and STRIDE not in spec.nonseqs
+            and spec.strategy not in (ASSOCIATIVE, PREFIX))  # fmt: skip
+
+
+def _loops(siblings: list[Node]) -> list[list[Node]]:
+    """Those that become one loop each, of which there are several if their steps are long together."""
+    parts: list[list[Node]] = []
+    size = MOST_OPS + 1
+    for scan in siblings:
+        own = _size(spec_of(scan))
+        if size + own > MOST_OPS:
+            parts.append([])
+            size = 0
+        parts[-1].append(scan)
+        size += own
+    return [part for part in parts if len(part) > 1]
+
+
+def _size(spec: ScanSpec) -> int:
+    """Operations of a step; those on arrays that stay in registers are one for each element."""
+    return sum((n.type.size or 0) if in_registers(n.type) else 1 for n in spec.body.nodes() if OPS[n.op].kind != "leaf")
+
+
+def _with_merged(graph: Graph, groups: list[list[Node]]) -> Graph:
+    """Each merged scan stands for all of its parts. Its operands come before the first reader of any part."""
+    mapping: dict[Node, Node] = {}
+    renamed: dict[Node, dict[str, str]] = {}
+    for group in groups:
         merged = Merged(group[0].args[0])
         for scan in group:
             merged.add(scan)
-        return _merge_siblings(_with_merged(graph, merged, group))
-    return graph
-
-
-def _groups(graph: Graph) -> Iterable[list[Node]]:
-    """Scans of one step count of which none depends on another."""
-    order = graph.nodes()
-    scans = [n for n in order if n.op == "scan" and not spec_of(n).has_until and not spec_of(n).effects
-             and STRIDE not in spec_of(n).nonseqs and spec_of(n).strategy not in (ASSOCIATIVE, PREFIX)]
-    by_steps: dict[Node, list[Node]] = {}
-    for n in scans:
-        by_steps.setdefault(n.args[0], []).append(n)
-    if all(len(group) < 2 for group in by_steps.values()):
-        return
-    above: dict[Node, frozenset[Node]] = {}
-    for n in order:
-        inherited: set[Node] = {n} if n.op == "scan" else set()
-        above[n] = frozenset(inherited.union(*(above[d] for d in dependencies(n))))
-    for siblings in by_steps.values():
-        group: list[Node] = []
-        for n in siblings:
-            if all(m not in above[n] for m in group):
-                group.append(n)
-        if len(group) > 1:
-            yield group
-
-
-def _with_merged(graph: Graph, merged: Merged, group: list[Node]) -> Graph:
-    """The merged scan stands for all of its parts. Its operands come before the first reader of any part."""
-    whole = merged.node(group[0])
-    members = set(group)
-    mapping: dict[Node, Node] = {n: whole for n in members}
-    readers = {n for n in graph.nodes() if n.op == "get" and n.args[0] in members}
+        mapping |= dict.fromkeys(group, merged.node(group[0]))
+        renamed |= merged.renamed
     for node in graph.nodes():
-        if node in members:
+        if node in renamed:
             continue
-        if node in readers:
-            name = node.attrs["name"]
-            new_name = merged.renamed[node.args[0]][name] if name else name
-            mapping[node] = with_attrs(rebuild(node, mapping), name=new_name)
-        else:
-            mapping[node] = rebuild(node, mapping)
+        new = rebuild(node, mapping)
+        if node.op == "get" and node.args[0] in renamed and node.attrs["name"]:
+            new = with_attrs(new, name=renamed[node.args[0]][node.attrs["name"]])
+        mapping[node] = new
     return Graph(graph.inputs, {k: mapping[v] for k, v in graph.results.items()})

@@ -26,12 +26,14 @@ from scancc.ir.graph import (
     Node,
     ScanSpec,
     Sequence,
+    dependencies,
     map_bodies,
     operands,
     rebuild,
     rewrite,
     spec_of,
     substitute,
+    topological,
     with_attrs,
 )
 from scancc.ir.names import fresh_name
@@ -42,6 +44,7 @@ from scancc.passes.sizes import FEW_LANES, in_registers
 MAX_GROWTH = 64
 PREFIX = "hoisted_"
 Tap = tuple[str, int]
+SEVERAL: frozenset[Tap] = frozenset({("", 0), ("", 1)})
 
 
 def are_lanes(row: Shape) -> bool:
@@ -91,7 +94,7 @@ def _hoist_scan(node: Node, worth: Callable[[Node], bool]) -> Node:
             users.setdefault(a, []).append(n)
     results = set(spec.body.results.values())
     invariants = _invariants(order, varies, users, results)
-    rows = [] if spec.has_until else _sequence_work(spec, order, varies, users, worth)
+    rows = [] if spec.has_until else _sequence_work(order, varies, users, worth)
     return _move(node, invariants, rows) if invariants or rows else node
 
 
@@ -107,7 +110,9 @@ def _classify(spec: ScanSpec, order: list[Node]) -> dict[Node, Varies]:
             varies[n] = Varies(carried=True)
         else:
             parts = [varies[a] for a in n.args]
-            varies[n] = Varies(frozenset().union(*(p.taps for p in parts)), any(p.carried for p in parts))
+            taps = frozenset[Tap]().union(*(p.taps for p in parts))
+            # Only what depends on one tap moves: of more, two are as good as all.
+            varies[n] = Varies(taps if len(taps) < 2 else SEVERAL, any(p.carried for p in parts))
     return varies
 
 
@@ -124,7 +129,7 @@ def _invariants(
     order: list[Node], varies: dict[Node, Varies], users: dict[Node, list[Node]], results: set[Node]
 ) -> list[Node]:
     """The topmost invariant nodes that compute something."""
-    found = []
+    found: dict[Node, None] = {}
     for n in order:
         if not varies[n].invariant or OPS[n.op].kind == "leaf":
             continue
@@ -132,8 +137,8 @@ def _invariants(
             while n.op in ("broadcast_to", "reshape", "cast") and _grows(n):
                 n = n.args[0]
             if n not in found and _computes(n):
-                found.append(n)
-    return found
+                found[n] = None
+    return list(found)
 
 
 def _grows(n: Node) -> bool:
@@ -152,39 +157,30 @@ def _computes(n: Node) -> bool:
 
 
 def _sequence_work(
-    spec: ScanSpec, order: list[Node], varies: dict[Node, Varies], users: dict[Node, list[Node]],
+    order: list[Node], varies: dict[Node, Varies], users: dict[Node, list[Node]],
     worth: Callable[[Node], bool],
 ) -> list[Node]:  # fmt: skip
     """The topmost expensive nodes that depend on one tap of one sequence."""
-    chosen: list[Node] = []
+    chosen: dict[Node, None] = {}
     covered: set[Node] = set()
+    batchable: dict[Node, bool] = {}
+    for n in order:
+        known = varies[n].invariant or n.op == "tap"
+        batchable[n] = known or (n.op in RULES and n.type.is_static and all(batchable[a] for a in n.args))
+    bytes_of = {frozenset({(n.attrs["name"], n.attrs["offset"])}): _row_bytes(n.type) for n in order if n.op == "tap"}
     for n in reversed(order):
         v = varies[n]
         if n in covered:
             covered |= set(n.args)
             continue
-        if v.carried or len(v.taps) != 1 or not worth(n) or not _batchable(n, varies):
+        if v.carried or len(v.taps) != 1 or not worth(n) or not batchable[n]:
             continue
         top = _narrower(n, varies, users)
-        if not _batchable(top, varies) or _row_bytes(top.type) > MAX_GROWTH * _source_bytes(spec, v):
+        if not batchable[top] or _row_bytes(top.type) > MAX_GROWTH * bytes_of[v.taps]:
             continue
-        if top not in chosen:
-            chosen.append(top)
+        chosen[top] = None
         covered |= set(n.args)
-    return chosen
-
-
-def _batchable(n: Node, varies: dict[Node, Varies]) -> bool:
-    stack, seen = [n], set()
-    while stack:
-        m = stack.pop()
-        if m in seen or varies[m].invariant or m.op == "tap":
-            continue
-        seen.add(m)
-        if m.op not in RULES or not m.type.is_static:
-            return False
-        stack += m.args
-    return True
+    return list(chosen)
 
 
 def _narrower(n: Node, varies: dict[Node, Varies], users: dict[Node, list[Node]]) -> Node:
@@ -199,14 +195,6 @@ def _narrower(n: Node, varies: dict[Node, Varies], users: dict[Node, list[Node]]
 
 def _row_bytes(t: Type) -> int:
     return (t.size or 1) * t.dtype.itemsize
-
-
-def _source_bytes(spec: ScanSpec, v: Varies) -> int:
-    ((name, offset),) = v.taps
-    for n in spec.body.nodes():
-        if n.op == "tap" and n.attrs["name"] == name and n.attrs["offset"] == offset:
-            return _row_bytes(n.type)
-    raise AssertionError(name)
 
 
 def _move(node: Node, invariants: Iterable[Node], rows: Iterable[Node]) -> Node:
@@ -224,7 +212,7 @@ def _move(node: Node, invariants: Iterable[Node], rows: Iterable[Node]) -> Node:
         inner[n] = build.make("read", type=n.type, name=name, loc=n.loc)
     for n in rows:
         name = fresh_name(PREFIX + n.op, taken)
-        position, hoisted = _batched(spec, value, n, dict(outer))
+        position, hoisted = _batched(spec, value, n, outer)
         sequences[Sequence(name, (position,))] = hoisted
         inner[n] = build.make("tap", type=n.type, name=name, offset=position, loc=n.loc)
     mapping = substitute(spec.body.results.values(), inner)
@@ -248,7 +236,14 @@ def _move(node: Node, invariants: Iterable[Node], rows: Iterable[Node]) -> Node:
 
 def _outside(n: Node, outer: dict[Node, Node]) -> Node:
     """An invariant node of the body as a node of the graph around the loop."""
-    for m in Graph((), {"": n}).nodes():
+    pending = [n]
+    while pending:
+        m = pending[-1]
+        missing = [x for x in dependencies(m) if x not in outer] if m not in outer else []
+        if missing:
+            pending += missing
+            continue
+        pending.pop()
         if m not in outer:
             outer[m] = rebuild(m, outer)
     return outer[n]
@@ -256,7 +251,8 @@ def _outside(n: Node, outer: dict[Node, Node]) -> Node:
 
 def _batched(spec: ScanSpec, value: dict[str, Node], n: Node, outer: dict[Node, Node]) -> tuple[int, Node]:
     """The rows of `n` for all rows of its sequence, and the tap at which the loop reads them."""
-    tap = next(m for m in Graph((), {"": n}).nodes() if m.op == "tap")
+    below = topological([n])
+    tap = next(m for m in below if m.op == "tap")
     sequence = spec.sequence(tap.attrs["name"])
     assert sequence is not None
     source = value[sequence.name]
@@ -264,7 +260,7 @@ def _batched(spec: ScanSpec, value: dict[str, Node], n: Node, outer: dict[Node, 
     backwards = source.op == "flip" and source.attrs["axes"] == (0,)
     if backwards:
         source = source.args[0]
-    b = Batch(source.type.shape[0], {**outer, tap: source}, {tap})
+    b = Batch(source.type.shape[0], {**{m: outer[m] for m in below if m in outer}, tap: source}, {tap})
     rows = b.run(n)
     if backwards:
         rows = build.make("flip", rows, loc=n.loc, axes=(0,))

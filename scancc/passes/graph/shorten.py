@@ -12,7 +12,7 @@ an error that must stay one: only counts known to be right are lowered.
 from __future__ import annotations
 
 from scancc.ir import build
-from scancc.ir.graph import PREFIX, Graph, Node, map_bodies, rebuild, spec_of, substitute, topological, users
+from scancc.ir.graph import PREFIX, Graph, Node, map_bodies, rebuild, spec_of, topological, users
 from scancc.ir.lengths import never_negative, steps_fit
 
 
@@ -79,9 +79,12 @@ def _end(user: Node) -> int | None:
 # -- views from the start ----------------------------------------------------------------------------------------------
 
 
-def _end_early(graph: Graph, done: frozenset[str] = frozenset()) -> Graph:
+def _end_early(graph: Graph) -> Graph:
     readers = users(graph)
     results = set(graph.results.values())
+    cuts: dict[Node, Node] = {}
+    reads_of: dict[Node, list[tuple[Node, Node]]] = {}
+    done: set[str] = set()
     for scan in graph.nodes():
         if scan.op != "scan" or spec_of(scan).name in done or spec_of(scan).has_until or spec_of(scan).effects:
             continue
@@ -95,8 +98,9 @@ def _end_early(graph: Graph, done: frozenset[str] = frozenset()) -> Graph:
             continue
         steps = _fewer(scan.args[0], [e for e in ends if e is not None])
         if steps is not None:
-            return _end_early(_cut(graph, scan, steps, reads), done | {spec_of(scan).name})
-    return graph
+            done.add(spec_of(scan).name)
+            cuts[scan], reads_of[scan] = steps, reads
+    return _cut(graph, cuts, reads_of) if cuts else graph
 
 
 def _reached(scan: Node, get: Node, user: Node) -> Node | None:
@@ -133,18 +137,26 @@ def _fewer(steps: Node, ends: list[Node]) -> Node | None:
     return build.make("minimum", steps, end)
 
 
-def _cut(graph: Graph, scan: Node, steps: Node, reads: list[tuple[Node, Node]]) -> Graph:
-    """The graph with the scan making `steps` steps."""
-    shorter = Node("scan", (steps, *scan.args[1:]), scan.type, scan.attrs, scan.loc)
-    changes: dict[Node, Node] = {scan: shorter}
-    for get, user in reads:
-        name = get.attrs["name"]
-        changes[get] = build.trace(shorter, name, get.loc)
-        if user.op == "take" and len(reads) == 1:  # the one row that is read is the last one made
-            last = build.last(shorter, name, 1, user.loc)
-            changes[user] = build.make("index", last, loc=user.loc, axis=0, position=0)
-        elif user.op == "index" and steps.op == "const" and all(u.op == "index" for _, u in reads):
-            rows = build.last(shorter, name, int(steps.attrs["value"]) - user.attrs["position"], user.loc)
-            changes[user] = build.make("index", rows, loc=user.loc, axis=0, position=0)
-    mapping = substitute(graph.results.values(), changes)
+def _cut(graph: Graph, cuts: dict[Node, Node], reads_of: dict[Node, list[tuple[Node, Node]]]) -> Graph:
+    """The graph with scans making as many steps as `cuts` says, none of which is made of results of scans."""
+    source = {x: scan for scan, reads in reads_of.items() for pair in reads for x in pair}
+    mapping: dict[Node, Node] = {}
+    for n in graph.nodes():
+        new = rebuild(n, mapping)
+        if n in cuts:
+            mapping[n] = Node("scan", (rebuild(cuts[n], mapping), *new.args[1:]), n.type, n.attrs, n.loc)
+            continue
+        scan = source.get(n)
+        if scan is not None:
+            shorter, reads, steps = mapping[scan], reads_of[scan], cuts[scan]
+            name = (n if n.op == "get" else next(g for g, u in reads if u is n)).attrs["name"]
+            if n.op == "get":
+                new = build.trace(shorter, name, n.loc)
+            elif n.op == "take" and len(reads) == 1:  # the one row that is read is the last one made
+                last = build.last(shorter, name, 1, n.loc)
+                new = build.make("index", last, loc=n.loc, axis=0, position=0)
+            elif n.op == "index" and steps.op == "const" and all(u.op == "index" for _, u in reads):
+                rows = build.last(shorter, name, int(steps.attrs["value"]) - n.attrs["position"], n.loc)
+                new = build.make("index", rows, loc=n.loc, axis=0, position=0)
+        mapping[n] = new
     return Graph(graph.inputs, {k: mapping[v] for k, v in graph.results.items()})

@@ -14,6 +14,7 @@ other rows only.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -115,13 +116,55 @@ class _Uses:
                               for a in s.args if isinstance(a, Place))  # fmt: skip
 
 
+class _Named:
+    """Where the statements of one block name what: each is looked at once, whatever is asked."""
+
+    def __init__(self, block: list[Stmt], fills: list[Fill | None]) -> None:
+        self.fills = fills
+        self.places: dict[Buffer, list[int]] = {}  # of the statements that name a buffer
+        self.counts: dict[Buffer, list[int]] = {}  # how often it has been named up to and with each of them
+        self.lets: dict[Var, tuple[int, Expr]] = {}
+        self.changed: dict[Var, list[int]] = {}  # the statements that set a variable, themselves or in a block of theirs
+        for i, s in enumerate(block):
+            for b, n in uses([s]).items():
+                self.places.setdefault(b, []).append(i)
+                counts = self.counts.setdefault(b, [0])
+                counts.append(counts[-1] + n)
+            if isinstance(s, Let):
+                self.lets[s.var] = i, s.expr
+            for inner in statements([s]):
+                if isinstance(inner, (Declare, Assign)):
+                    self.changed.setdefault(inner.var, []).append(i)
+
+    def times(self, b: Buffer, start: int, stop: int) -> int:
+        """How often the statements from `start` to before `stop` name a buffer."""
+        places, counts = self.places.get(b, []), self.counts.get(b, [0])
+        return counts[bisect_left(places, stop)] - counts[bisect_left(places, start)]
+
+    def within(self, b: Buffer, start: int, stop: int) -> list[int]:
+        """The statements from `start` to before `stop` that name a buffer."""
+        places = self.places.get(b, [])
+        return places[bisect_left(places, start) : bisect_left(places, stop)]
+
+    def defined(self, v: Var, start: int, stop: int) -> Expr | None:
+        """What a variable is, if it is defined from `start` to before `stop`."""
+        place, e = self.lets.get(v, (-1, None))
+        return e if start <= place < stop else None
+
+    def is_later(self, v: Var, start: int, stop: int) -> bool:
+        """Whether a variable has no value, or another one, before statement `start`."""
+        places = self.changed.get(v, [])
+        return self.defined(v, start, stop) is not None or bisect_left(places, start) < bisect_left(places, stop)
+
+
 def _copies(block: list[Stmt], whole: _Uses, free: set[Buffer]) -> Iterator[Copy]:
     """The copies that may go, of this block and of those in it."""
     fills = [_filled(s) for s in block]
     wanted = [i for i, f in enumerate(fills) if f is not None and f.source in free]
-    used = [uses([s]) for s in block] if wanted else []
+    named = _Named(block, fills) if wanted else None
     for i in wanted:
-        copy = _copy(block, fills, used, i, whole)
+        assert named is not None
+        copy = _copy(named, i, whole)
         if copy is not None:
             yield copy
     for s in block:
@@ -129,15 +172,13 @@ def _copies(block: list[Stmt], whole: _Uses, free: set[Buffer]) -> Iterator[Copy
             yield from _copies(inner, whole, free)
 
 
-def _copy(
-    block: list[Stmt], fills: list[Fill | None], used: list[Counter[Buffer]], end: int, whole: _Uses
-) -> Copy | None:
+def _copy(named: _Named, end: int, whole: _Uses) -> Copy | None:
     """The copy that statement `end` makes, if it may go."""
-    fill = fills[end]
+    fill = named.fills[end]
     assert fill is not None and fill.source is not None and isinstance(fill.value, Load)
     source, target = fill.source, fill.target
-    first = next(i for i, u in enumerate(used) if u[source])
-    if used[end][source] != 1 or sum(u[source] for u in used[: end + 1]) != whole.count[source]:
+    first = named.places[source][0]
+    if named.times(source, end, end + 1) != 1 or named.times(source, 0, end + 1) != whole.count[source]:
         return None  # somebody reads it later, or around this block
     if whole.elements[source] + whole.called[source] != whole.count[source]:
         return None
@@ -147,22 +188,21 @@ def _copy(
         return None  # what is called knows the length of a row
     if whole.called[source] and any(back):
         return None
-    if any(used[i][target] and not _is_beside(fills[i], fill) for i in range(first, end)):
+    if any(not _is_beside(named.fills[i], fill) for i in named.within(target, first, end)):
         return None
     # What is defined between the first use and the copy has to be made of what is known before.
-    lets = {s.var: s.expr for s in block[first:end] if isinstance(s, Let)}
     axes = zip(fill.starts, fill.counts, read_back, fill.down, strict=True)
     last = [(sub(s, sub(n, 1)) if d else add(s, sub(n, 1))) if r else s for s, n, r, d in axes]  # of element 0
-    starts = tuple(_resolved(e, lets) for e in last)
-    later = lets.keys() | {s.var for s in statements(block[first:end]) if isinstance(s, (Declare, Assign))}
-    if any(x in later or isinstance(x, Load) for e in starts for x in subexpressions(e)):
+    starts = tuple(_resolved(e, named, first, end) for e in last)
+    if any(isinstance(x, Load) or isinstance(x, Var) and named.is_later(x, first, end)
+           for e in starts for x in subexpressions(e)):  # fmt: skip
         return None
     return Copy(fill, starts, back)
 
 
-def _resolved(e: Expr, lets: dict[Var, Expr]) -> Expr:
+def _resolved(e: Expr, named: _Named, start: int, stop: int) -> Expr:
     """Lengths by what they are made of; they are short."""
-    while any(v in lets for v in variables(e)):
+    while lets := {v: x for v in variables(e) if (x := named.defined(v, start, stop)) is not None}:
         e = folded(e, lets)
     return e
 

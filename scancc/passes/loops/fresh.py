@@ -12,12 +12,14 @@ class Fresh:
     def __init__(self, kernel: Kernel) -> None:
         self.taken = {p.name for p in kernel.params}
         self.taken |= {s.var.name for s in statements(kernel.body) if isinstance(s, (Let, Declare, For))}
+        self._numbers: dict[str, int] = {}  # by base: the last number tried, since names are never given back
 
     def name(self, base: str) -> str:
-        name, n = base, 1
+        name, n = base, self._numbers.get(base, 1)
         while name in self.taken:
             n += 1
             name = f"{base}{n}"
+        self._numbers[base] = n
         self.taken.add(name)
         return name
 

@@ -11,27 +11,92 @@ takes as long as the arithmetic. After `shrink_scratch`: memory for one tile of 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from scancc.ir.loop import Buffer, Const, Expr, For, Let, Op, Stmt, Store, Var, add
 from scancc.ir.rewrite import Rewriter
-from scancc.ir.walk import accesses, statements, touched, uses
+from scancc.ir.walk import accesses, statements, uses
 from scancc.passes.lower import Lowered
 
 
 def reuse_memory(lowered: Lowered) -> Lowered:
     """The same program with less memory; results are equal bit for bit."""
-    place = 0
-    while place < len(lowered.kernel.body):
-        body = lowered.kernel.body
-        found = _operand(body[place], body[:place], body[place + 1 :], lowered)
-        if found is not None:
-            body[place:] = found.block(body[place:])
-            results = {k: (found.operand, found.lead) if b is found.made else (b, n)
-                       for k, (b, n) in lowered.results.items()}  # fmt: skip
-            lowered = replace(lowered, results=results).without({found.made})
-        place += 1
-    return lowered
+    return _Reuse(lowered).program()
+
+
+class _Reuse:
+    """Goes through the statements of a kernel once. Where buffers are named is kept up to date on the way."""
+
+    def __init__(self, lowered: Lowered) -> None:
+        self.lowered = lowered
+        self.body = lowered.kernel.body
+        self.places: dict[Buffer, list[int]] = {}  # of the statements that name a buffer
+        self.called: dict[Buffer, int] = {}  # the last of them that does not only load or store elements
+        for place, s in enumerate(self.body):
+            named, elements = uses([s]), Counter(b for inner in statements([s]) for b, _, _ in accesses(inner))
+            for b, n in named.items():
+                self.places.setdefault(b, []).append(place)
+                if elements[b] != n:
+                    self.called[b] = place
+        self.free = lowered.own_scratch()
+        self.results = dict(lowered.results)
+        self.labels: dict[Buffer, list[str]] = {}  # of the results that lie in a buffer
+        for label, (b, _) in self.results.items():
+            self.labels.setdefault(b, []).append(label)
+        self.others = replace(lowered, results={}).seen()
+        self.allocated = set(lowered.allocated)
+        self.gone: set[Buffer] = set()
+
+    def program(self) -> Lowered:
+        for place, s in enumerate(self.body):
+            found = self._operand(s, place)
+            if found is not None:
+                self._put(found)
+        if not self.gone:
+            return self.lowered
+        return replace(self.lowered, results=self.results).without(self.gone)
+
+    def _put(self, found: _InPlace) -> None:
+        """Have what is made where the operand was."""
+        made, operand = found.made, found.operand
+        for place in dict.fromkeys(self.places[made]):
+            self.body[place] = found.statement(self.body[place])
+        self.places[operand] += self.places.pop(made)
+        for label in self.labels.get(made, ()):
+            self.results[label] = operand, found.lead
+        if made in self.labels:
+            self.labels.setdefault(operand, []).extend(self.labels.pop(made))
+            self.free.discard(operand)
+        self.free.discard(made)
+        self.gone.add(made)
+
+    def _operand(self, s: Stmt, place: int) -> _InPlace | None:
+        """What a loop reads last, and what it makes in its place; None if there is nothing of the kind."""
+        store = _element_by_element(s)
+        if store is None or self.places[store.buffer][0] < place or uses([s])[store.buffer] > 1:
+            return None
+        made = store.buffer
+        if not (made in self.free or self._is_result(made)) or self.called.get(made, place) > place:
+            return None
+        places: dict[Buffer, set[tuple[Expr, ...]]] = {}
+        for inner in statements([s]):
+            for buffer, index, _ in accesses(inner):
+                places.setdefault(buffer, set()).add(index)
+        for buffer, indices in places.items():
+            last = self.places[buffer][-1] == place
+            if buffer in self.free and buffer is not made and buffer.dtype == made.dtype and last:
+                more = _rows_more(buffer, made)
+                for first, lead in () if more is None else ((0, -more), (more, more)):
+                    if indices == {(add(store.index[0], first), *store.index[1:])}:
+                        return _InPlace(buffer, made, first, lead)
+        return None
+
+    def _is_result(self, b: Buffer) -> bool:
+        """Whether all that is seen of a buffer is that it is a result, as it is."""
+        labels = [k for k in self.labels.get(b, ()) if self.results[k] == (b, 0)]
+        return (b in self.allocated and b not in self.others and bool(labels)
+                and not any(k in self.lowered.executed for k in labels))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,39 +115,6 @@ class _InPlace(Rewriter):
         if buffer is not self.made:
             return buffer, index
         return self.operand, (add(index[0], self.first), *index[1:])
-
-
-def _operand(s: Stmt, before: list[Stmt], after: list[Stmt], lowered: Lowered) -> _InPlace | None:
-    """What a loop reads last, and what it makes in its place; None if there is nothing of the kind."""
-    store = _element_by_element(s)
-    if store is None or uses(before)[store.buffer] or uses([s])[store.buffer] > 1:
-        return None
-    made, later, free = store.buffer, uses(after), lowered.own_scratch()
-    if not (made in free or _is_result(made, lowered)) or not _by_subscripts(made, after):
-        return None
-    places: dict[Buffer, set[tuple[Expr, ...]]] = {}
-    for inner in statements([s]):
-        for buffer, index, _ in accesses(inner):
-            places.setdefault(buffer, set()).add(index)
-    for buffer, indices in places.items():
-        if buffer in free and buffer is not made and buffer.dtype == made.dtype and not later[buffer]:
-            more = _rows_more(buffer, made)
-            for first, lead in () if more is None else ((0, -more), (more, more)):
-                if indices == {(add(store.index[0], first), *store.index[1:])}:
-                    return _InPlace(buffer, made, first, lead)
-    return None
-
-
-def _is_result(b: Buffer, lowered: Lowered) -> bool:
-    """Whether all that is seen of a buffer is that it is a result, as it is."""
-    labels = {k for k, result in lowered.results.items() if result == (b, 0)}
-    others = replace(lowered, results={})
-    return b in lowered.allocated and b not in others.seen() and bool(labels) and not labels & lowered.executed.keys()
-
-
-def _by_subscripts(b: Buffer, block: list[Stmt]) -> bool:
-    """Whether statements name a buffer only to load or store elements of it."""
-    return all(touched(s).count(b) == sum(x is b for x, _, _ in accesses(s)) for s in statements(block))
 
 
 def _rows_more(b: Buffer, than: Buffer) -> int | None:

@@ -150,25 +150,33 @@ def _parts(loop: For, reorder: bool, initial: Mapping[Var, Expr]) -> Parts | Non
         return None
     loads = {x for s in loop.body for e in expressions(s) for x in subexpressions(e) if isinstance(x, Load)}
     both = {s.buffer for s in stores} & {x.buffer for x in loads}
-    if not all(_of_its_step(b, loads, stores, loop) for b in both):
+    places: dict[Buffer, set[tuple[Expr, ...]]] = {b: set() for b in both}
+    for x in (*loads, *stores):
+        if x.buffer in places:
+            places[x.buffer].add(x.index)
+    changing = {s.var for s in (*lets, *sets)}
+    if not all(_of_its_step(indices, loop, changing) for indices in places.values()):
         return None  # taps that are read where a step before has stored them
     defined = {s.var: s for s in lets}
     sums = _sums(sets, defined, loop.body)
     state = [s for s in sets if s.var not in sums]
     if not sets:
         return None  # nothing waits
-    serial = made_of((s.expr for s in state), {v: s.expr for v, s in defined.items()})
+    exprs = {v: s.expr for v, s in defined.items()}
+    serial = made_of((s.expr for s in state), exprs)
     carried = {s.var for s in state}
     linear = linear_steps(state, {v: s for v, s in defined.items() if v in serial}, loop, initial) if reorder else []
-    rest, crossing = _rest(_wanted(stores, sums), defined, {r.new for r in linear} or serial, carried)
+    rest, crossing = _rest(_wanted(stores, sums), exprs, {r.new for r in linear} or serial, carried)
     early: list[Store] = []
     if both and not linear:
         return None  # what is read would be read again, after it was stored
     if not linear:
         # States are stored where they are made.
-        early = [s for s in stores if s.expr in crossing and not reads(s) & rest]
-        stores = [s for s in stores if s not in early]
-        rest, crossing = _rest(_wanted(stores, sums), defined, serial, carried)
+        crossed = set(crossing)
+        early = [s for s in stores if isinstance(s.expr, Var) and s.expr in crossed and not reads(s) & rest]
+        made_early = set(map(id, early))
+        stores = [s for s in stores if id(s) not in made_early]
+        rest, crossing = _rest(_wanted(stores, sums), exprs, serial, carried)
     kept = [s for s in lets if s.var in rest]
     outside = [*(s.expr for s in kept), *sums.values(), *(s.expr for s in stores)]
     own = [s.expr for s in kept if s.var not in serial] + [*sums.values(), *(s.expr for s in stores)]
@@ -181,17 +189,16 @@ def _parts(loop: For, reorder: bool, initial: Mapping[Var, Expr]) -> Parts | Non
         gain += 2 * LATENCY - CROSSING * max(0, len(linear) - 1)
     if gain < LEAST_GAIN:
         return None
-    first: list[Stmt] = [s for s in loop.body if (isinstance(s, Let) and s.var in serial) or s in early]
+    at_once = set(map(id, early))
+    first: list[Stmt] = [s for s in loop.body if (isinstance(s, Let) and s.var in serial) or id(s) in at_once]
     return Parts(loop, [] if linear else first, state, kept, stores, sums, crossing, linear, notes)
 
 
-def _of_its_step(b: Buffer, loads: set[Load], stores: list[Store], loop: For) -> bool:
-    """Whether each step touches one element of the buffer, which no other step does."""
-    places = {x.index for x in loads if x.buffer is b} | {s.index for s in stores if s.buffer is b}
+def _of_its_step(places: set[tuple[Expr, ...]], loop: For, changing: set[Var]) -> bool:
+    """Whether each step touches one element of a buffer, which no other step does; `places`: all that are touched."""
     if len(places) != 1:
         return False
     (index,) = places
-    changing = {s.var for s in loop.body if isinstance(s, (Let, Assign))}
     return any(i == loop.var or isinstance(i, Op) and i.name == "add" and loop.var in i.args
                and not any(v in changing for v in variables(i)) for i in index)  # fmt: skip
 
@@ -216,6 +223,10 @@ def _in_order(body: list[Stmt], sets: list[Assign]) -> bool:
 def _sums(sets: list[Assign], defined: dict[Var, Let], body: list[Stmt]) -> dict[Var, Expr]:
     """Variables that something is added to at each step, and that nothing else reads."""
     found: dict[Var, Expr] = {}
+    readers: dict[Var, set[int]] = {}  # the places of statements that read a variable
+    for place, r in enumerate(body):
+        for v in reads(r):
+            readers.setdefault(v, set()).add(place)
     for s in sets:
         e, own = s.expr, {s.var}
         if isinstance(e, Var) and e in defined:
@@ -224,14 +235,14 @@ def _sums(sets: list[Assign], defined: dict[Var, Let], body: list[Stmt]) -> dict
         if not (isinstance(e, Op) and e.name == "add" and s.var in e.args and e.dtype.kind == "f"):
             continue
         term = e.args[1] if e.args[0] == s.var else e.args[0]
-        readers = [r for r in body if reads(r) & own]
-        if len(readers) == len(own) and s.var not in variables(term):
+        readings = set().union(*(readers.get(v, ()) for v in own))
+        if len(readings) == len(own) and s.var not in variables(term):
             found[s.var] = term
     return found
 
 
 def _rest(
-    wanted: set[Var], defined: dict[Var, Let], serial: set[Var], carried: set[Var]
+    wanted: set[Var], defined: Mapping[Var, Expr], serial: set[Var], carried: set[Var]
 ) -> tuple[set[Var], list[Var]]:
     """Variables that are computed after the recurrence, again if that is as cheap as to keep them; and what is kept."""
     rest: set[Var] = set()
@@ -239,17 +250,27 @@ def _rest(
     pending = sorted(wanted, key=lambda v: v.name)
     while pending:
         v = pending.pop()
-        if v in carried or (v in serial and not _cheap(v, defined, carried)):
+        if v in carried or (v in serial and v not in rest and (v in crossing or not _cheap(v, defined, carried))):
             crossing[v] = None
         elif v in defined and v not in rest:
             rest.add(v)
-            pending += sorted(reads(defined[v]), key=lambda v: v.name)
+            pending += sorted(variables(defined[v]), key=lambda v: v.name)
     return rest, list(crossing)
 
 
-def _cheap(v: Var, defined: dict[Var, Let], carried: set[Var]) -> bool:
-    needed = made_of([v], {u: s.expr for u, s in defined.items()})
-    return all(not reads(defined[u]) & carried for u in needed) and sum(cycles(defined[u].expr) for u in needed) <= 2
+def _cheap(v: Var, defined: Mapping[Var, Expr], carried: set[Var]) -> bool:
+    """Whether all that `v` is made of is no state and takes two cycles at most; looks no further than that."""
+    needed, pending, left = {v}, [v], 2.0
+    while pending:
+        e = defined[pending.pop()]
+        below = variables(e)
+        left -= cycles(e)
+        if left < 0 or below & carried:
+            return False
+        new = (below & defined.keys()) - needed
+        needed |= new
+        pending += new
+    return True
 
 
 def _vectorised(e: Expr) -> bool:

@@ -141,27 +141,43 @@ def _adds_up(state: Var, e: Expr, lets: dict[Var, Expr], reads: Counter[Expr]) -
 
 def _chooses(e: Expr, lets: dict[Var, Expr]) -> bool:
     """Whether a factor is zero by choice."""
+    pending, seen = [e], set[Expr]()
+    while pending:
+        e = _meant(pending.pop(), lets)
+        if isinstance(e, Op) and e.name == "where" and e not in seen:
+            seen.add(e)
+            if any(isinstance(x, Const) and x.value == 0 for x in e.args[1:]):
+                return True
+            pending += e.args[1:]
+    return False
+
+
+def _meant(e: Expr, lets: dict[Var, Expr]) -> Expr:
     while isinstance(e, Var) and e in lets:
         e = lets[e]
-    if not isinstance(e, Op) or e.name != "where":
-        return False
-    return any((isinstance(x, Const) and x.value == 0) or _chooses(x, lets) for x in e.args[1:])
+    return e
 
 
 def _leaves(e: Expr, lets: dict[Var, Expr]) -> list[Expr]:
     """What has to be finite for `e` to be so."""
-    match e:
-        case Const(value, _):
-            return [] if np.isfinite(value) else [e]
-        case Var() if e in lets:
-            inner = _leaves(lets[e], lets)
-            return inner if inner != [lets[e]] else [e]
-        case Op("where", (_, a, b), _):
-            return [*_leaves(a, lets), *_leaves(b, lets)]
-        case Op(name, (a,), _) if name in KEEP_FINITE:
-            return _leaves(a, lets)
-        case _:
-            return [e]
+    found: dict[Expr, None] = {}
+    pending, seen = [e], set[Expr]()
+    while pending:
+        e = pending.pop()
+        if e in seen:
+            continue
+        seen.add(e)
+        match _meant(e, lets):
+            case Const(value, _):
+                if not np.isfinite(value):
+                    found[e] = None
+            case Op("where", (_, a, b), _):
+                pending += [b, a]
+            case Op(name, (a,), _) if name in KEEP_FINITE:
+                pending.append(a)
+            case _:
+                found[e] = None
+    return list(found)
 
 
 def bounds(e: Expr, lets: dict[Var, Expr]) -> list[tuple[Expr, float]] | None:

@@ -43,6 +43,7 @@ from scancc.ir.loop import (
 from scancc.ir.ops import OPS
 from scancc.ir.types import Dim, Type
 from scancc.ir.walk import statement_loads, subexpressions
+from scancc.passes.lower.anew import anew
 from scancc.passes.lower.bounds import room
 from scancc.passes.lower.values import Index, Lazy, Registers, Value, registers
 from scancc.passes.storage.plan_taps import Plan
@@ -91,6 +92,7 @@ class Lowering:
         self.prefix = prefix
         self.library = library  # whether kernels may call a run-time library that reads and writes memory
         self._names: set[str] = set(RESERVED)
+        self._numbers: dict[str, int] = {}  # by base: the last number tried, since names are never given back
         self.kernel = Kernel(self.name(name), [], [], [])
         self.blocks = [Block(self.kernel.body)]
         # Scoped like blocks: what an inner block makes of an outer value is forgotten when the block ends.
@@ -115,10 +117,11 @@ class Lowering:
 
     # -- names, statements, blocks ---------------------------------------------------------------------------
     def name(self, base: str) -> str:
-        name, n = base, 1
+        name, n = base, self._numbers.get(base, 1)
         while name in self._names:
             n += 1
             name = f"{base}_{n}" if base[-1:].isdigit() or base in RESERVED else f"{base}{n}"
+        self._numbers[base] = n
         self._names.add(name)
         return name
 
@@ -366,6 +369,8 @@ class Lowering:
             self.uses.update(dependencies(node))
         self.uses.update(graph.results.values())
         self.repeated |= _repeated(graph, nodes)
+        again = anew(graph)
+        depths: dict[Node, int] = {}  # of what is computed where it is read
         for node in nodes:
             if node in self.env:
                 continue  # a leaf, bound by whoever lowers this graph
@@ -374,6 +379,12 @@ class Lowering:
             for dim in (d for d in node.attrs.get("shape", ()) if isinstance(d, Dim)):
                 self.define_dim(dim)
             LOWER[node.op](self, node)
+            value = self.env.get(node)
+            if isinstance(value, Lazy) and value.place is None:
+                depths[node] = depth = 1 + max((depths.get(a, 0) for a in node.args), default=0)
+                if again.is_too_much(node, depth):
+                    self.materialise(node, "row")
+                    depths[node] = 0
 
     def define_dim(self, dim: Dim) -> None:
         if dim.name in self.dims:

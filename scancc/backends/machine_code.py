@@ -117,7 +117,7 @@ class MachineCode:
         )  # fmt: skip
         printer.packed()
         linked = [bitcode.of(name, dtypes) for name, dtypes in printer.library.linked.values()]
-        text = str(printer.module)
+        text = printer.text()
         self.seconds["ir"] = process_time() - start
         return engine.parsed(text, linked)
 

@@ -33,6 +33,7 @@ from scancc_runtime.code import (
     store_element,
 )
 
+from scancc.backends.llvm.hints import Hints, is_long, is_row
 from scancc.backends.llvm.library import Argument, Library
 from scancc.backends.llvm.ops import OpPrinter
 from scancc.backends.llvm.ranges import LONGEST, Ranges
@@ -66,7 +67,9 @@ from scancc.ir.loop import (
 from scancc.ir.types import in_memory
 from scancc.ir.walk import statements, variables
 
-NO_MEMORY, RAISED = -1, -2  # what a kernel returns where memory is not there, and where a print raised an error
+# What a kernel returns where memory is not there, where a print raised an error, and where it was told to stop.
+NO_MEMORY, RAISED, STOPPED = -1, -2, -3
+STOP = "scancc.stop"  # the flag that tells it
 ALIGNMENT = 64  # of arrays on the stack: a cache line
 INTEGER = {"add": "add", "subtract": "sub", "multiply": "mul"}
 FIRST_ROWS = 16  # of an array that grows
@@ -104,10 +107,14 @@ class KernelPrinter:
         self.memory: dict[str, Any] = {}  # pointers to arrays; those of the kernel's own are `Variable`s
         self.lengths: dict[str, list[Variable]] = {}  # of arrays that the kernel allocates
         self.ranges = Ranges()
+        self.hints = Hints(self.module)
         self.after: list[Any] = []  # blocks behind the loops around
         self.loc: Loc | None = None
         self.at = at
         self._print(lengths)
+
+    def text(self) -> str:
+        return self.hints.written(str(self.module))
 
     def packed(self) -> str:
         """Add the form that takes its arguments as words, complex numbers as two; returns its symbol."""
@@ -244,6 +251,8 @@ class KernelPrinter:
         self.values[s.var.name] = counter
         self.ranges.count(s.var, s.start, s.stop)
         self.after.append(after)
+        if is_long(s):
+            self._look_at_flag()
         self.block(s.body)
         self.after.pop()
         self._go(latch)
@@ -251,7 +260,10 @@ class KernelPrinter:
         self._mark(s)
         following = b.add(counter, counter.type(1), flags=("nsw",))  # at most the end
         counter.add_incoming(following, latch)
-        b.cbranch(b.icmp_signed("<", following, stop), body, after)
+        again = b.icmp_signed("<", following, stop)
+        jump = b.cbranch(again, body, after)
+        if is_row(s):
+            jump.set_metadata("llvm.loop", self.hints.row())
         b.position_at_end(after)
 
     def branch(self, condition: Any, then: list[Stmt], orelse: list[Stmt]) -> None:
@@ -272,6 +284,15 @@ class KernelPrinter:
         if not self.b.block.is_terminated:
             self.code.set(INT(code))
             self._go(self.leave)
+
+    def _look_at_flag(self) -> None:
+        """Whoever wants the kernel to end sets the flag."""
+        flag = self.module.globals.get(STOP)
+        if flag is None:
+            flag = ir.GlobalVariable(self.module, ir.IntType(32), STOP)
+            flag.initializer, flag.linkage = ir.IntType(32)(0), "weak"
+        with self._unlikely(self.b.icmp_signed("!=", self.b.load(flag), ir.IntType(32)(0))):
+            self.fail(STOPPED)
 
     def call(self, s: Call) -> None:
         args: list[Argument] = []

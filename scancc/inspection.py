@@ -47,7 +47,7 @@ class Inspection:
         made = self.compilation
         self._on_cpu()
         stages = {name: show_kernel(lowered.kernel)
-                  for name, lowered in loops_of(made.graph, made.plan, made.name, made.options)}  # fmt: skip
+                  for name, lowered in loops_of(made.graph, made.plan, made.name, made.options, made.elements)}  # fmt: skip
         if after not in stages:
             raise ScanValueError(f"no pass over the loops is named {after!r}", fix=f"passes are {', '.join(stages)}")
         return stages[after]

@@ -12,8 +12,10 @@ What LLVM is told, and why it is right:
 from __future__ import annotations
 
 import ctypes
+import gc
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from time import process_time
@@ -109,6 +111,13 @@ class MachineCode:
     def _module(self, locations: Locations | None = None) -> Any:
         """The kernel's module with all that it calls, not optimised yet."""
         start = process_time()
+        with collector_paused():
+            text, linked = self._text(locations)
+        self.seconds["ir"] = process_time() - start
+        return engine.parsed(text, linked)
+
+    def _text(self, locations: Locations | None) -> tuple[str, list[bytes]]:
+        """The LLVM IR, and what is to be linked with it."""
         options = self.options
         flags = FAST if options.fastmath else () if options.strict_fp else ("contract",)
         printer = KernelPrinter(
@@ -117,9 +126,7 @@ class MachineCode:
         )  # fmt: skip
         printer.packed()
         linked = [bitcode.of(name, dtypes) for name, dtypes in printer.library.linked.values()]
-        text = printer.text()
-        self.seconds["ir"] = process_time() - start
-        return engine.parsed(text, linked)
+        return printer.text(), linked
 
     @property
     def cached(self) -> bool:
@@ -177,6 +184,18 @@ class MachineCode:
     @property
     def _show_address(self) -> int:
         return ctypes.cast(self._show, ctypes.c_void_p).value or 0
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """For work that makes many objects and no circles that could be freed: each collection looks at all of a process's."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _values(statement: Print, words: Any) -> list[Any]:

@@ -48,7 +48,9 @@ from scancc.passes.loops.skip_zeros import skip_zeros
 from scancc.passes.loops.split_loops import split_loops
 from scancc.passes.loops.tile_lanes import tile_lanes
 from scancc.passes.lower import Lowered, lower
+from scancc.passes.sizes import REGISTER_ELEMENTS, unrolled_up_to
 from scancc.passes.storage.plan_taps import Plan, plan_taps
+from scancc.passes.unroll import unrolled_elements
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,7 @@ class Compilation:
     lanes: Lanes | None = None  # on a device: the program that every thread, or block, runs
     strategy: str = ""
     why: str = ""
+    elements: int = REGISTER_ELEMENTS  # arrays up to this size are scalars
     stages: tuple[Compilation, ...] = ()  # on a device, where there are several launches
 
     @property
@@ -223,18 +226,23 @@ def analyse(graph: Graph, name: str, options: Options, device: Device = ANY) -> 
     final = applied[-1].graph if applied else graph
     if options.target == "cuda":
         return _for_device(Compilation(name, options, graph, applied, final, {}, NOTHING), device)
-    plan = plan_taps(final, behind=True)
-    *_, (_, lowered) = loops_of(final, plan, name, options)
+    elements = unrolled_elements(final) if options.optimize else REGISTER_ELEMENTS
+    with unrolled_up_to(elements):
+        plan = plan_taps(final, behind=True)
+    *_, (_, lowered) = loops_of(final, plan, name, options, elements)
     verify_kernel(lowered.kernel)
-    return Compilation(name, options, graph, applied, final, plan, lowered)
+    return Compilation(name, options, graph, applied, final, plan, lowered, elements=elements)
 
 
-def loops_of(graph: Graph, plan: Plan, name: str, options: Options) -> Iterator[tuple[str, Lowered]]:
+def loops_of(
+    graph: Graph, plan: Plan, name: str, options: Options, elements: int
+) -> Iterator[tuple[str, Lowered]]:  # fmt: skip
     """The loops of a graph for the CPU: as lowered, then after each pass by name.
 
     Passes change statements in place: what was yielded before is only good until the next is asked for.
     """
-    lowered = drop_dead_stores(lower(graph, plan, name))
+    with unrolled_up_to(elements):
+        lowered = drop_dead_stores(lower(graph, plan, name))
     yield "lower", lowered
     for step in LOOP_PIPELINE if options.optimize else ():
         if step.wanted(options):

@@ -61,7 +61,7 @@ def loop_changes(made: Compilation) -> tuple[list[Change], tuple[str, ...]]:
     found: list[Change] = []
     unchanged: list[str] = []
     before, start = "", time.perf_counter()
-    for name, lowered in loops_of(made.graph, made.plan, made.name, made.options):
+    for name, lowered in loops_of(made.graph, made.plan, made.name, made.options, made.elements):
         seconds, text = time.perf_counter() - start, show_kernel(lowered.kernel)
         if name in does and text != before:
             found.append(Change(name, None, None, seconds, (does[name],)))

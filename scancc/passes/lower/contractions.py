@@ -17,7 +17,7 @@ from scancc.ir.graph import Node
 from scancc.ir.loop import INT64, Assign, Call, Const, Declare, Expr, For, Load, Op, Place, const_int
 from scancc.passes.lower.context import Lowering
 from scancc.passes.lower.values import Index, Lazy, Registers, registers
-from scancc.passes.sizes import REGISTER_ELEMENTS, in_registers
+from scancc.passes.sizes import in_registers, register_elements
 
 
 def lower_matmul(low: Lowering, node: Node) -> None:
@@ -133,7 +133,7 @@ def _einsum(low: Lowering, node: Node, subscripts: str) -> None:
     dtype = node.type.dtype
     sizes = [dims[s] for s in summed]
     work = math.prod(s for s in sizes if isinstance(s, int)) if all(isinstance(s, int) for s in sizes) else None
-    unroll = work is not None and work <= REGISTER_ELEMENTS and in_registers(node.type)
+    unroll = work is not None and work <= register_elements() and in_registers(node.type)
     if unroll and all(in_registers(x.type) for x in node.args):
         _unrolled_einsum(low, node, names, out, summed, sizes)
         return

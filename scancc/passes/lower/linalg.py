@@ -9,7 +9,7 @@ from scancc.ir.loop import BOOL, Call, Const, Expr, Load, Op, Place, const_int
 from scancc.passes.lower.context import Lowering, Target
 from scancc.passes.lower.elimination import lower_by_loops
 from scancc.passes.lower.values import Registers, registers
-from scancc.passes.sizes import in_registers
+from scancc.passes.sizes import REGISTER_ELEMENTS, in_registers
 
 UNROLLED = 4
 
@@ -19,7 +19,8 @@ def lower_linalg(low: Lowering, node: Node) -> None:
     if not n:
         low.env[node] = _of_nothing(node)
         return
-    small = n <= UNROLLED and all(in_registers(x.type) for x in (*node.args, node))
+    # Whatever else the program has: calls of the run-time library cost more than such a matrix.
+    small = n <= UNROLLED and all((x.type.size or 0) <= REGISTER_ELEMENTS for x in (*node.args, node))
     (_unrolled if small else _call if low.library else lower_by_loops)(low, node, n)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,21 +43,45 @@ def gemm(
     a_transposed: Int, b_transposed: Int,
 ) -> None:  # fmt: skip
     """out = op(A) @ op(B) with op the transpose where flagged; shapes (m, k) and (k, n)."""
-    build = code.b
     large = m * n * k > SMALL
+
+    def by_loops() -> None:
+        neither = code.b.and_(a_transposed.equals(0), b_transposed.equals(0))
+        with code.b.if_else(neither) as (by_rows, by_elements):
+            with by_rows:
+                with code.loop(0, m) as i:
+                    vecmat(code, out.at(i * n_out), a.at(i * a_stride), b, k, n, b_stride)
+            with by_elements:
+                _by_elements(code, out, n_out, a, a_stride, b, b_stride, m, n, k, a_transposed, b_transposed)
+
+    _by_size(code, large, by_loops, out, n_out, a, a_stride, b, b_stride, m, n, k, a_transposed, b_transposed)
+
+
+def large_gemm(
+    code: Code, out: Array, n_out: Int, a: Array, a_stride: Int, b: Array, b_stride: Int, m: Int, n: Int, k: Int,
+    a_transposed: Int, b_transposed: Int,
+) -> None:  # fmt: skip
+    """`gemm` where the sizes are known to be worth BLAS; it is a tenth of the code."""
+
+    def by_loops() -> None:
+        _by_elements(code, out, n_out, a, a_stride, b, b_stride, m, n, k, a_transposed, b_transposed)
+
+    true = code.int(1).equals(1)
+    _by_size(code, true, by_loops, out, n_out, a, a_stride, b, b_stride, m, n, k, a_transposed, b_transposed)
+
+
+def _by_size(
+    code: Code, large: Any, by_loops: Callable[[], None], out: Array, n_out: Int, a: Array, a_stride: Int, b: Array,
+    b_stride: Int, m: Int, n: Int, k: Int, a_transposed: Int, b_transposed: Int,
+) -> None:  # fmt: skip
+    build = code.b
     for length in (m, n, k, n_out, a_stride, b_stride):
         large = build.and_(large, length <= LARGEST)
-    with build.if_else(large) as (by_blas, by_loops):
+    with build.if_else(large) as (by_blas, otherwise):
         with by_blas:
             _by_blas(code, out, n_out, a, a_stride, b, b_stride, m, n, k, a_transposed, b_transposed)
-        with by_loops:
-            neither = build.and_(a_transposed.equals(0), b_transposed.equals(0))
-            with build.if_else(neither) as (by_rows, by_elements):
-                with by_rows:
-                    with code.loop(0, m) as i:
-                        vecmat(code, out.at(i * n_out), a.at(i * a_stride), b, k, n, b_stride)
-                with by_elements:
-                    _by_elements(code, out, n_out, a, a_stride, b, b_stride, m, n, k, a_transposed, b_transposed)
+        with otherwise:
+            by_loops()
 
 
 def _by_elements(

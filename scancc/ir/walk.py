@@ -169,3 +169,18 @@ def shared_buffers(kernel: Kernel) -> list[Buffer]:
     """Buffers of a block's own, in the order of their first use."""
     found = (b for s in statements(kernel.body) for b, _, _ in accesses(s) if b.role in OWN)
     return list(dict.fromkeys(found))
+
+
+# Instructions that functions are written as; everything else counts as one.
+WEIGHTS = dict.fromkeys("exp expm1 tanh expit log log1p erf".split(), 30) | {"sin": 60, "cos": 60}
+
+
+def operations(block: list[Stmt]) -> int:
+    """Operations, loads and stores in the text of a block: what it takes to compile it."""
+    total = 0
+    for s in statements(block):
+        total += isinstance(s, Store)
+        for e in expressions(s):
+            for x in subexpressions(e):
+                total += WEIGHTS.get(x.name, 1) if isinstance(x, Op) else isinstance(x, Load)
+    return total

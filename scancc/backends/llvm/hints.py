@@ -1,8 +1,8 @@
 """What LLVM is told of loops, and for which of them it is kept from work that buys nothing.
 
-    a row       a loop of a known number of elements, without loops in it: LLVM would unroll it before it looks for vectors,
-                make scalars of what should be vectors, and thousands of instructions of a short loop. It is left whole
-                until it is a loop over vectors, which may be unrolled.
+    a row       a loop of a known number of elements: LLVM would unroll it before it looks for vectors, make scalars of
+                what should be vectors, and thousands of instructions of a short loop. It is left whole until it is a loop
+                over vectors, which may be unrolled; loops around rows are left whole for good.
     long        a loop whose body is long straight code: LLVM would compare every access to memory with every other, to
                 find out whether it can be vectorised (it cannot: steps wait for one another) and whether values stay in
                 registers from one iteration to the next (the storage plan has done that). A second way out of the loop,
@@ -23,8 +23,13 @@ MANY = 48  # accesses of an iteration; the analyses compare pairs, 1,000 of whic
 LOOP = re.compile(r'^!(\d+) = !\{ !"scancc.loop", i64 \d+(, )?', re.M)
 
 
+def is_known(s: For) -> bool:
+    """Whether the number of iterations is known."""
+    return isinstance(s.start, Const) and isinstance(s.stop, Const)
+
+
 def is_row(s: For) -> bool:
-    return isinstance(s.start, Const) and isinstance(s.stop, Const) and not any(isinstance(i, For) for i in s.body)
+    return is_known(s) and not any(isinstance(i, For) for i in s.body)
 
 
 def is_long(s: For) -> bool:
@@ -49,9 +54,13 @@ class Hints:
     def __init__(self, module: ir.Module) -> None:
         self.module, self.count = module, 0
 
-    def row(self) -> Any:
-        vectors = self._node("llvm.loop.vectorize.followup_vectorized", self._node("llvm.loop.isvectorized", ir.IntType(32)(1)))
-        return self._loop(self._node("llvm.loop.unroll.disable"), vectors)
+    def whole(self, s: For) -> Any:
+        """For a loop of a known number of iterations, which LLVM would unroll with all loops in it."""
+        hints = [self._node("llvm.loop.unroll.disable")]
+        if is_row(s):
+            vectorised = self._node("llvm.loop.isvectorized", ir.IntType(32)(1))
+            hints.append(self._node("llvm.loop.vectorize.followup_vectorized", vectorised))
+        return self._loop(*hints)
 
     def _node(self, *operands: Any) -> Any:
         return self.module.add_metadata(list(operands))

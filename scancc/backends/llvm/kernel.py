@@ -22,7 +22,6 @@ from typing import Any
 
 from llvmlite import ir
 from scancc_runtime.code import (
-    BYTE,
     BYTES,
     INT,
     Variable,
@@ -33,7 +32,7 @@ from scancc_runtime.code import (
     store_element,
 )
 
-from scancc.backends.llvm.hints import Hints, is_long, is_row
+from scancc.backends.llvm.hints import Hints, is_known, is_long
 from scancc.backends.llvm.library import Argument, Library
 from scancc.backends.llvm.ops import OpPrinter
 from scancc.backends.llvm.ranges import LONGEST, Ranges
@@ -262,8 +261,8 @@ class KernelPrinter:
         counter.add_incoming(following, latch)
         again = b.icmp_signed("<", following, stop)
         jump = b.cbranch(again, body, after)
-        if is_row(s):
-            jump.set_metadata("llvm.loop", self.hints.row())
+        if is_known(s):
+            jump.set_metadata("llvm.loop", self.hints.whole(s))
         b.position_at_end(after)
 
     def branch(self, condition: Any, then: list[Stmt], orelse: list[Stmt]) -> None:

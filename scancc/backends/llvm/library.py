@@ -7,6 +7,7 @@ a processor, and kept on disk as bitcode that kernels link (`bitcode.py`): here 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ Argument = tuple[np.dtype | None, Any]  # elements of this dtype from a pointer 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "products.vecmat": vecmat.vecmat, "products.matvec": products.matvec, "products.gemm": products.gemm,
+    "products.large_gemm": products.large_gemm,
     "panels.pack": panels.pack, "panels.multiply": panels.multiply, "sums.total": sums.total,
     "recurrences.solve1": recurrences.solve1, "recurrences.solve2": recurrences.solve2,
     "recurrences.solve3": recurrences.solve3,
@@ -34,6 +36,8 @@ class Library:
 
     def call(self, builder: Any, name: str, args: Sequence[Argument]) -> Any:
         """A call for its effect; the number that it returns, if it does."""
+        if name == "products.gemm" and _is_large(args):
+            name = "products.large_gemm"
         if name in FUNCTIONS:
             return builder.call(self._written(name, args), [value for _, value in args])
         dtypes = tuple("" if dtype is None else dtype.name for dtype, _ in args)
@@ -80,6 +84,12 @@ class Library:
         found = FUNCTIONS[name](Code(builder), *given)
         builder.ret_void() if found is None else builder.ret(found)
         return function
+
+
+def _is_large(args: Sequence[Argument]) -> bool:
+    """Whether the lengths of a product that are known make it large, whatever the others are."""
+    lengths = [value.constant for _, value in args[6:9] if isinstance(value, ir.Constant)]
+    return prod(lengths) > products.SMALL
 
 
 def symbol_of(name: str, dtypes: Sequence[str]) -> str:

@@ -32,7 +32,7 @@ from scancc_runtime.code import (
     store_element,
 )
 
-from scancc.backends.llvm.hints import Hints, is_known, is_long
+from scancc.backends.llvm.hints import Hints, is_long
 from scancc.backends.llvm.library import Argument, Library
 from scancc.backends.llvm.ops import OpPrinter
 from scancc.backends.llvm.ranges import LONGEST, Ranges
@@ -241,7 +241,8 @@ class KernelPrinter:
     def loop(self, s: For) -> None:
         b = self.b
         start, stop = self.expr(s.start), self.expr(s.stop)
-        before, body = b.block, self._block(s.var.name)
+        before, first = b.block, len(self.function.blocks)
+        body = self._block(s.var.name)
         latch, after = self._block("next"), self._block("after")
         b.cbranch(b.icmp_signed("<", start, stop), body, after)
         b.position_at_end(body)
@@ -261,8 +262,9 @@ class KernelPrinter:
         counter.add_incoming(following, latch)
         again = b.icmp_signed("<", following, stop)
         jump = b.cbranch(again, body, after)
-        if is_known(s):
-            jump.set_metadata("llvm.loop", self.hints.whole(s))
+        hints = self.hints.of(s, self.function.blocks[first:])
+        if hints is not None:
+            jump.set_metadata("llvm.loop", hints)
         b.position_at_end(after)
 
     def branch(self, condition: Any, then: list[Stmt], orelse: list[Stmt]) -> None:

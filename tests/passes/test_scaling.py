@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 import scancc as sc
+from scancc.errors import UnsupportedError
+from scancc.frontend import tracer
 from scancc.ir.graph import Graph, spec_of
 from scancc.passes.graph.cse import cse
 from scancc.passes.graph.fuse import fuse
@@ -176,6 +178,14 @@ def test_taps() -> None:
                          ids=["chain", "rows", "inner rows", "vector"])  # fmt: skip
 def test_long_chains_need_no_recursion(program: Callable, x: np.ndarray) -> None:
     analyse(traced(sc.grad(program(400)), x, np.float64(0.9)), "program", Options())
+
+
+def test_unrolled_loops_are_refused_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracer, "MOST_OPERATIONS", 500)
+    for program in (chain, vector):
+        traced(program(450), X, np.float64(0.9))
+        with pytest.raises(UnsupportedError, match="more than 500 operations(.|\n)*sc.scan"):
+            traced(program(600), X, np.float64(0.9))
 
 
 def test_loops_are_merged_up_to_a_size() -> None:

@@ -34,6 +34,7 @@ class Scope:
     updates: dict[Any, Node] = field(default_factory=dict)  # shared variables with the values they have by now
     effects: list[Node] = field(default_factory=list)  # checks and prints, in their order
     # root only
+    operations: int = 0  # that were traced, in the scopes within it, too
     sites: list[Any] = field(default_factory=list)  # where effects were asked for: their numbers
     inputs: list[Node] = field(default_factory=list)
     bound: dict[str, Any] = field(default_factory=dict)  # captured arrays by input name

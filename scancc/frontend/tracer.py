@@ -9,13 +9,13 @@ from typing import Any, NoReturn
 import numpy as np
 
 from scancc.arrays import refuse_large, refuse_masked, shown
-from scancc.errors import ScanOverflowError, ScanTypeError, ShapeError, TracedValueError
+from scancc.errors import ScanOverflowError, ScanTypeError, ShapeError, TracedValueError, UnsupportedError
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.scope import SYMBOLIC, Scope, current
 from scancc.frontend.shared import Shared
 from scancc.ir import build
-from scancc.ir.graph import Node
+from scancc.ir.graph import Loc, Node
 from scancc.ir.ops import ShapeMismatch
 from scancc.ir.types import Dim, Shape, is_half, supported, widened
 
@@ -194,10 +194,29 @@ def is_traced(*values: Any) -> bool:
 def emit(op: str, *args: Node, **kwargs: Any) -> Node:
     """A node at the user's location; shapes that do not fit become an error that points there."""
     loc = here()
+    _count(loc)
     try:
         return build.make(op, *args, loc=loc, **kwargs)
     except ShapeMismatch as e:
         raise ShapeError(str(e), loc, context=f"{op}") from None
+
+
+# Operations of one program: at about 0.3 ms each for tracing and passes, and several times that for machine code, more
+# would take minutes, and nobody has written so many by hand.
+MOST_OPERATIONS = 30_000
+
+
+def _count(loc: Loc | None) -> None:
+    scope = tracing().root
+    if scope is SYMBOLIC:  # of all graphs that are built outside of a trace
+        return
+    scope.operations += 1
+    if scope.operations > MOST_OPERATIONS:
+        raise UnsupportedError(
+            f"'{scope.name}' has more than {MOST_OPERATIONS} operations", loc,
+            "a loop of Python is traced round by round: all of its rounds are part of the program",
+            "make the loop a scan, whose step is compiled once: sc.scan(step, None, initial, n_steps=...)",
+        )  # fmt: skip
 
 
 def guard_broadcast(nodes: list[Node]) -> list[Node]:

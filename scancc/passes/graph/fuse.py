@@ -4,7 +4,8 @@
     after    %3 = scan a_and_b steps %n ...
 
 Scans merge when their step counts are one node, neither depends on the other, neither may stop early, and their steps
-are not too long together. Sequences that both read are read once. (Element-wise ops merge into loop nests when they are lowered.)
+are not too long together. Sequences that both read are read once. (Element-wise ops merge into loop nests when they
+are lowered.)
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ class _Named:
         self.places: dict[Buffer, list[int]] = {}  # of the statements that name a buffer
         self.counts: dict[Buffer, list[int]] = {}  # how often it has been named up to and with each of them
         self.lets: dict[Var, tuple[int, Expr]] = {}
-        self.changed: dict[Var, list[int]] = {}  # the statements that set a variable, themselves or in a block of theirs
+        self.changed: dict[Var, list[int]] = {}  # the statements that set a variable, or hold one that does
         for i, s in enumerate(block):
             for b, n in uses([s]).items():
                 self.places.setdefault(b, []).append(i)

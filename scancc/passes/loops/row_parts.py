@@ -76,9 +76,11 @@ class Rows:
 
 def rows_of(loop: For, kernel: Kernel) -> Rows | None:
     """The parts of a loop over rows; None where it has statements that do not fit."""
-    body = _without_spills(loop.body, kernel)
-    if not all(isinstance(s, (Let, Declare, Assign, Store, For, Note)) for s in body):
+    if not any(isinstance(s, For) for s in loop.body):
+        return None  # most loops: the kernel around them need not be looked at
+    if not all(isinstance(s, (Let, Declare, Assign, Store, For, Note)) for s in loop.body):
         return None
+    body = _without_spills(loop.body, kernel)
     stored = {s.buffer for s in statements(body) if isinstance(s, Store)}
     parts: list[Part] = []
     for s in body:
@@ -203,6 +205,8 @@ def _ring(s: Assign, lets: dict[Var, Expr]) -> int:
 
 def _without_spills(body: list[Stmt], kernel: Kernel) -> list[Stmt]:
     """Single elements that a row reads back are the value itself: spill[0] = v; for c in 0..1: r[t, c] = spill[c]."""
+    if not any(_is_single(s) for s in body):
+        return body
     every = list(statements(kernel.body))
     stores = Counter(s.buffer for s in every if isinstance(s, Store))
     mutable = {s.var for s in every if isinstance(s, Assign)}
@@ -215,8 +219,13 @@ def _without_spills(body: list[Stmt], kernel: Kernel) -> list[Stmt]:
     return made
 
 
+def _is_single(s: Stmt) -> bool:
+    """Whether a statement is a loop of one iteration."""
+    return isinstance(s, For) and isinstance(s.start, Const) and add(s.start, 1) == s.stop
+
+
 def _read_back(s: For, found: dict[Load, Expr]) -> For:
-    if not isinstance(s.start, Const) or add(s.start, 1) != s.stop:
+    if not _is_single(s):
         return s
     values: dict[Load, Expr] = {}
     for x in statement_loads(s):

@@ -20,7 +20,7 @@ of the loop bit for bit).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from scancc.ir.loop import (
@@ -137,6 +137,10 @@ def reads(s: Stmt) -> set[Var]:
     return {v for e in expressions(s) for v in variables(e)}
 
 
+def defined_in(block: Iterable[Let | Assign]) -> set[Var]:
+    return {s.var for s in block}
+
+
 def cycles(e: Expr) -> float:
     """Of the arithmetic; subscripts cost next to nothing."""
     return sum(map(cycles, e.args)) + CYCLES.get(e.name, 1) if isinstance(e, Op) else 0.0
@@ -156,10 +160,11 @@ def _parts(loop: For, reorder: bool, initial: Mapping[Var, Expr]) -> Parts | Non
     loads = {x for s in loop.body for e in expressions(s) for x in subexpressions(e) if isinstance(x, Load)}
     both = {s.buffer for s in stores} & {x.buffer for x in loads}
     places: dict[Buffer, set[tuple[Expr, ...]]] = {b: set() for b in both}
-    for x in (*loads, *stores):
+    touched: list[Load | Store] = [*loads, *stores]
+    for x in touched:
         if x.buffer in places:
             places[x.buffer].add(x.index)
-    changing = {s.var for s in (*lets, *sets)}
+    changing = defined_in(lets) | defined_in(sets)
     if not all(_of_its_step(indices, loop, changing) for indices in places.values()):
         return None  # taps that are read where a step before has stored them
     defined = {s.var: s for s in lets}

@@ -124,10 +124,11 @@ def test_threads_share_one_compilation():
 
 def test_step_count_never_compiles_again():
     step = sc.scan_compile(lambda y: y * 2)
+    made = set()
     for n in (0, 1, 7, 1000):
         assert step(outputs_info=1.0, n_steps=n).shape == (n,)
-    assert len(step.programs) == 1
-    assert len(step.lower(outputs_info=1.0, n_steps=3).compiled.code._made.dispatcher.signatures) == 1
+        made.add(step.lower(outputs_info=1.0, n_steps=n).compiled.code._made)
+    assert len(step.programs) == len(made) == 1
 
 
 def test_strict_fp_is_bit_equal_to_the_interpreter():

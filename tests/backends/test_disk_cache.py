@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -11,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numba.core import config
+from kernels import kernel, machine_code
 
 import scancc as sc
 from scancc.backends import disk_cache
+from scancc.backends.llvm import library
 from scancc.backends.machine_code import MachineCode
 from scancc.errors import CacheWarning
+from scancc.ir.loop import Buffer, Const, Store, const_int
 
 PROGRAM = """
 import numpy as np, scancc as sc
@@ -43,12 +46,8 @@ def process() -> list[str]:
 
 
 def code(constant: float) -> MachineCode:
-    import numba
-
-    from scancc.passes.pipeline import Options
-
-    source = f"def k(x):\n    x[0] = {constant}\n    return 0\n"
-    made = MachineCode(source, "k", (numba.types.Array(numba.float64, 1, "C"),), Options())
+    x = Buffer("x", np.dtype("f8"), (const_int(1),), "output")
+    made = machine_code(kernel([x], [Store(x, (const_int(0),), Const(constant, x.dtype))]))
     assert callable(made.call)  # it is compiled when it is asked for
     return made
 
@@ -81,15 +80,37 @@ def test_damage_is_said_once_and_repaired(cache, damage):
 
 
 def test_foreign_data_is_compiled_instead(cache):
-    import hashlib
-    import pickle
-
     code(2.5)
     (file,) = cache.iterdir()
-    payload = pickle.dumps(("not", "a", "kernel"))
-    file.write_bytes(hashlib.sha256(payload).digest() + payload)
+    disk_cache.store(file.stem, b"\nnot object code")
     with pytest.warns(CacheWarning, match="could not be loaded"):
-        assert not code(2.5).cached
+        again = code(2.5)
+    assert not again.cached
+    x = np.zeros(1)
+    assert again.call(x) == 0 and x[0] == 2.5
+
+
+def test_a_file_under_the_name_of_another_kernel_is_damaged(cache):
+    code(2.5)
+    (other,) = cache.iterdir()
+    code(3.5)
+    (file,) = set(cache.iterdir()) - {other}
+    file.write_bytes(other.read_bytes())
+    with pytest.warns(CacheWarning, match="damaged and was compiled again"):
+        again = code(3.5)
+    x = np.zeros(1)
+    assert not again.cached and again.call(x) == 0 and x[0] == 3.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert code(3.5).cached and code(2.5).cached
+
+
+def test_files_hold_object_code(cache):
+    """Nothing that a process would run to read it."""
+    code(1.25)
+    (file,) = cache.iterdir()
+    needs, _, content = file.read_bytes()[disk_cache.DIGEST :].partition(b"\n")
+    assert needs == b"" and content.startswith(b"\x7fELF" if sys.platform == "linux" else b"")
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
@@ -108,15 +129,39 @@ def test_off(monkeypatch):
     assert not code(4.5).cached and not code(4.5).cached
 
 
-@pytest.mark.parametrize(
-    ("where", "name", "value"),
-    [(sc, "__version__", "9.9"), (config, "SLP_VECTORIZE", 1 - config.SLP_VECTORIZE),
-     (config, "LOOP_VECTORIZE", 1 - config.LOOP_VECTORIZE)],
-)  # fmt: skip
-def test_versions_and_settings_are_part_of_the_key(cache, monkeypatch, where, name, value):
+def changed(monkeypatch, what: str, tmp_path: Path) -> None:
+    match what:
+        case "version":
+            monkeypatch.setattr(sc, "__version__", "9.9")
+        case "llvmlite":
+            monkeypatch.setattr(disk_cache.llvmlite, "__version__", "9.9")
+        case "llvm":
+            monkeypatch.setattr(disk_cache, "llvm_version_info", (99, 0, 0))
+        case "name":
+            monkeypatch.setenv("NUMBA_CPU_NAME", "x86-64-v3")
+        case "features":
+            monkeypatch.setenv("NUMBA_CPU_FEATURES", "+avx")
+        case "text of the back end":
+            shutil.copytree(Path(library.__file__).parent, tmp_path / "llvm")
+            monkeypatch.setattr(disk_cache, "__file__", str(tmp_path / "disk_cache.py"))
+            with open(tmp_path / "llvm" / "ops.py", "a") as file:
+                file.write("# another\n")
+
+
+@pytest.fixture
+def anew():
+    """Find out again which versions there are; after the test, too."""
+    yield disk_cache._versions.cache_clear
+    disk_cache._versions.cache_clear()
+
+
+@pytest.mark.parametrize("what", ["version", "llvmlite", "llvm", "name", "features", "text of the back end"])
+def test_versions_and_the_processor_are_part_of_the_key(cache, monkeypatch, what, tmp_path, anew):
     before = disk_cache.key_of("source")
     assert disk_cache.key_of("source") == before != disk_cache.key_of("source", "")
-    monkeypatch.setattr(where, name, value)
-    disk_cache._environment.cache_clear()
-    assert disk_cache.key_of("source") != before
-    disk_cache._environment.cache_clear()
+    with monkeypatch.context() as patch:
+        changed(patch, what, tmp_path)
+        anew()
+        assert disk_cache.key_of("source") != before
+    anew()
+    assert disk_cache.key_of("source") == before

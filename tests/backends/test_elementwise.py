@@ -6,14 +6,16 @@ agree to the bit, floats to a few units in the last place, complex numbers to th
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import pytest
 import scipy.special
+from scancc_runtime.code import Variable, scalar_type
 
 from scancc import interpreter
 from scancc.backends.cpu import CpuProgram
 from scancc.backends.functions import CASTS, EXPRESSIONS
+from scancc.backends.llvm.kernel import KernelPrinter
+from scancc.backends.llvm.ops import LINKED, WRITERS
 from scancc.driver import compile_graph
 from scancc.ir import build, types
 from scancc.ir.graph import Graph, Node
@@ -155,19 +157,23 @@ def test_every_op(short):
 
 @pytest.mark.parametrize("short", DTYPES)
 def test_nothing_is_widened_and_nothing_missing(short):
-    """Numba gives every variable of the kernel the dtype that the IR says: float32 stays float32."""
+    """Every variable of the kernel has the type that the IR says: float32 stays float32."""
     dtype = DTYPES[short]
     inputs, nodes = program_of_all(dtype)
     assert all(dtype.kind in EXPRESSIONS[op] for op in nodes)
+    assert all(dtype.kind in WRITERS.get(op, {}) or (op, dtype.kind) in LINKED for op in nodes)
     assert len(nodes) >= (20 if dtype.kind == "b" else 30)
     nodes.pop("power", None) if dtype.kind == "i" else None
     program = compiled(inputs, nodes)  # the very program of `test_every_op`
-    (overload,) = program.code._fresh.overloads.values()
-    typemap = {k.split(".")[0]: numba.types.unliteral(t) for k, t in overload.type_annotation.typemap.items()}
+    printer = KernelPrinter(program.lowered.kernel, (), program.code.stack)
     checked = 0
     for s in statements(program.lowered.kernel.body):
         if isinstance(s, (Let, Declare)):
-            assert typemap[s.var.name] == numba.from_dtype(s.var.dtype), program.source
+            value = printer.values[s.var.name]
+            parts = value if isinstance(value, tuple) else (value,)
+            parts = tuple(p.type.pointee for p in value.places) if isinstance(value, Variable) else tuple(
+                p.type for p in parts)  # fmt: skip
+            assert parts == (scalar_type(s.var.dtype),) * (2 if s.var.dtype.kind == "c" else 1), program.source
             checked += 1
     assert checked > 20
 

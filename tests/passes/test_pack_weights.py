@@ -6,23 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba import njit
-from scancc_runtime import panels
+from kernels import call
 
 import scancc as sc
 from scancc.passes.loops.pack_weights import LEAST_OF_A_ROW, LEAST_STEPS
 
 PACKED = "panels.multiply"
-
-
-@njit
-def pack(out, w, k, n, stride, transposed):
-    panels.pack(out, 0, w, 0, stride, k, n, transposed)
-
-
-@njit
-def multiply(out, a, w, m, n, k, n_out, a_stride):
-    panels.multiply(out, 1, n_out, a, 0, a_stride, w, 0, m, n, k)
 
 
 @settings(max_examples=40, deadline=None)
@@ -34,9 +23,9 @@ def test_products(m, k, n, beside, dtype, transposed):
     a, w = r.normal(size=(m, k + beside)).astype(dtype), r.normal(size=(k, n)).astype(dtype)
     lie = np.ascontiguousarray(w.T if transposed else w)
     packed = np.full(k * (-(-n // 32) * 32), np.nan, dtype)
-    pack(packed, lie.reshape(-1), k, n, lie.shape[1], transposed)
+    call("panels.pack", packed, 0, lie.reshape(-1), 0, lie.shape[1], k, n, int(transposed))
     out = np.full(1 + m * (n + beside) + 64, 7.0, dtype)
-    multiply(out, a.reshape(-1), packed, m, n, k, n + beside, k + beside)
+    call("panels.multiply", out, 1, n + beside, a.reshape(-1), 0, k + beside, packed, 0, m, n, k)
     rows = out[1 : 1 + m * (n + beside)].reshape(m, n + beside)
     np.testing.assert_allclose(rows[:, :n], a[:, :k] @ w, rtol=1e-4 if dtype == "f4" else 1e-11, atol=1e-5)
     assert (rows[:, n:] == 7).all() and out[0] == 7 and (out[1 + m * (n + beside) :] == 7).all()

@@ -52,7 +52,7 @@ INLINE_WEIGHT = 6  # operations in one statement
 # Names that mean something in every target's source: the user's variables must not hide them.
 RESERVED = frozenset(keyword.kwlist) | {
     "abs", "at", "base", "busy", "cells", "cmath", "complex", "complexes", "counters", "cuda", "failed", "far",
-    "first", "float", "found", "full", "grid", "growth", "halves", "here", "int", "integers", "item", "known",
+    "first", "float", "found", "full", "grid", "grown", "halves", "here", "int", "integers", "item", "known",
     "lane", "lanes", "linear_algebra", "looking", "math", "matrices", "messages", "more", "nearest", "np", "numba",
     "panels", "place", "polygamma", "products", "range", "rank", "reach", "reals", "recurrences", "revolve", "samplers",
     "scalar", "special", "status", "sums", "thread", "threads", "tile", "tiles", "transcendental", "warp", "warps",

@@ -46,8 +46,8 @@ class Inspection:
             return self.compiled.loop_ir()
         made = self.compilation
         self._on_cpu()
-        stages = {name: show_kernel(lowered.kernel)
-                  for name, lowered in loops_of(made.graph, made.plan, made.name, made.options, made.elements)}  # fmt: skip
+        loops = loops_of(made.graph, made.plan, made.name, made.options, made.elements)
+        stages = {name: show_kernel(lowered.kernel) for name, lowered in loops}
         if after not in stages:
             raise ScanValueError(f"no pass over the loops is named {after!r}", fix=f"passes are {', '.join(stages)}")
         return stages[after]

@@ -1,4 +1,4 @@
-"""Variables, loops and conditions around an llvmlite builder, so that run-time functions read like the C they stand for.
+"""Variables, loops and conditions around an llvmlite builder: run-time functions read like the C they stand for.
 
     code = Code(builder)
     with code.loop(0, n) as i:                  for (i = 0; i < n; i++)

@@ -1,4 +1,4 @@
-"""The processor that machine code is made for: the one that NUMBA_CPU_NAME and NUMBA_CPU_FEATURES name, or this machine's.
+"""The processor that code is made for: the one that NUMBA_CPU_NAME and NUMBA_CPU_FEATURES name, or this machine's.
 
 The variables are numba's, so that its code and ours are for the same processor; they are read when code is made.
 """

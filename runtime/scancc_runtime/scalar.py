@@ -68,7 +68,7 @@ class ScalarEmitter:
 
 @dataclass(frozen=True)
 class ScalarFunction:
-    """`emit(emitter, *values)` for operands of one dtype, of the kinds named; `result`: of which dtype, if not theirs."""
+    """`emit(emitter, *values)` for operands of one dtype, of these kinds; `result`: its dtype, if it is not theirs."""
 
     name: str
     module: str

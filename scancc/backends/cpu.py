@@ -12,7 +12,7 @@ import numpy as np
 
 from scancc.backends.guards import Guard, can_be_guarded, leaves
 from scancc.backends.host import around_native, host_function
-from scancc.backends.llvm.kernel import RAISED
+from scancc.backends.llvm.body import RAISED
 from scancc.backends.machine_code import MachineCode
 from scancc.backends.native import native_call
 from scancc.backends.program import Program

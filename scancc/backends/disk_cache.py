@@ -2,9 +2,9 @@
 
 One file a kernel, named by the hash of everything the machine code depends on: the generated source, types, options,
 the versions of the compiler's parts, the text of the run-time library, and the processor. It holds object code, or, for
-what numba compiles of the run-time library, LLVM's bitcode. A file is written under another name and moved into place, so that
-processes at once never see half of one; its first bytes are the hash of its name and of the rest, so that a damaged one
-is noticed, reported once, and replaced.
+what numba compiles of the run-time library, LLVM's bitcode. A file is written under another name and moved into place,
+so that processes at once never see half of one; its first bytes are the hash of its name and of the rest, so that a
+damaged one is noticed, reported once, and replaced.
 
 `SCANCC_CACHE_DIR` names the directory; set to the empty string it turns the cache off.
 """

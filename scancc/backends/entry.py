@@ -86,7 +86,7 @@ class _Entry(PythonFunction):
         self._text = b.bitcast(b.gep(self._function.args[0], [INT(TEXT)]), INT.as_pointer())
         given = self._field(self._argument, COUNT, INT)
         words = b.alloca(INT, self._described(INT(1)))
-        wrong = self._block("wrong", lambda b: (self._raise(), b.ret(ir.Constant(BYTES, None))))
+        wrong = self._block("wrong", self._raise)
         wrong_number = self._block("number", lambda b: b.ret(ir.Constant(BYTES, None)))
         self._demand(b.icmp_signed("==", given, self._described(INT(2))), to=wrong)
         head, body, array, number, ready = (
@@ -167,7 +167,8 @@ class _Entry(PythonFunction):
 
     def _copy(self, source: Any, target: Any, size: Any) -> None:
         b = self._builder
-        before, body, after = b.block, self._function.append_basic_block("copy"), self._function.append_basic_block("end")
+        before = b.block
+        body, after = (self._function.append_basic_block(n) for n in ("copy", "end"))
         b.branch(body)
         b.position_at_end(body)
         k = b.phi(INT)
@@ -178,9 +179,9 @@ class _Entry(PythonFunction):
         b.cbranch(b.icmp_signed("<", following, size), body, after)
         b.position_at_end(after)
 
-    def _raise(self) -> None:
-        b = self._builder
+    def _raise(self, b: Any) -> None:
         text = b"an array has not the dtype and the axes any more that the program was compiled for\0"
         data = ir.GlobalVariable(self._module, ir.ArrayType(BYTE, len(text)), "text")
         data.initializer, data.global_constant = ir.Constant(data.type.pointee, bytearray(text)), True
         self._python("PyErr_SetString", ir.VoidType(), self._address(TypeError), b.bitcast(data, BYTES))
+        b.ret(ir.Constant(BYTES, None))

@@ -37,7 +37,7 @@ def host_function(
     With a guard it is a function of the tuple of a call's arguments, and returns what the user gets, or MISS.
 
     `empty`, `zeros` and `constant` make the arrays that the call allocates, and those that the program holds.
-    `check` gets the inputs by name before anything is allocated. `stacked` names buffers that the kernel has on its stack,
+    `check` gets the inputs by name before anything is allocated. `stacked` names buffers on the kernel's stack,
     `returned` those to return as they are instead of results; `halves` are dtypes of 16 bits that the kernel knows.
     """
     scope: dict[str, Any] = {

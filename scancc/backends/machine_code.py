@@ -188,7 +188,7 @@ class MachineCode:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """For work that makes many objects and no circles that could be freed: each collection looks at all of a process's."""
+    """For work that makes many objects and frees no circles of them: a collection looks at all that a process has."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -216,8 +216,9 @@ def array_at(address: int, shape: tuple[int, ...], buffer: Buffer) -> np.ndarray
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if not size:
         return np.empty(shape, dtype)
-    memory = (ctypes.c_byte * size).from_address(address)
-    return np.frombuffer(memory, dtype).reshape(shape)
+    memory: Any = (ctypes.c_byte * size).from_address(address)
+    found: np.ndarray = np.frombuffer(memory, dtype).reshape(shape)
+    return found
 
 
 def _put_together(needs: list[str], code: bytes) -> bytes:

@@ -283,7 +283,8 @@ class NativeCall(PythonFunction):
 
     def _call(self) -> None:
         b = self._builder
-        values = [v for p in self._lowered.kernel.params if p.name not in self._code.stack for v in self._values[p.name]]
+        params = [p for p in self._lowered.kernel.params if p.name not in self._code.stack]
+        values = [v for p in params for v in self._values[p.name]]
         kernel = self._code.address  # made here, where it was not before
         ty = ir.FunctionType(INT, [v.type for v in values])
         thread = self._python("PyEval_SaveThread", BYTES)

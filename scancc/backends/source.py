@@ -1,4 +1,4 @@
-"""Loop IR as readable Python source: what `.source()` shows, and what numba.cuda compiles. One statement in, one line out."""
+"""Loop IR as readable Python: what `.source()` shows, and what numba.cuda compiles. One statement in, one line out."""
 
 from __future__ import annotations
 

@@ -14,9 +14,10 @@ from scancc.passes.lower import Lowered, lower
 from scancc.passes.sizes import REGISTER_ELEMENTS, unrolled_up_to
 from scancc.passes.storage.plan_taps import Plan, plan_taps
 
-# Operations of a program as it is lowered. Measured on gradients (CPU seconds of the first call, one core with AVX-512):
-# of an mLSTM with 16 heads (4,000) 6.5 as scalars and 0.9 with rows, of three bodies (3,100) 1.9 and 1.2, of an HMM of 16
-# states (4,300) 2.7 and 0.7; of a Kalman filter 4 x 2 (2,550) 1.7 and 0.9, but it runs 7 % faster as scalars.
+# Operations of a program as it is lowered. Measured on gradients (CPU seconds of the first call, one core with
+# AVX-512): of an mLSTM with 16 heads (4,000) 6.5 as scalars and 0.9 with rows, of three bodies (3,100) 1.9 and 1.2, of
+# an HMM of 16 states (4,300) 2.7 and 0.7; of a Kalman filter 4 x 2 (2,550) 1.7 and 0.9, but as scalars it runs 7 %
+# faster.
 BUDGET = 2600
 SIZES = (REGISTER_ELEMENTS, 8, 4, 1)
 

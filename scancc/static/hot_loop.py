@@ -111,7 +111,7 @@ def _hottest(loops: list[Loop]) -> Loop | None:
 
 
 def _same(lines: frozenset[int], others: frozenset[int]) -> bool:
-    """Whether loops are versions of one: all lines of one are the other's, which may have that of the loop's head, too."""
+    """Whether loops are versions of one: all lines of one are the other's, which may have that of its head, too."""
     smaller, larger = sorted((lines, others), key=len)
     return smaller <= larger and bool(smaller) == bool(larger)
 

@@ -1,7 +1,7 @@
 """LLVM through llvmlite: the processor, the optimiser, object code, and code that is ready to run.
 
-Object code is the same in every process, so it is what the disk cache keeps. It names what it needs of others: functions
-of the C library, which every process has, and BLAS, which SciPy brings.
+Object code is the same in every process, so it is what the disk cache keeps. It names what it needs of others:
+functions of the C library, which every process has, and BLAS, which SciPy brings.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ IN_CAPSULE = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_
     ("PyCapsule_GetPointer", ctypes.pythonapi)
 )
 BLAS = "scipy_"  # symbols of SciPy's BLAS begin so
-# Instructions beyond which loops are not unrolled: those of a large kernel have enough to do in an iteration. Of the gradient
-# of two layers of LSTM (10,000) 24,000 became of it with unrolled loops, 8,000 without, in less than half of the time.
+# Instructions beyond which loops are not unrolled: those of a large kernel have enough to do in an iteration. The
+# gradient of two layers of LSTM (10,000) became 24,000 with unrolled loops, 8,000 without, in less than half of the time.
 LARGE = 7000
 _lock = threading.RLock()  # LLVM's context is one for the process
 _numbers = itertools.count()

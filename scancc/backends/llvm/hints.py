@@ -1,10 +1,10 @@
 """What LLVM is told of loops, and for which of them it is kept from work that buys nothing.
 
     a row       a loop of a known number of elements: LLVM would unroll it before it looks for vectors, make scalars of
-                what should be vectors, and thousands of instructions of a short loop. It is left whole until it is a loop
-                over vectors, which may be unrolled; loops around rows are left whole for good.
-    own         a loop each of whose iterations touches its own elements of every array that the loop stores to: none has to
-                be compared with another when it runs.
+                what should be vectors, and thousands of instructions of a short loop. It is left whole until it is a
+                loop over vectors, which may be unrolled; loops around rows are left whole for good.
+    own         a loop each of whose iterations touches its own elements of every array that the loop stores to: none
+                has to be compared with another when it runs.
     long        a loop whose body is long straight code: LLVM would compare every access to memory with every other, to
                 find out whether it can be vectorised (it cannot: steps wait for one another) and whether values stay in
                 registers from one iteration to the next (the storage plan has done that). A second way out of the loop,

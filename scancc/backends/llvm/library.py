@@ -1,7 +1,7 @@
 """The functions that kernels call, as functions of their LLVM module.
 
-Those in FUNCTIONS are written here, into the module that needs them. The others, NUMBA's, are compiled by numba once for
-a processor, and kept on disk as bitcode that kernels link (`bitcode.py`): here they are declared, and remembered.
+Those in FUNCTIONS are written here, into the module that needs them. The others are compiled by numba once for a
+processor, and kept on disk as bitcode that kernels link (`bitcode.py`): here they are declared, and remembered.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Library:
 def _is_large(args: Sequence[Argument]) -> bool:
     """Whether the lengths of a product that are known make it large, whatever the others are."""
     lengths = [value.constant for _, value in args[6:9] if isinstance(value, ir.Constant)]
-    return prod(lengths) > products.SMALL
+    return bool(prod(lengths) > products.SMALL)
 
 
 def symbol_of(name: str, dtypes: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from scancc_runtime.scalar import ScalarEmitter, ScalarFunction
 from scancc.backends.llvm.library import Library
 from scancc.ir.types import is_half
 
-REAL_PART = {np.dtype("c8"): np.dtype("f4"), np.dtype("c16"): np.dtype("f8")}
+REAL_PART: Mapping[np.dtype, np.dtype] = {np.dtype("c8"): np.dtype("f4"), np.dtype("c16"): np.dtype("f8")}
 
 
 class OpPrinter:

@@ -1,7 +1,7 @@
 """What values the integers of a kernel can have: where a sum or product cannot leave 64 bits, LLVM may know.
 
-Integers wrap, as NumPy's do. LLVM follows addresses further, and finds more loops to vectorise, where it is told that an
-operation does not: so are those of which this is certain, by the ranges of loop counters, lengths and constants.
+Integers wrap, as NumPy's do. LLVM follows addresses further, and finds more loops to vectorise, where it is told that
+an operation does not: so are those of which this is certain, by the ranges of loop counters, lengths and constants.
 """
 
 from __future__ import annotations

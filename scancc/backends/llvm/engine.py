@@ -22,7 +22,7 @@ IN_CAPSULE = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_
 )
 BLAS = "scipy_"  # symbols of SciPy's BLAS begin so
 # Instructions beyond which loops are not unrolled: those of a large kernel have enough to do in an iteration. The
-# gradient of two layers of LSTM (10,000) became 24,000 with unrolled loops, 8,000 without, in less than half of the time.
+# gradient of two layers of LSTM (10,000) became 24,000 with unrolled loops, and 8,000 without, in half of the time.
 LARGE = 7000
 _lock = threading.RLock()  # LLVM's context is one for the process
 _numbers = itertools.count()

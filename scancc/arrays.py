@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ def as_argument(x: Any) -> Any:
 
 def refuse_masked(x: Any, what: str = "an argument") -> None:
     """Raises TypeError for an array with a mask, which would be lost in silence."""
-    if isinstance(x, np.ma.MaskedArray):
+    masked = sys.modules.get("numpy.ma")  # a tenth of a second to import; who has no masked array need not
+    if masked is not None and isinstance(x, masked.MaskedArray):
         raise ScanTypeError(f"{what} is a masked array", rule="compiled code sees all elements, without the mask",
                             fix="pass x.filled(value), or x.data and x.mask as two arrays")
 

@@ -11,7 +11,6 @@ import importlib
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib import metadata
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -39,6 +38,8 @@ def of(name: str, dtypes: Sequence[str]) -> bytes:
 
 @lru_cache(maxsize=256)
 def _of(name: str, dtypes: tuple[str, ...]) -> bytes:
+    from importlib import metadata
+
     key = disk_cache.key_of("library", metadata.version("numba"), name, repr(dtypes))
     found = disk_cache.load(key)
     if found is None:

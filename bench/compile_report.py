@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from compile_time import Measured
     from matplotlib.figure import Figure
 
-SERIES = ("statements", "where", "where-gradient", "chain", "scans", "mlstm-gradient")
+SERIES = ("statements", "where", "where-gradient", "chain", "scans-stacked", "mlstm-gradient")
 
 
 def tell(m: Measured) -> None:
@@ -157,7 +157,12 @@ def _panel(ax: Any, series: str, found: Sequence[Measured], before: Sequence[Mea
         if points:
             ax.loglog(*zip(*points, strict=True), style, marker="o", markersize=3, color=colour, label=label,
                       linewidth=2 if label == "scancc" else 1)  # fmt: skip
-    ax.set_xlabel("heads" if series.startswith("mlstm") else "statements" if series in SERIES[:4] else "loops")
+    sizes = sorted({size for name in ("scancc", "jax") for size, _ in _points(found, series, name)})
+    ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    ax.yaxis.set_major_formatter("{x:g}")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_minor_formatter("")  # labels between powers of ten would lie on one another
+    ax.set_xlabel("heads" if series.startswith("mlstm") else "loops" if series.startswith("scans") else "statements")
     ax.set_ylabel("CPU seconds of the first call")
     ax.grid(True, which="major", color="#eceef1")
     ax.legend(frameon=False, fontsize=6.5)

@@ -45,13 +45,14 @@ def chain(count: int, lib: Library, x: Any, a: Any) -> Any:
     return x.sum()
 
 
-def scans(count: int, lib: Library, x: Any, a: Any) -> Any:
-    """So many loops over the same rows, which know nothing of one another."""
+def scans(count: int, lib: Library, x: Any, a: Any, stacked: bool = False) -> Any:
+    """So many loops over the same rows, which know nothing of one another: the sum of what they make, or all of it."""
 
     def one(rate):
-        return lib.lax.scan(lambda h, x: (lib.np.tanh(rate * h + a * x), h), 0.1, x)[1].sum()
+        return lib.lax.scan(lambda h, x: (lib.np.tanh(rate * h + a * x), h), 0.1, x)[1]
 
-    return sum(one(0.9 * i / count) for i in range(count))
+    made = [one(0.9 * i / count) for i in range(count)]
+    return lib.np.stack(made) if stacked else sum(y.sum() for y in made)
 
 
 def products(count: int, lib: Library, A: Any, B: Any) -> Any:
@@ -104,9 +105,11 @@ def programs() -> list[Program]:
         *series("chain", chain, (50_000,), by_random((1000,), ()), all_only=True),
         *series("scans", scans, (30, 60, 100), ROWS),
         *series("scans", scans, (60,), ROWS, value=False, **by_both),
+        *series("scans-stacked", partial(scans, stacked=True), (30, 60, 100), ROWS),
         *series("products", products, (100,), by_random((4, 4), (4, 4)), **by_both),
         *series("products", products, (600,), by_random((4, 4), (4, 4))),
         *series("slices", slices, (30, 60), by_random((100,), ()), **by_both),
+        *series("taps", taps, (30,), by_random((STEPS,), (30,), (30,), scale=0.1), wrt=(2,)),
         *series("taps", taps, (100,), by_random((STEPS,), (100,), (100,), scale=0.1), wrt=(2,)),
         *series("taps", taps, (1000,), by_random((STEPS,), (1000,), (1000,), scale=0.03)),
     ]  # fmt: skip

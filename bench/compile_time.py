@@ -26,14 +26,14 @@ import compile_models
 import compile_networks
 import compile_report
 import compile_sizes
-from compile_clock import Row, serve
+from compile_clock import INTERPRETER, Row, serve
 from compile_programs import LIBRARIES, Program
 
 from scancc.cli.workloads import declared
 from scancc.measure import Result, Timing, Workload, differences, environment, peer_of
 
 HERE = Path(__file__).parent
-QUICK = ("pid-gradient", "suite/ar2/1e4", "chain/1000")
+QUICK = ("pid-gradient", "suite/ar2/1e4", "where/30")
 TOLERANCE = 1e-6  # of the largest value of a part of the result
 
 
@@ -42,7 +42,8 @@ class Measured:
     """What is known of a row.
 
     samples   figures of each repeat by library: see `compile_clock.clock`
-    gap       the largest difference of the results, relative to the largest value of that part; None without both
+    gap       how far scancc's results are from JAX's, or from the interpreter's where JAX has none, relative to the
+              largest value of that part; None where nothing is known
     """
 
     name: str
@@ -103,8 +104,10 @@ def _named(name: str, gradient: bool) -> str:
 
 
 def _call(program: Program, gradient: bool, name: str) -> Callable[[], Any]:
-    library = LIBRARIES[name]()
-    function = program.compiled(library, gradient)
+    if name == INTERPRETER:
+        interpreted = program.compiled(LIBRARIES["scancc"](), gradient)
+        return lambda: interpreted(*program.inputs(), mode="interpret")
+    function = program.compiled(LIBRARIES[name](), gradient)
     if name == "jax":
         import jax
 
@@ -115,7 +118,8 @@ def _call(program: Program, gradient: bool, name: str) -> Callable[[], Any]:
 
 
 def _call_workload(workload: Workload, versions: dict[str, str], name: str) -> Callable[[], Any]:
-    return workload.implementations[versions[name]](workload.make_inputs())
+    factory = workload.oracle if name == INTERPRETER else workload.implementations[versions[name]]
+    return factory(workload.make_inputs())
 
 
 def chosen(names: list[str], every: bool) -> list[Task]:
@@ -151,13 +155,19 @@ def measure(task: Task, libraries: list[str], repeats: int, limit: float) -> Mea
             else:
                 samples.setdefault(name, []).append(figures)
                 results[name] = made
+    if set(results) == {"scancc"}:
+        for name, _, made in _repeat(task, [INTERPRETER], limit):
+            if made is not None:
+                results[name] = made
     gap = None
     if len(results) == 2:
-        _, gap = differences(results["scancc"], results["jax"])
+        _, gap = differences(*results.values())
     wrong = gap is not None and not gap <= task.tolerance
     told = [f"{name}: {note}" for name, note in notes.items()]
     if wrong:
         told.append(f"results differ by {gap:.2g} of the largest value, where {task.tolerance:.2g} is allowed")
+    if gap is None and "scancc" in results:
+        told.append("nothing to compare the result with")
     raised = "scancc" in notes and not notes["scancc"].startswith("over ")
     return Measured(task.name, task.size, samples, gap, told, wrong or raised)
 
@@ -212,8 +222,8 @@ def run(quick: bool) -> list[Result]:
 
 def _result(m: Measured) -> Result:
     timings = []
-    gap = m.gap if m.gap is not None else float("nan")
-    for name, samples in m.samples.items():
+    gap = float(m.gap or 0.0)
+    for name, samples in m.samples.items() if m.gap is not None else ():  # no row without a check of its answer
         seconds = [figures["cpu_s"] for figures in samples]
         own = m.seconds("scancc")
         ratio = median(seconds) / own if own else 1.0
@@ -243,8 +253,12 @@ def main() -> int:
         found = read(given.read)
     else:
         libraries = ["scancc"] if given.against == "none" else list(LIBRARIES)
-        for name in libraries:
-            LIBRARIES[name]()  # imports, once for all processes
+        for name in list(libraries):  # imports, once for all processes
+            try:
+                LIBRARIES[name]()
+            except ImportError as error:
+                print(f"{name}: skipped, {error}", file=sys.stderr)
+                libraries.remove(name)
         found = []
         for task in chosen(list(QUICK) if given.quick else given.names, given.all):
             found.append(measure(task, libraries, given.repeats, given.limit))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterator
+from copy import copy
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,8 +15,9 @@ import numpy as np
 import scipy.special
 from scancc_runtime import messages, panels
 
+from scancc.backends.cpu import CpuProgram
 from scancc.backends.llvm.kernel import FIRST_ROWS
-from scancc.ir.types import DTYPES, is_half
+from scancc.ir.types import DTYPES, in_memory, is_half
 
 
 def function(source: str, name: str) -> Callable[..., Any]:
@@ -324,3 +326,20 @@ NAMESPACE: dict[str, Any] = {
         slogdet_logabs=_dense(lambda a: np.linalg.slogdet(a)[1]),
     ),
 }  # fmt: skip
+
+
+def program(made: CpuProgram) -> CpuProgram:
+    """A program whose kernel is the printed source."""
+    kernel = made.lowered.kernel
+    run, stack = function(made.source, kernel.name), made.code.stack
+    dtypes = {p.name: in_memory(p.dtype) for p in kernel.params}
+
+    def call(*args: Any) -> Any:
+        given = iter(args)
+        return run(
+            *[np.empty(stack[p.name], dtypes[p.name]) if p.name in stack else next(given) for p in kernel.params]
+        )
+
+    found = copy(made)
+    found.call = made._host(kernel=call)
+    return found

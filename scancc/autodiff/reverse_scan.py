@@ -303,6 +303,8 @@ class BackwardScan(ForwardValues):
         row = self.spec.body.results[name].type
         shape = self.value[name].type.shape[1:] if self.spec.carry(name).rows else self.value[name].type.shape  # type: ignore[union-attr]
         type_ = Type(row.dtype, shape)
+        if k > 1 and not any((name, j) in self.last for j in range(1, k + 1)):
+            return build.zeros(type_.with_shape((k, *type_.shape)))
         rows = []
         for j in range(1, k + 1):
             d = self.last.get((name, j))

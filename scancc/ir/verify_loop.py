@@ -161,14 +161,13 @@ class _Checker:
             if isinstance(s, Assign):
                 return  # slots advance: the step is over
             inner = list(statements([s]))
-            for buffer, row in written.items():
-                for load in (x for i in inner for e in expressions(i) for x in subexpressions(e)):
-                    if not isinstance(load, Load) or load.buffer is not buffer or not load.index:
-                        continue
-                    # The new row, under the slot it was stored at, may be read: the oldest has a name of its own.
-                    at = load.index[0]
-                    if at != row and _resolved(at, alias) == row:
-                        self.faults.append(f"{show_expr(load)} is read after the step has overwritten it")
+            for load in (x for i in inner if written for e in expressions(i) for x in subexpressions(e)):
+                if not isinstance(load, Load) or load.buffer not in written or not load.index:
+                    continue
+                # The new row, under the slot it was stored at, may be read: the oldest has a name of its own.
+                at, row = load.index[0], written[load.buffer]
+                if at != row and _resolved(at, alias) == row:
+                    self.faults.append(f"{show_expr(load)} is read after the step has overwritten it")
             for i in inner:
                 if isinstance(i, Store) and i.buffer.name.rpartition("_")[2].startswith("ring"):
                     written[i.buffer] = _resolved(i.index[0], alias)

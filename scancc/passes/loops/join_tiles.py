@@ -44,9 +44,14 @@ class Tiles:
 def join_tiles(body: list[Stmt], tiles: list[Tiles], fresh: Fresh) -> list[Stmt]:
     """The same statements with joined loops."""
     made: list[Stmt] = []
+    known = {id(t.loop): t for t in tiles}
+    lanes: list[Expr | None] = [None]  # by statement, from the end: how many the next loop over tiles has
+    for s in reversed(body):
+        lanes.append(known[id(s)].stop if id(s) in known else lanes[-1])
+    lanes.reverse()
     place = 0
     while place < len(body):
-        group = _group(body, place, tiles)
+        group = _group(body, place, known, lanes[place]) if lanes[place] is not None else None
         if group is None:
             made.append(body[place])
             place += 1
@@ -56,13 +61,11 @@ def join_tiles(body: list[Stmt], tiles: list[Tiles], fresh: Fresh) -> list[Stmt]
     return made
 
 
-def _group(body: list[Stmt], start: int, tiles: list[Tiles]) -> _Group | None:
+def _group(body: list[Stmt], start: int, known: dict[int, Tiles], lanes: Expr | None) -> _Group | None:
     """The longest run of statements from here on that are one loop over tiles; None where that is no gain."""
     if not isinstance(body[start], For):
         return None
-    known = {id(t.loop): t for t in tiles}
     best: _Group | None = None
-    lanes = next((t.stop for s in body[start:] if (t := known.get(id(s)))), None)
     for end in range(start + 1, len(body) + 1):
         s = body[end - 1]
         if isinstance(s, (Note, Let, Declare)) or _is_check(s):

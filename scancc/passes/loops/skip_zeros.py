@@ -68,6 +68,10 @@ def _is_steps(s: Stmt) -> TypeGuard[For]:
     return isinstance(s, For) and s.note.startswith("steps of")
 
 
+def _stored(s: Stmt) -> list[Buffer]:
+    return [b for inner in statements([s]) for b, _, stores in accesses(inner) if stores]
+
+
 class _Skipping:
     def __init__(self, lowered: Lowered) -> None:
         self.lowered, self.fresh = lowered, Fresh(lowered.kernel)
@@ -94,17 +98,20 @@ class _Skipping:
         before: list[Stmt] = []
         out: list[Stmt] = []
         after: list[Stmt] = []
+        if not any(map(_is_steps, rows.body)):
+            return []
+        stored = Counter(b for s in rows.body for b in _stored(s))  # by statements that are still to come
         for i, s in enumerate(rows.body):
+            stored.subtract(_stored(s))
             if not _is_steps(s):
                 out.append(s)
                 continue
             rest = rows.body[i + 1 :]
-            later = {b for inner in statements(rest) for b, _, stores in accesses(inner) if stores}
-            for two in two_parts(out, s, self.known) if row_of(s, later) is not None else ():
+            for two in two_parts(out, s, self.known) if row_of(s, stored) is not None else ():
                 out = [x for x in out if x not in two.made_by]
                 s = replace(s, body=two.block(s.body))
                 self.joined.add(two.buffer)
-            row = row_of(s, later)
+            row = row_of(s, stored)
             if row is None:
                 out.append(s)
                 continue

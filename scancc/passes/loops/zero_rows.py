@@ -29,8 +29,8 @@ class Row:
         return {s.var: s.expr for s in self.loop.body if isinstance(s, Let)}
 
 
-def row_of(loop: For, later: set[Buffer]) -> Row | None:
-    """`later`: what is stored after the loop, for the next row."""
+def row_of(loop: For, later: Counter[Buffer]) -> Row | None:
+    """`later`: how often something is stored after the loop, for the next row."""
     if loop.start != const_int(0) or any(not isinstance(s, (Let, Store, Assign, Note)) for s in loop.body):
         return None
     lets = {s.var: s.expr for s in loop.body if isinstance(s, Let)}
@@ -44,7 +44,7 @@ def row_of(loop: For, later: set[Buffer]) -> Row | None:
     subscripts = [i for x in loads for i in x.index] + [i for s in stores for i in s.index]
     if any(variables(i) & outside for i in subscripts) or variables(loop.stop) & outside:
         return None
-    incoming = [x for x in dict.fromkeys(loads) if x.buffer in later and x.dtype.kind == "f"]
+    incoming = [x for x in dict.fromkeys(loads) if later[x.buffer] > 0 and x.dtype.kind == "f"]
     zeros = _Zeros(lets, set(incoming), changes, Counter(
         x for s in loop.body for e in expressions(s) for x in subexpressions(e)))  # fmt: skip
     values = [*(s.expr for s in stores), *changes.values()]

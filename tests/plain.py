@@ -16,7 +16,7 @@ import scipy.special
 from scancc_runtime import messages, panels
 
 from scancc.backends.cpu import CpuProgram
-from scancc.backends.llvm.kernel import FIRST_ROWS
+from scancc.backends.llvm.allocations import FIRST_ROWS
 from scancc.ir.types import DTYPES, in_memory, is_half
 
 

@@ -33,7 +33,7 @@ ALLOWED = {
 
 
 # The folders of passes/ in the order in which a program goes through them; each may import those before it.
-PASSES = ("sizes", "graph", "storage", "lower", "loops", "devices", "pipeline")
+PASSES = ("sizes", "graph", "storage", "lower", "unroll", "loops", "devices", "pipeline")
 
 
 def part(module: str) -> str:

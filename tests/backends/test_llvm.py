@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from kernels import in_python, kernel, machine_code
 
-from scancc.backends.llvm.kernel import FIRST_ROWS, NO_MEMORY
+from scancc.backends.llvm.allocations import FIRST_ROWS
+from scancc.backends.llvm.body import NO_MEMORY
 from scancc.backends.machine_code import array_at
 from scancc.ir.loop import (
     BOOL,

@@ -52,6 +52,7 @@ from scancc.passes.loops.linear_steps import LinearSteps, linear_steps
 from scancc.passes.lower import Lowered
 
 MOST_GROWTH = 3  # of the operations: what several loops need is computed in each of them. DCC-GARCH 4 x 4 grew sixfold
+SMALL = 1000  # operations, which may be whatever the loop was
 CHUNK = 512  # steps: a handful of buffers stay in the first-level cache
 LEAST_STEPS = 64
 LEAST_GAIN = 6.0  # cycles a step, roughly, that must be saved
@@ -102,7 +103,7 @@ def _block(block: list[Stmt], fresh: Fresh, reorder: bool, made: list[Buffer]) -
             continue
         split = _Split(parts, fresh, reorder)
         found = split.statements()
-        if operations(found) > MOST_GROWTH * operations([s]):
+        if operations(found) > max(SMALL, MOST_GROWTH * operations([s])):
             body.append(s)
             continue
         body += found

@@ -32,9 +32,9 @@ def in_python(made: Kernel) -> Callable[..., Any]:
 
 
 @lru_cache(maxsize=64)
-def of_call(function: str, args: tuple[np.dtype | int | None, ...], result: bool = False) -> MachineCode:
+def of_call(function: str, args: tuple[np.dtype | int | None, ...]) -> MachineCode:
     """A call of the run-time library: `args` are dtypes of arrays, each with an offset after it, constants, or None for
-    an integer that is given. What it returns goes into one more array."""
+    an integer that is given."""
     params: list[Buffer | Var] = []
     given: list[Any] = []
     for i, a in enumerate(args):
@@ -48,14 +48,7 @@ def of_call(function: str, args: tuple[np.dtype | int | None, ...], result: bool
             given.append(params[-1])
         else:
             given.append(const_int(a))
-    body: list[Any] = [Call(function, tuple(given))]
-    if result:
-        dtype = next(a for a in args if isinstance(a, np.dtype))
-        out, value = Buffer("out", dtype, (const_int(1),), "output"), Var("value", dtype)
-        params.append(out)
-        body[0].results = (value,)
-        body.append(Store(out, (const_int(0),), value))
-    return machine_code(kernel(params, body))
+    return machine_code(kernel(params, [Call(function, tuple(given))]))
 
 
 def call(function: str, *args: Any, constants: tuple[int, ...] = ()) -> None:

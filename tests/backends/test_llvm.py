@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
+import ml_dtypes
 import numpy as np
 import pytest
 from kernels import in_python, kernel, machine_code
@@ -35,7 +36,7 @@ from scancc.ir.loop import (
 )
 from scancc.ir.types import DTYPES, in_memory, is_half
 
-BY_NAME = {d.name: d for d in DTYPES.values()}
+BY_NAME = {d.name: d for d in (*DTYPES.values(), np.dtype(ml_dtypes.bfloat16))}
 ROWS, COLUMNS = 2 * FIRST_ROWS + 5, 3
 
 

@@ -48,8 +48,9 @@ def _versions() -> str:
     from scancc import __version__
 
     parts = hashlib.sha256()
-    makers = Path(__file__).parent / "llvm"
-    for path in (*sorted(Path(scancc_runtime.__file__).parent.rglob("*.py")), *sorted(makers.glob("*.py"))):
+    here = Path(__file__).parent
+    makers = (*here.glob("machine_code.py"), *sorted((here / "llvm").glob("*.py")))
+    for path in (*sorted(Path(scancc_runtime.__file__).parent.rglob("*.py")), *makers):
         parts.update(path.read_bytes())
     return repr((__version__, llvmlite.__version__, llvm_version_info, platform.machine(), sys.platform,
                  parts.hexdigest()))  # fmt: skip

@@ -49,8 +49,8 @@ from scancc.passes.loops.split_loops import split_loops
 from scancc.passes.loops.tile_lanes import tile_lanes
 from scancc.passes.lower import Lowered, lower
 from scancc.passes.sizes import REGISTER_ELEMENTS, unrolled_up_to
-from scancc.passes.storage.plan_taps import Plan, plan_taps
-from scancc.passes.unroll import unrolled_elements
+from scancc.passes.storage.plan_taps import Plan
+from scancc.passes.unroll import SIZES, unroll
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,12 +226,10 @@ def analyse(graph: Graph, name: str, options: Options, device: Device = ANY) -> 
     final = applied[-1].graph if applied else graph
     if options.target == "cuda":
         return _for_device(Compilation(name, options, graph, applied, final, {}, NOTHING), device)
-    elements = unrolled_elements(final) if options.optimize else REGISTER_ELEMENTS
-    with unrolled_up_to(elements):
-        plan = plan_taps(final, behind=True)
-    *_, (_, lowered) = loops_of(final, plan, name, options, elements)
+    made = unroll(final, name, SIZES if options.optimize else SIZES[:1])
+    *_, (_, lowered) = _loop_passes(made.lowered, options)
     verify_kernel(lowered.kernel)
-    return Compilation(name, options, graph, applied, final, plan, lowered, elements=elements)
+    return Compilation(name, options, graph, applied, final, made.plan, lowered, elements=made.elements)
 
 
 def loops_of(
@@ -242,7 +240,12 @@ def loops_of(
     Passes change statements in place: what was yielded before is only good until the next is asked for.
     """
     with unrolled_up_to(elements):
-        lowered = drop_dead_stores(lower(graph, plan, name))
+        lowered = lower(graph, plan, name)
+    yield from _loop_passes(lowered, options)
+
+
+def _loop_passes(lowered: Lowered, options: Options) -> Iterator[tuple[str, Lowered]]:
+    lowered = drop_dead_stores(lowered)
     yield "lower", lowered
     for step in LOOP_PIPELINE if options.optimize else ():
         if step.wanted(options):

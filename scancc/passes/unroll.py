@@ -8,6 +8,8 @@ loops over rows compiles in a fraction of the time, and runs as fast or faster, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from scancc.ir.graph import Graph
 from scancc.ir.walk import operations
 from scancc.passes.lower import Lowered, lower
@@ -22,17 +24,24 @@ BUDGET = 2600
 SIZES = (REGISTER_ELEMENTS, 8, 4, 1)
 
 
-def unrolled_elements(graph: Graph) -> int:
-    """The largest size that keeps the kernel within the budget, or the one that makes it least."""
-    found: list[tuple[int, int]] = []
-    for size in SIZES:
+@dataclass(frozen=True, slots=True)
+class Unrolled:
+    """A program with arrays of up to so many elements as scalars: its storage, and its loops."""
+
+    elements: int
+    plan: Plan
+    lowered: Lowered
+
+
+def unroll(graph: Graph, name: str, sizes: tuple[int, ...] = SIZES) -> Unrolled:
+    """With the largest size that keeps the kernel within the budget, or the one that makes it least."""
+    found: list[tuple[int, Unrolled]] = []
+    for size in sizes:
         with unrolled_up_to(size):
-            count = operations(_lowered(graph, plan_taps(graph, behind=True)).kernel.body)
+            plan = plan_taps(graph, behind=True)
+            made = Unrolled(size, plan, lower(graph, plan, name))
+        count = operations(made.lowered.kernel.body)
         if count <= BUDGET:
-            return size
-        found.append((count, -size))
-    return -min(found)[1]
-
-
-def _lowered(graph: Graph, plan: Plan) -> Lowered:
-    return lower(graph, plan, "trial")
+            return made
+        found.append((count, made))
+    return min(found, key=lambda pair: pair[0])[1]

@@ -41,9 +41,13 @@ def _ready() -> None:
 
 @lru_cache(maxsize=8)
 def _target(name: str, features: str) -> Any:
+    return _machine(cpu=name, features=features, opt=3)
+
+
+def _machine(**options: Any) -> Any:
     _ready()
-    target = llvm.Target.from_triple(llvm.get_process_triple())
-    return target.create_target_machine(cpu=name, features=features, opt=3, reloc="pic", codemodel="small")
+    target = llvm.Target.from_triple(triple())
+    return target.create_target_machine(reloc="pic", codemodel="small", **options)
 
 
 def target() -> Any:
@@ -96,10 +100,8 @@ def assembly(module: Any) -> str:
 
 @lru_cache(maxsize=1)
 def _jit() -> Any:
-    _ready()
-    return llvm.create_lljit_compiler(llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
-        cpu=processor.name(), features=processor.features(), opt=3, reloc="pic", codemodel="small", jit=True
-    ))  # fmt: skip
+    machine = _machine(cpu=processor.name(), features=processor.features(), opt=3, jit=True)
+    return llvm.create_lljit_compiler(machine)
 
 
 class Loaded:
@@ -133,5 +135,4 @@ def loaded(text: str, symbols: Sequence[str]) -> Loaded:
     """Short, straight code: to optimise it takes longer than what comes of that in many thousand calls."""
     with _lock:
         module = parsed(text)
-        plain = llvm.Target.from_triple(triple()).create_target_machine(opt=0, reloc="pic", codemodel="small")
-        return Loaded(bytes(plain.emit_object(module)), symbols, ())
+        return Loaded(bytes(_machine(opt=0).emit_object(module)), symbols, ())

@@ -1,8 +1,11 @@
 """Variables, loops and conditions around an llvmlite builder: run-time functions read like the C they stand for.
 
     code = Code(builder)
-    with code.loop(0, n) as i:                  for (i = 0; i < n; i++)
+    for i in code.loop(0, n):                   for (i = 0; i < n; i++)
         total.set(total.get() + a.at(i).load()) total += a[i]
+
+What is known when the code is written, as the length of a row often is, is no instruction: arithmetic of such numbers
+is done, conditions are decided, and a loop of no or of one iteration is none.
 
 `Int` is a 64-bit integer that wraps. `Array` is memory of elements of one dtype, whose values are LLVM numbers, or
 pairs of them for complex dtypes. Nothing here imports numba.
@@ -10,8 +13,9 @@ pairs of them for complex dtypes. Nothing here imports numba.
 
 from __future__ import annotations
 
+import operator
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,6 +25,8 @@ INT, INT32, BIT, BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(1), ir.IntTyp
 BYTES = BYTE.as_pointer()
 CONTRACT = ("contract",)
 SUM = ("contract", "reassoc")  # of products: in any order
+LOOP = "scancc.loop"
+OF_LOOP = re.compile(r'^!(\d+) = !\{ !"scancc.loop", i64 \d+(, )?', re.M)
 
 
 def declared(module: ir.Module, name: str, kind: ir.FunctionType, *attributes: str) -> Any:
@@ -60,47 +66,69 @@ class Int:
     __slots__ = ("b", "v")
 
     def __init__(self, builder: Any, value: Any) -> None:
-        self.b, self.v = builder, value
+        self.b, self.v = builder, INT(value) if isinstance(value, int) else value
 
-    def _of(self, other: Any) -> Any:
-        return other.v if isinstance(other, Int) else INT(other) if isinstance(other, int) else other
+    @property
+    def known(self) -> int | None:
+        return self.v.constant if isinstance(self.v, ir.Constant) else None
 
-    def _made(self, name: str, other: Any) -> Int:
-        return Int(self.b, getattr(self.b, name)(self.v, self._of(other)))
+    def _of(self, other: Any) -> Int:
+        return other if isinstance(other, Int) else Int(self.b, other)
+
+    def _made(self, name: str, other: Any, exact: Callable[[int, int], int]) -> Int:
+        other = self._of(other)
+        if self.known is not None and other.known is not None:
+            return Int(self.b, _wrapped(exact(self.known, other.known)))
+        return Int(self.b, getattr(self.b, name)(self.v, other.v))
 
     def __add__(self, other: Any) -> Int:
-        return self if isinstance(other, int) and other == 0 else self._made("add", other)
+        other = self._of(other)
+        return self if other.known == 0 else other if self.known == 0 else self._made("add", other, operator.add)
 
     def __sub__(self, other: Any) -> Int:
-        return self if isinstance(other, int) and other == 0 else self._made("sub", other)
+        other = self._of(other)
+        return self if other.known == 0 else self._made("sub", other, operator.sub)
 
     def __mul__(self, other: Any) -> Int:
-        return self if isinstance(other, int) and other == 1 else self._made("mul", other)
+        other = self._of(other)
+        return self if other.known == 1 else other if self.known == 1 else self._made("mul", other, operator.mul)
 
     def __mod__(self, other: Any) -> Int:
         """Of numbers that are not negative."""
-        return self._made("srem", other)
+        return Int(self.b, 0) if self._of(other).known == 1 else self._made("srem", other, operator.mod)
 
-    def _compared(self, sign: str, other: Any) -> Any:
-        return self.b.icmp_signed(sign, self.v, self._of(other))
+    def _compared(self, sign: str, other: Any, exact: Callable[[int, int], bool]) -> Any:
+        other = self._of(other)
+        if self.known is not None and other.known is not None:
+            return BIT(int(exact(self.known, other.known)))
+        return self.b.icmp_signed(sign, self.v, other.v)
 
     def __lt__(self, other: Any) -> Any:
-        return self._compared("<", other)
+        return self._compared("<", other, operator.lt)
 
     def __le__(self, other: Any) -> Any:
-        return self._compared("<=", other)
+        return self._compared("<=", other, operator.le)
 
     def __gt__(self, other: Any) -> Any:
-        return self._compared(">", other)
+        return self._compared(">", other, operator.gt)
 
     def __ge__(self, other: Any) -> Any:
-        return self._compared(">=", other)
+        return self._compared(">=", other, operator.ge)
 
     def equals(self, other: Any) -> Any:
-        return self._compared("==", other)
+        return self._compared("==", other, operator.eq)
 
     def differs(self, other: Any) -> Any:
-        return self._compared("!=", other)
+        return self._compared("!=", other, operator.ne)
+
+
+def _wrapped(value: int) -> int:
+    return (value + 2**63) % 2**64 - 2**63
+
+
+def decided(condition: Any) -> bool | None:
+    """A condition that is known when the code is written; None where it is not."""
+    return bool(condition.constant) if isinstance(condition, ir.Constant) else None
 
 
 class Variable:
@@ -214,15 +242,22 @@ class Code:
         self.b = builder
 
     def int(self, value: Any) -> Int:
-        return value if isinstance(value, Int) else Int(self.b, INT(value) if isinstance(value, int) else value)
+        return value if isinstance(value, Int) else Int(self.b, value)
 
     def variable(self, value: Any) -> Variable:
         return Variable(self.b, value)
 
-    @contextmanager
-    def loop(self, start: Any, stop: Any, step: int = 1) -> Iterator[Int]:
-        """for (i = start; i < stop; i += step). The bounds are computed once."""
+    def loop(self, start: Any, stop: Any, step: int = 1, whole: bool = False) -> Iterator[Int]:
+        """for (i = start; i < stop; i += step). The bounds are computed once.
+
+        `whole`: an iteration has enough to do, LLVM need not unroll it.
+        """
         start, stop = self.int(start), self.int(stop)
+        if decided(start < stop) is False:
+            return
+        if decided(start < stop) and decided(start + step >= stop):
+            yield start
+            return
         before, body, after = self.b.block, self._block("loop"), self._block("after")
         self.b.cbranch(start < stop, body, after)
         self.b.position_at_end(body)
@@ -232,10 +267,11 @@ class Code:
         yield i
         following = i + step
         counter.add_incoming(following.v, self.b.block)
-        self.b.cbranch(following < stop, body, after)
+        jump = self.b.cbranch(following < stop, body, after)
+        if whole:
+            jump.set_metadata("llvm.loop", loop_metadata(self.b.module, ("llvm.loop.unroll.disable",)))
         self.b.position_at_end(after)
 
-    @contextmanager
     def during(self, condition: Callable[[], Any]) -> Iterator[None]:
         """while (condition())"""
         head, body, after = self._block("head"), self._block("during"), self._block("after")
@@ -247,15 +283,47 @@ class Code:
         self.b.branch(head)
         self.b.position_at_end(after)
 
+    def either(self, condition: Any) -> Iterator[bool]:
+        """True in the code where the condition holds, then False in that where it does not."""
+        known = decided(condition)
+        if known is not None:
+            yield known
+            return
+        with self.b.if_else(condition) as (then, otherwise):
+            with then:
+                yield True
+            with otherwise:
+                yield False
+
     def smaller(self, x: Any, y: Any) -> Int:
         x, y = self.int(x), self.int(y)
-        return Int(self.b, self.b.select(x < y, x.v, y.v))
+        return self.chosen(x < y, x, y)
 
     def chosen(self, condition: Any, x: Any, y: Any) -> Int:
-        return Int(self.b, self.b.select(condition, self.int(x).v, self.int(y).v))
+        x, y = self.int(x), self.int(y)
+        known = decided(condition)
+        return Int(self.b, self.b.select(condition, x.v, y.v)) if known is None else x if known else y
+
+    def both(self, x: Any, y: Any) -> Any:
+        """Whether two conditions hold."""
+        for one, other in ((x, y), (y, x)):
+            if (known := decided(one)) is not None:
+                return other if known else one
+        return self.b.and_(x, y)
 
     def _block(self, name: str) -> Any:
         return self.b.append_basic_block(name)
+
+
+def loop_metadata(module: ir.Module, *hints: Any) -> Any:
+    """What LLVM is told of a loop. It is to begin with itself, which llvmlite cannot say: `linked_loops` does."""
+    nodes = [module.add_metadata(list(h)) if isinstance(h, tuple) else h for h in hints]
+    return module.add_metadata([LOOP, INT(len(module.metadata)), *nodes])
+
+
+def linked_loops(text: str) -> str:
+    """The text of a module, with the metadata of loops as it is to be."""
+    return OF_LOOP.sub(lambda m: f"!{m.group(1)} = distinct !{{ !{m.group(1)}{m.group(2) or ''}", text)
 
 
 def broadcast(builder: Any, value: Any, kind: ir.VectorType) -> Any:

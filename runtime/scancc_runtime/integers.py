@@ -74,7 +74,7 @@ def power(e: ScalarEmitter, x: Any, p: Any) -> Any:
     """x ** p for p >= 0 by squaring (Knuth, TAOCP 2, 4.6.3)."""
     code = Code(e.b)
     result, square, rest = code.variable(e.c(1)), code.variable(x), code.variable(p)
-    with code.during(lambda: e.compare(">", rest.get(), e.c(0))):
+    for _ in code.during(lambda: e.compare(">", rest.get(), e.c(0))):
         odd = e.b.trunc(rest.get(), ir.IntType(1))
         result.set(e.choose(odd, e.b.mul(result.get(), square.get()), result.get()))
         square.set(e.b.mul(square.get(), square.get()))

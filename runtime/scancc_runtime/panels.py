@@ -35,34 +35,30 @@ def pack(code: Code, out: Array, w: Array, stride: Int, k: Int, n: Int, transpos
     columns, zero = width(out.dtype), Numbers(code.b, out.dtype).constant(0)
     flag = transposed.differs(0)
     along, across = code.chosen(flag, 1, stride), code.chosen(flag, stride, 1)
-    with code.loop(0, n, columns) as first:
+    for first in code.loop(0, n, columns):
         here = code.smaller(columns, n - first)
-        with code.loop(0, k) as i:
+        for i in code.loop(0, k):
             row = out.at(first * k + i * columns)
-            with code.loop(0, here) as j:
+            for j in code.loop(0, here):
                 row.at(j).store(w.at(i * along + (first + j) * across).load())
-            with code.loop(here, columns) as j:
+            for j in code.loop(here, columns):
                 row.at(j).store(zero)
 
 
 def multiply(code: Code, out: Array, n_out: Int, a: Array, a_stride: Int, w: Array, m: Int, n: Int, k: Int) -> None:
     """out[i, j] = sum_r a[i, r] * W[r, j] for W of shape (k, n) in panels, i < m. float32 and float64."""
     columns, most = width(out.dtype), most_rows()
-    first = code.variable(code.int(0))
-    with code.b.if_then(m.equals(1)):
-        with code.during(lambda: first.get() + AT_ONCE * columns <= n):
-            at = first.get()
-            _tile(code, 1, AT_ONCE, out.at(at), n_out, a, a_stride, w.at(at * k), k, n - at)
-            first.set(at + AT_ONCE * columns)
-    with code.during(lambda: first.get() < n):
-        at = first.get()
-        row, panel, left = code.variable(code.int(0)), w.at(at * k), n - at
+    at_once = AT_ONCE * columns
+    first = code.chosen(m.equals(1), n - n % at_once, 0)
+    for at in code.loop(0, first, at_once, whole=True):
+        _tile(code, 1, AT_ONCE, out.at(at), n_out, a, a_stride, w.at(at * k), k, n - at)
+    for at in code.loop(first, n, columns, whole=True):
+        row, panel, left = code.int(0), w.at(at * k), n - at
         for rows in (most, 4, 1):
-            with code.during(lambda rows=rows: row.get() + rows <= m):
-                i = row.get()
+            last = m - (m - row) % rows
+            for i in code.loop(row, last, rows, whole=True):
                 _tile(code, rows, 1, out.at(i * n_out + at), n_out, a.at(i * a_stride), a_stride, panel, k, left)
-                row.set(i + rows)
-        first.set(at + columns)
+            row = last
 
 
 def _tile(
@@ -75,7 +71,7 @@ def _tile(
     fma, of_row = fma_of(b.module, kind), VECTORS * lanes
     nothing = ir.Constant(kind, None)
     sums = [[code.variable(nothing) for _ in range(panels * VECTORS)] for _ in range(rows)]
-    with code.loop(0, k) as i:
+    for i in code.loop(0, k, whole=True):
         place = i * of_row
         vectors = []
         for p in range(panels):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from scancc_runtime.code import BYTE, BYTES, INT32, Array, Code, Int, Numbers, declared
+from scancc_runtime.code import BIT, BYTE, BYTES, INT32, Array, Code, Int, Numbers, declared
 from scancc_runtime.vecmat import vecmat
 
 BLAS = {np.dtype(np.float32): "sgemm", np.dtype(np.float64): "dgemm", np.dtype(np.complex64): "cgemm",
@@ -21,16 +21,16 @@ ROWS = 4  # of a matrix for which a vector is read once
 def matvec(code: Code, out: Array, w: Array, x: Array, m: Int, k: Int, stride: Int) -> None:
     """out[i] = sum_j W[i, j] * x[j] for W of shape (m, k): four rows at a time, so that x is read once for them."""
     whole = m - m % ROWS
-    with code.loop(0, whole, ROWS) as i:
+    for i in code.loop(0, whole, ROWS, whole=True):
         _rows(code, ROWS, out.at(i), w.at(i * stride), x, k, stride)
-    with code.loop(whole, m) as i:
+    for i in code.loop(whole, m):
         _rows(code, 1, out.at(i), w.at(i * stride), x, k, stride)
 
 
 def _rows(code: Code, rows: int, out: Array, w: Array, x: Array, k: Int, stride: Int) -> None:
     numbers = Numbers(code.b, out.dtype)
     sums = [code.variable(numbers.constant(0)) for _ in range(rows)]
-    with code.loop(0, k) as j:
+    for j in code.loop(0, k):
         y = x.at(j).load()
         for r, s in enumerate(sums):
             s.set(numbers.add(s.get(), numbers.multiply(w.at(stride * r + j).load(), y)))
@@ -46,12 +46,12 @@ def gemm(
     large = m * n * k > SMALL
 
     def by_loops() -> None:
-        neither = code.b.and_(a_transposed.equals(0), b_transposed.equals(0))
-        with code.b.if_else(neither) as (by_rows, by_elements):
-            with by_rows:
-                with code.loop(0, m) as i:
+        neither = code.both(a_transposed.equals(0), b_transposed.equals(0))
+        for by_rows in code.either(neither):
+            if by_rows:
+                for i in code.loop(0, m):
                     vecmat(code, out.at(i * n_out), a.at(i * a_stride), b, k, n, b_stride)
-            with by_elements:
+            else:
                 _by_elements(code, out, n_out, a, a_stride, b, b_stride, m, n, k, a_transposed, b_transposed)
 
     _by_size(code, large, by_loops, out, n_out, a, a_stride, b, b_stride, m, n, k, a_transposed, b_transposed)
@@ -66,21 +66,19 @@ def large_gemm(
     def by_loops() -> None:
         _by_elements(code, out, n_out, a, a_stride, b, b_stride, m, n, k, a_transposed, b_transposed)
 
-    true = code.int(1).equals(1)
-    _by_size(code, true, by_loops, out, n_out, a, a_stride, b, b_stride, m, n, k, a_transposed, b_transposed)
+    _by_size(code, BIT(1), by_loops, out, n_out, a, a_stride, b, b_stride, m, n, k, a_transposed, b_transposed)
 
 
 def _by_size(
     code: Code, large: Any, by_loops: Callable[[], None], out: Array, n_out: Int, a: Array, a_stride: Int, b: Array,
     b_stride: Int, m: Int, n: Int, k: Int, a_transposed: Int, b_transposed: Int,
 ) -> None:  # fmt: skip
-    build = code.b
     for length in (m, n, k, n_out, a_stride, b_stride):
-        large = build.and_(large, length <= LARGEST)
-    with build.if_else(large) as (by_blas, otherwise):
-        with by_blas:
+        large = code.both(large, length <= LARGEST)
+    for by_blas in code.either(large):
+        if by_blas:
             _by_blas(code, out, n_out, a, a_stride, b, b_stride, m, n, k, a_transposed, b_transposed)
-        with otherwise:
+        else:
             by_loops()
 
 
@@ -92,12 +90,13 @@ def _by_elements(
     flag_a, flag_b = a_transposed.differs(0), b_transposed.differs(0)
     along_a, to_next_a = code.chosen(flag_a, a_stride, 1), code.chosen(flag_a, 1, a_stride)
     along_b, to_next_b = code.chosen(flag_b, 1, b_stride), code.chosen(flag_b, b_stride, 1)
-    with code.loop(0, m) as i, code.loop(0, n) as j:
-        total = code.variable(numbers.constant(0))
-        with code.loop(0, k) as r:
-            left, right = a.at(i * to_next_a + r * along_a).load(), b.at(j * to_next_b + r * along_b).load()
-            total.set(numbers.add(total.get(), numbers.multiply(left, right)))
-        out.at(i * n_out + j).store(total.get())
+    for i in code.loop(0, m):
+        for j in code.loop(0, n):
+            total = code.variable(numbers.constant(0))
+            for r in code.loop(0, k):
+                left, right = a.at(i * to_next_a + r * along_a).load(), b.at(j * to_next_b + r * along_b).load()
+                total.set(numbers.add(total.get(), numbers.multiply(left, right)))
+            out.at(i * n_out + j).store(total.get())
 
 
 def _by_blas(

@@ -150,7 +150,7 @@ def solver(taps: int) -> Callable[..., None]:
     def solve(code: Code, y: Array, n: Int, a: Array, state: Array, ahead: Array) -> None:
         b, numbers = code.b, Numbers(code.b, y.dtype, ())
         done = _blocks(code, y, n, a, state, ahead, taps)
-        with code.loop(done, n) as t:
+        for t in code.loop(done, n):
             total: Any = y.at(t).load()
             for k in range(taps - 1, 0, -1):
                 total = b.fadd(total, numbers.multiply(a.at(k).load(), state.at(k).load()))

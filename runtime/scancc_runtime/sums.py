@@ -25,6 +25,6 @@ def total(code: Code, x: Array, n: Int) -> Any:
     """The sum of n elements in the dtype of x; LLVM keeps several partial sums in vectors."""
     numbers = Numbers(code.b, x.dtype, ("reassoc",))
     found = code.variable(numbers.constant(0))
-    with code.loop(0, n) as i:
+    for i in code.loop(0, n):
         found.set(numbers.add(found.get(), x.at(i).load()))
     return found.get()

@@ -36,11 +36,11 @@ def vecmat(code: Code, out: Array, x: Array, w: Array, k: Int, n: Int, stride: I
 
 def _plain(code: Code, out: Array, x: Array, w: Array, k: Int, n: Int, stride: Int) -> None:
     numbers = Numbers(code.b, out.dtype)
-    with code.loop(0, n) as j:
+    for j in code.loop(0, n):
         out.at(j).store(numbers.constant(0))
-    with code.loop(0, k) as i:
+    for i in code.loop(0, k):
         factor, row = x.at(i).load(), w.at(i * stride)
-        with code.loop(0, n) as j:
+        for j in code.loop(0, n):
             product = numbers.multiply(factor, row.at(j).load())
             out.at(j).store(numbers.add(out.at(j).load(), product))
 
@@ -48,28 +48,27 @@ def _plain(code: Code, out: Array, x: Array, w: Array, k: Int, n: Int, stride: I
 class _Blocks:
     def __init__(self, code: Code, out: Array, x: Array, w: Array, k: Int, n: Int, stride: Int) -> None:
         self.code, self.out, self.x, self.w, self.k, self.n, self.stride = code, out, x, w, k, n, stride
-        self.column = code.variable(code.int(0))  # the first that is not done
+        self.column = code.int(0)  # the first that is not done
 
     def columns(self, accumulators: int, parts: int, lanes: int) -> None:
         """Columns in steps of accumulators * lanes, as long as that many are left."""
         code, b, element = self.code, self.code.b, memory_type(self.out.dtype)
         kind = ir.VectorType(element, lanes) if lanes > 1 else element
         span = accumulators * lanes
-        with code.during(lambda: self.column.get() + span <= self.n):
-            j = self.column.get()
+        last = self.n - (self.n - self.column) % span
+        for j in code.loop(self.column, last, span, whole=True):
             nothing = ir.Constant(kind, None if lanes > 1 else 0.0)
             sums = [[code.variable(nothing) for _ in range(parts)] for _ in range(accumulators)]
             together = self.k - self.k % parts
-            with code.loop(0, together, parts) as i:
+            for i in code.loop(0, together, parts):
                 for part in range(parts):
                     self._row(i + part, j, sums, part, kind)
-            if parts > 1:
-                with code.loop(together, self.k) as i:
-                    self._row(i, j, sums, 0, kind)
+            for i in code.loop(together, self.k):
+                self._row(i, j, sums, 0, kind)
             for a, some in enumerate(sums):
                 place = self._place(self.out.at(j + a * lanes), lanes)
                 b.store(self._total([s.get() for s in some]), place, align=self.out.dtype.itemsize)
-            self.column.set(j + span)
+        self.column = last
 
     def _row(self, i: Int, j: Int, sums: list[list[Variable]], part: int, kind: ir.Type) -> None:
         b = self.code.b

@@ -5,6 +5,8 @@
                 loop over vectors, which may be unrolled; loops around rows are left whole for good.
     own         a loop each of whose iterations touches its own elements of every array that the loop stores to: none
                 has to be compared with another when it runs.
+    wide        a loop of many operations, which fill the processor as they are: LLVM would take several iterations at
+                once, where it makes vectors, for that many times the code.
     long        a loop whose body is long straight code: LLVM would compare every access to memory with every other, to
                 find out whether it can be vectorised (it cannot: steps wait for one another) and whether values stay in
                 registers from one iteration to the next (the storage plan has done that). A second way out of the loop,
@@ -18,12 +20,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
+from scancc_runtime.code import linked_loops, loop_metadata
 
 from scancc.ir.loop import Assign, Buffer, Const, Declare, Expr, For, Let, Load, Note, Stmt, Store
-from scancc.ir.walk import accesses, expressions, statements, subexpressions
+from scancc.ir.walk import accesses, expressions, operations, statements, subexpressions
 
 MANY = 48  # accesses of an iteration; the analyses compare pairs, 1,000 of which take some milliseconds
-LOOP = re.compile(r'^!(\d+) = !\{ !"scancc.loop", i64 \d+(, )?', re.M)
+ENOUGH = 64  # operations of an iteration
 GROUP = re.compile(r'^!(\d+) = !\{ !"scancc.group", i64 \d+ \}', re.M)
 
 
@@ -41,6 +44,10 @@ def is_long(s: For) -> bool:
     if any(isinstance(i, For) and not _is_unrolled(i) for i in statements(s.body)):
         return False  # only innermost loops are looked at
     return sum(_accesses(i) for i in statements(s.body)) > MANY
+
+
+def is_wide(s: For) -> bool:
+    return not any(isinstance(i, For) for i in s.body) and operations(s.body) > ENOUGH
 
 
 def is_own(s: For) -> bool:
@@ -82,22 +89,19 @@ class Hints:
             if is_row(s):
                 vectorised = self._node("llvm.loop.isvectorized", ir.IntType(32)(1))
                 hints.append(self._node("llvm.loop.vectorize.followup_vectorized", vectorised))
+        if is_wide(s):
+            hints.append(self._node("llvm.loop.interleave.count", ir.IntType(32)(1)))
         if is_own(s):
             self.count += 1
             group = self._node("scancc.group", ir.IntType(64)(self.count))
             for i in (i for b in blocks for i in b.instructions if i.opname in ("load", "store")):
                 i.set_metadata("llvm.access.group", group)
             hints.append(self._node("llvm.loop.parallel_accesses", group))
-        return self._loop(*hints) if hints else None
+        return loop_metadata(self.module, *hints) if hints else None
 
     def _node(self, *operands: Any) -> Any:
         return self.module.add_metadata(list(operands))
 
-    def _loop(self, *hints: Any) -> Any:
-        self.count += 1
-        return self._node("scancc.loop", ir.IntType(64)(self.count), *hints)
-
     def written(self, text: str) -> str:
-        """The text of the module, where the metadata of a loop begins with itself: llvmlite cannot say that."""
-        text = GROUP.sub(r"!\1 = distinct !{}", text)
-        return LOOP.sub(lambda m: f"!{m.group(1)} = distinct !{{ !{m.group(1)}{m.group(2) or ''}", text)
+        """The text of the module, with what llvmlite cannot say of metadata."""
+        return linked_loops(GROUP.sub(r"!\1 = distinct !{}", text))

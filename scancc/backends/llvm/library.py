@@ -24,8 +24,6 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "recurrences.solve1": recurrences.solve1, "recurrences.solve2": recurrences.solve2,
     "recurrences.solve3": recurrences.solve3,
 }  # fmt: skip
-# Their lengths are constants at every call, and loops of a known length are what they are fast by.
-INLINED = frozenset({"products.vecmat"})
 APART = ("products", "panels")  # modules whose functions never get two arrays that meet
 
 
@@ -39,7 +37,7 @@ class Library:
         if name == "products.gemm" and _is_large(args):
             name = "products.large_gemm"
         if name in FUNCTIONS:
-            return builder.call(self._written(name, args), [value for _, value in args])
+            return builder.call(self._written(name, args), [value for _, value in args if not _is_known(value)])
         dtypes = tuple("" if dtype is None else dtype.name for dtype, _ in args)
         self._call_linked(builder, name, dtypes, [value for _, value in args])
         return None
@@ -64,31 +62,40 @@ class Library:
         builder.call(declared(self.module, symbol, kind, "nounwind"), args)
 
     def _written(self, name: str, args: Sequence[Argument]) -> Any:
-        symbol = symbol_of(name, tuple("" if dtype is None else dtype.name for dtype, _ in args))
+        """The function for lengths of which some are known: it has those in it, and is as short as they make it."""
+        told = [str(v.constant) if _is_known(v) else "" if dtype is None else dtype.name for dtype, v in args]
+        symbol = symbol_of(name, told)
         function = self.module.globals.get(symbol)
         if function is not None:
             return function
         dtypes = [dtype for dtype, _ in args]
         result = scalar_type(next(d for d in dtypes if d is not None)) if name == "sums.total" else ir.VoidType()
-        kinds = [INT if d is None else memory_type(d).as_pointer() for d in dtypes]
+        open_ = [dtype for dtype, v in args if not _is_known(v)]
+        kinds = [INT if d is None else memory_type(d).as_pointer() for d in open_]
         function = ir.Function(self.module, ir.FunctionType(result, kinds), symbol)
         function.linkage = "internal"
-        if name in INLINED:
-            function.attributes.add("alwaysinline")
-        for dtype, parameter in zip(dtypes, function.args, strict=True):
+        for dtype, parameter in zip(open_, function.args, strict=True):
             if dtype is not None and name.startswith(APART):
                 parameter.add_attribute("noalias")
         builder = ir.IRBuilder(function.append_basic_block("entry"))
-        given = [Int(builder, a) if d is None else Array(builder, d, a)
-                 for d, a in zip(dtypes, function.args, strict=True)]  # fmt: skip
+        parameters = iter(function.args)
+        given = []
+        for dtype, value in args:
+            value = value if _is_known(value) else next(parameters)
+            given.append(Int(builder, value) if dtype is None else Array(builder, dtype, value))
         found = FUNCTIONS[name](Code(builder), *given)
         builder.ret_void() if found is None else builder.ret(found)
         return function
 
 
+def _is_known(value: Any) -> bool:
+    """Whether it is a number that is known when the kernel is written."""
+    return isinstance(value, ir.Constant)
+
+
 def _is_large(args: Sequence[Argument]) -> bool:
     """Whether the lengths of a product that are known make it large, whatever the others are."""
-    lengths = [value.constant for _, value in args[6:9] if isinstance(value, ir.Constant)]
+    lengths = [value.constant for _, value in args[6:9] if _is_known(value)]
     return bool(prod(lengths) > products.SMALL)
 
 

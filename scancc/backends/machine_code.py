@@ -27,8 +27,9 @@ from scancc_runtime import messages
 from scancc.backends import disk_cache
 from scancc.backends.entry import entry_of
 from scancc.backends.llvm import bitcode, engine
-from scancc.backends.llvm.kernel import KernelPrinter, Stack, prints_of
+from scancc.backends.llvm.kernel import KernelPrinter, Stack
 from scancc.backends.llvm.locations import Locations
+from scancc.backends.llvm.statements import prints_of
 from scancc.ir.loop import Buffer, Expr, Kernel, Print, show_expr
 from scancc.ir.types import in_memory
 from scancc.passes.pipeline import Options

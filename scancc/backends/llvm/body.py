@@ -30,6 +30,7 @@ At = Callable[[ir.Function, "Stmt | None"], Any]  # where the instructions of a 
 class Body:
     def __init__(self, function: ir.Function, library: Library, flags: tuple[str, ...], at: At | None) -> None:
         self.module, self.function, self.at = function.module, function, at
+        self.library = library
         self.b = ir.IRBuilder(function.append_basic_block("entry"))
         self.ops = OpPrinter(self.b, library, flags)
         self.values: dict[str, Any] = {}  # of variables; mutable ones are `Variable`s

@@ -104,4 +104,4 @@ class Hints:
 
     def written(self, text: str) -> str:
         """The text of the module, with what llvmlite cannot say of metadata."""
-        return linked_loops(GROUP.sub(r"!\1 = distinct !{}", text))
+        return str(linked_loops(GROUP.sub(r"!\1 = distinct !{}", text)))

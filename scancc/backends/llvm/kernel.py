@@ -18,52 +18,24 @@ from types import MappingProxyType
 from typing import Any
 
 from llvmlite import ir
-from scancc_runtime.code import (
-    BYTES,
-    INT,
-    Variable,
-    declared,
-    memory_type,
-    scalar_type,
-    store_element,
-)
+from scancc_runtime.code import BYTES, INT, declared, memory_type
 
-from scancc.backends.llvm.allocations import Allocations
-from scancc.backends.llvm.body import RAISED, STOPPED, At
-from scancc.backends.llvm.hints import Hints, is_long
-from scancc.backends.llvm.library import Argument, Library
+from scancc.backends.llvm.body import At
+from scancc.backends.llvm.hints import Hints
+from scancc.backends.llvm.library import Library
+from scancc.backends.llvm.parts import parts_of
 from scancc.backends.llvm.ranges import LONGEST
-from scancc.ir.loop import (
-    Alloc,
-    Assign,
-    Break,
-    Buffer,
-    Call,
-    Declare,
-    Expr,
-    Fail,
-    For,
-    Grow,
-    If,
-    Kernel,
-    Let,
-    Note,
-    Place,
-    Print,
-    Stmt,
-    Store,
-    Var,
-)
+from scancc.backends.llvm.statements import StatementPrinter, prints_of
+from scancc.ir.loop import Alloc, Buffer, Expr, Kernel, Var
 from scancc.ir.types import in_memory
 from scancc.ir.walk import statements, variables
 
-STOP = "scancc.stop"  # the flag that tells it
 ALIGNMENT = 64  # of arrays on the stack: a cache line
 
 Stack = Mapping[str, tuple[int, ...]]
 
 
-class KernelPrinter(Allocations):
+class KernelPrinter(StatementPrinter):
     """`module` has the kernel when it is made. `flags` are those of sums and products of floats.
 
     `stack`: shapes of the buffers that lie on the stack, `lengths`: parameters that are lengths of arrays,
@@ -76,10 +48,9 @@ class KernelPrinter(Allocations):
         definitions: Mapping[str, Expr] = MappingProxyType({}), show: int = 0,
         at: At | None = None, triple: str = "", layout: str = "",
     ) -> None:  # fmt: skip
-        self.kernel, self.stack, self.show, self.definitions = kernel, stack, show, definitions
+        self.kernel, self.stack, self.definitions = kernel, stack, definitions
         module = ir.Module(kernel.name)
         module.triple, module.data_layout = triple, layout
-        self.library, self.hints = Library(module), Hints(module)
         self.given = [p for p in kernel.params if p.name not in stack]
         kinds = [k for p in self.given for k in _parameter_types(p)]
         kinds += [INT.as_pointer()] if kernel.returned else []
@@ -87,8 +58,8 @@ class KernelPrinter(Allocations):
         function = ir.Function(module, ir.FunctionType(INT, kinds), self.symbol)
         function.attributes.add("noinline")
         function.attributes.add("nounwind")
-        super().__init__(function, self.library, flags, at)
-        self.after: list[Any] = []  # blocks behind the loops around
+        super().__init__(function, Library(module), Hints(module), flags, at, show, prints_of(kernel.body),
+                         parts_of(kernel.body))  # fmt: skip
         self._print(lengths)
 
     def text(self) -> str:
@@ -186,138 +157,9 @@ class KernelPrinter(Allocations):
                 b.store(value, b.gep(self.returned, [INT(word)]))
                 word += 1
 
-    # -- statements ----------------------------------------------------------------------------------------------
-
-    def run(self, block: list[Stmt]) -> None:
-        for s in block:
-            self.mark(s)
-            self.statement(s)
-
-    def statement(self, s: Stmt) -> None:
-        match s:
-            case Let(var, e):
-                self.values[var.name] = self.expr(e)
-                self.ranges.learn(var, e)
-            case Declare(var, e):
-                self.values[var.name] = Variable(self.b, self.expr(e))
-            case Assign(var, e):
-                self.values[var.name].set(self.expr(e))
-            case Store(buffer, index, e):
-                value = self.expr(e)
-                store_element(self.b, in_memory(buffer.dtype), self.address(buffer, index), value)
-            case For():
-                self.loop(s)
-            case If(condition, then, orelse):
-                self.branch(self.expr(condition), then, orelse)
-            case Break():
-                self.go(self.after[-1])
-            case Fail(code):
-                self.fail(code)
-            case Call():
-                self.call(s)
-            case Alloc(buffer):
-                self.allocate(buffer)
-            case Grow(buffer, row):
-                self.grow(buffer, self.expr(row))
-            case Print():
-                self.print(s)
-            case Note():
-                pass
-            case _:
-                raise AssertionError(f"a statement of other targets: {s}")
-
-    def loop(self, s: For) -> None:
-        b = self.b
-        start, stop = self.expr(s.start), self.expr(s.stop)
-        before, first = b.block, len(self.function.blocks)
-        body = self.block(s.var.name)
-        latch, after = self.block("next"), self.block("after")
-        b.cbranch(b.icmp_signed("<", start, stop), body, after)
-        b.position_at_end(body)
-        counter = b.phi(scalar_type(s.var.dtype), name=s.var.name)
-        counter.add_incoming(start, before)
-        self.values[s.var.name] = counter
-        self.ranges.count(s.var, s.start, s.stop)
-        self.after.append(after)
-        if is_long(s):
-            self._look_at_flag()
-        self.run(s.body)
-        self.after.pop()
-        self.go(latch)
-        b.position_at_end(latch)
-        self.mark(s)
-        following = b.add(counter, counter.type(1), flags=("nsw",))  # at most the end
-        counter.add_incoming(following, latch)
-        again = b.icmp_signed("<", following, stop)
-        jump = b.cbranch(again, body, after)
-        hints = self.hints.of(s, self.function.blocks[first:])
-        if hints is not None:
-            jump.set_metadata("llvm.loop", hints)
-        b.position_at_end(after)
-
-    def branch(self, condition: Any, then: list[Stmt], orelse: list[Stmt]) -> None:
-        b = self.b
-        first, after = self.block("then"), self.block("after")
-        second = self.block("else") if orelse else after
-        b.cbranch(condition, first, second)
-        b.position_at_end(first)
-        self.run(then)
-        self.go(after)
-        if orelse:
-            b.position_at_end(second)
-            self.run(orelse)
-            self.go(after)
-        b.position_at_end(after)
-
-    def _look_at_flag(self) -> None:
-        """Whoever wants the kernel to end sets the flag."""
-        flag = self.module.globals.get(STOP)
-        if flag is None:
-            flag = ir.GlobalVariable(self.module, ir.IntType(32), STOP)
-            flag.initializer, flag.linkage = ir.IntType(32)(0), "weak"
-        with self.unlikely(self.b.icmp_signed("!=", self.b.load(flag), ir.IntType(32)(0))):
-            self.fail(STOPPED)
-
-    def call(self, s: Call) -> None:
-        args: list[Argument] = []
-        for a in s.args:
-            if isinstance(a, Place):
-                args.append((in_memory(a.buffer.dtype), self.address(a.buffer, a.index)))
-            else:
-                args.append((None, self.expr(a)))
-        found = self.library.call(self.b, s.function, args)
-        for result in s.results:
-            self.values[result.name] = found
-
-    # -- prints --------------------------------------------------------------------------------------------------
-
-    def print(self, s: Print) -> None:
-        """The function that prints gets the number of the statement, and of each array its address and lengths."""
-        b = self.b
-        words = [self.show_number(s)]
-        for buffer in s.values:
-            words += [b.ptrtoint(self.pointer(buffer), INT), *map(self.expr, buffer.shape)]
-        with b.goto_entry_block():
-            place = b.alloca(ir.ArrayType(INT, len(words)))
-        for k, word in enumerate(words):
-            b.store(word, b.gep(place, [INT(0), INT(k)]))
-        kind = ir.FunctionType(INT, [INT.as_pointer()])
-        function = b.inttoptr(INT(self.show), kind.as_pointer())
-        raised = b.call(function, [b.bitcast(place, INT.as_pointer())])
-        with self.unlikely(b.icmp_signed("!=", raised, INT(0))):
-            self.fail(RAISED)
-
-    def show_number(self, s: Print) -> Any:
-        return INT(next(k for k, p in enumerate(prints_of(self.kernel.body)) if p is s))
-
 
 def _parameter_types(p: Buffer | Var) -> list[ir.Type]:
     kind = memory_type(in_memory(p.dtype))
     if isinstance(p, Buffer):
         return [kind.as_pointer()]
     return list(kind.elements) if p.dtype.kind == "c" else [kind]
-
-
-def prints_of(block: list[Stmt]) -> list[Print]:
-    """In the order of their numbers."""
-    return [s for s in statements(block) if isinstance(s, Print)]

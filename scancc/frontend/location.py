@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import lru_cache
 from itertools import islice
-from types import FrameType
+from types import CodeType, FrameType
 
 import numpy as np
 
@@ -19,18 +20,28 @@ _MACHINERY = tuple(os.path.dirname(m.__file__ or "") + os.sep for m in (scancc, 
 def here() -> Loc | None:
     """Location of the innermost frame outside scancc and NumPy."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_MACHINERY):
+    while frame is not None and _is_machinery(frame.f_code.co_filename):
         frame = frame.f_back
     return None if frame is None else of_frame(frame)
 
 
+@lru_cache(maxsize=1024)
+def _is_machinery(file: str) -> bool:
+    return file.startswith(_MACHINERY)
+
+
 def of_frame(frame: FrameType) -> Loc:
-    code = frame.f_code
-    position = next(islice(code.co_positions(), frame.f_lasti // 2, None), (None,) * 4)
+    return _location(frame.f_code, frame.f_lasti, frame.f_lineno)
+
+
+@lru_cache(maxsize=4096)
+def _location(code: CodeType, at: int, current: int) -> Loc:
+    """A Python loop makes many operations at one place, and to find it is to go through the code up to there."""
+    position = next(islice(code.co_positions(), at // 2, None), (None,) * 4)
     line, end_line, column, end_column = position
     if line is None or end_line != line:
         # An expression over several lines: point at its first line only.
-        line, column, end_column = line or frame.f_lineno, column or 0, -1
+        line, column, end_column = line or current, column or 0, -1
     return Loc(code.co_filename, line, column or 0, -1 if end_column is None else end_column, code.co_name)
 
 

@@ -80,6 +80,11 @@ class Graph:
             self._nodes.extend(topological(self.results.values()))
         return self._nodes
 
+    @property
+    def has_loops(self) -> bool:
+        """Whether there is a scan in it, or a conditional, which may have one."""
+        return any(n.op in ("scan", "cond") for n in self.nodes())
+
 
 @dataclass(frozen=True, slots=True)
 class Sequence:

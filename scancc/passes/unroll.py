@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scancc.ir.graph import Graph
+from scancc.ir.graph import Graph, body_graphs
 from scancc.ir.loop import For, Stmt
 from scancc.ir.walk import operations, statements
 from scancc.passes.lower import Lowered, lower
@@ -38,7 +38,7 @@ class Unrolled:
 def unroll(graph: Graph, name: str, sizes: tuple[int, ...] = SIZES) -> Unrolled:
     """With the largest size that keeps the kernel within the budget, or the one that makes it least."""
     found: list[tuple[int, Unrolled]] = []
-    for size in sizes:
+    for size in _that_differ(graph, sizes):
         with unrolled_up_to(size):
             plan = plan_taps(graph, behind=True)
             made = Unrolled(size, plan, lower(graph, plan, name))
@@ -47,6 +47,20 @@ def unroll(graph: Graph, name: str, sizes: tuple[int, ...] = SIZES) -> Unrolled:
             return made
         found.append((count, made))
     return min(found, key=lambda pair: pair[0])[1]
+
+
+def _that_differ(graph: Graph, sizes: tuple[int, ...]) -> list[int]:
+    """The first, and those below which there are arrays that the size before it would take."""
+    lengths = _sizes_in(graph)
+    return [size for size, before in zip(sizes, (None, *sizes), strict=False)
+            if before is None or any(size < n <= before for n in lengths)]  # fmt: skip
+
+
+def _sizes_in(graph: Graph) -> set[int]:
+    found = {n.type.size for n in graph.nodes()} - {None}
+    for inner in (g for n in graph.nodes() for g in body_graphs(n)):
+        found |= _sizes_in(inner)
+    return found  # type: ignore[return-value]
 
 
 def _cost(block: list[Stmt]) -> int:

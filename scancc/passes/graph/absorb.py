@@ -35,8 +35,10 @@ from scancc.ir.ops import OPS
 from scancc.ir.types import Dim, Type
 from scancc.passes.graph.accumulate import REDUCTIONS
 from scancc.passes.graph.block_recurrences import linear_recurrence
+from scancc.passes.graph.bodies import of_loops
 
 
+@of_loops
 def absorb(graph: Graph) -> Graph:
     graph = rewrite(graph, lambda node: map_bodies(node, absorb))
     while True:

@@ -31,6 +31,7 @@ from scancc.ir.graph import (
     with_attrs,
 )
 from scancc.ir.names import fresh_name
+from scancc.passes.graph.bodies import of_loops
 
 EXTREMES = frozenset({"reduce_min", "reduce_max"})
 REDUCTIONS = {
@@ -39,6 +40,7 @@ REDUCTIONS = {
 }  # fmt: skip
 
 
+@of_loops
 def accumulate(graph: Graph) -> Graph:
     return _accumulate(rewrite(graph, lambda node: map_bodies(node, accumulate)))
 

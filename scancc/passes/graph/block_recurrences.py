@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from scancc.ir.graph import Graph, Node, ScanSpec, operands, rewrite, spec_of, with_attrs
+from scancc.passes.graph.bodies import of_loops
 from scancc.passes.graph.linear import is_scalar_code, linear_parts
 
 MAX_TAPS = 3  # beyond, the step-by-step loop is as fast: it has enough to do while it waits
@@ -28,6 +29,7 @@ class Linear:
     coefficients: dict[int, Node]
 
 
+@of_loops
 def block_recurrences(graph: Graph) -> Graph:
     """Only loops at the top: a table is made for each, which an inner loop would make again at every outer step."""
 

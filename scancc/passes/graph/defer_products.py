@@ -17,6 +17,7 @@ from scancc.ir import build
 from scancc.ir.graph import Graph, Node, ScanSpec, map_bodies, operands, rebuild, rewrite, spec_of, users, with_attrs
 from scancc.ir.names import fresh_name
 from scancc.ir.types import Dim
+from scancc.passes.graph.bodies import of_loops
 from scancc.passes.graph.simplify import uniform
 from scancc.passes.sizes import in_registers
 
@@ -29,6 +30,7 @@ class Product:
     right: Node
 
 
+@of_loops
 def defer_products(graph: Graph) -> Graph:
     return _defer(rewrite(graph, lambda node: map_bodies(node, defer_products)))
 

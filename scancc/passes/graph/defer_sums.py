@@ -33,12 +33,14 @@ from scancc.ir.graph import (
 from scancc.ir.names import fresh_name
 from scancc.ir.ops import OPS
 from scancc.ir.types import Dim
+from scancc.passes.graph.bodies import of_loops
 from scancc.passes.sizes import in_registers
 
 Terms = list[tuple[Node, Node | None]]  # sums over a row, and the factor of each that no step changes
 MOST_TERMS = 64  # of one carry: each becomes a row in memory
 
 
+@of_loops
 def defer_sums(graph: Graph, apart: bool = False) -> Graph:
     """Only loops at the top. `apart`: only where lanes have nothing in common then."""
     gets: dict[Node, list[Node]] = {}

@@ -13,8 +13,10 @@ from scancc.ir import build
 from scancc.ir.graph import Graph, Node, ScanSpec, map_bodies, operands, rewrite, spec_of
 from scancc.ir.lengths import steps_fit
 from scancc.ir.types import Dim
+from scancc.passes.graph.bodies import of_loops
 
 
+@of_loops
 def forward_outputs(graph: Graph) -> Graph:
     return rewrite(graph, _forward)
 

@@ -33,6 +33,7 @@ from scancc.ir.graph import (
 )
 from scancc.ir.names import fresh_name
 from scancc.ir.ops import OPS
+from scancc.passes.graph.bodies import of_loops
 from scancc.passes.sizes import in_registers
 
 JOINED = "_and_"  # between the names of merged scans
@@ -42,6 +43,7 @@ JOINED = "_and_"  # between the names of merged scans
 MOST_OPS = 256
 
 
+@of_loops
 def fuse(graph: Graph) -> Graph:
     graph = rewrite(graph, lambda node: map_bodies(node, fuse))
     return _merge_siblings(graph)

@@ -39,6 +39,7 @@ from scancc.ir.graph import (
 from scancc.ir.names import fresh_name
 from scancc.ir.ops import OPS
 from scancc.ir.types import Shape, Type
+from scancc.passes.graph.bodies import of_loops
 from scancc.passes.sizes import FEW_LANES, in_registers
 
 MAX_GROWTH = 64
@@ -62,6 +63,7 @@ def is_worth(n: Node) -> bool:
     return OPS[n.op].expensive and kind == "elementwise" and not are_lanes(n.type.shape)
 
 
+@of_loops
 def hoist(graph: Graph, worth: Callable[[Node], bool] = is_worth) -> Graph:
     """`worth`: which work on sequences is taken out; that on non-sequences is in any case."""
 

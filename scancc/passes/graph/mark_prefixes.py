@@ -23,6 +23,7 @@ from scancc.batching.lanes import lanes_of
 from scancc.ir import build
 from scancc.ir.graph import ASSOCIATIVE, PREFIX, Graph, Node, ScanSpec, operands, rebuild, rewrite, spec_of, with_attrs
 from scancc.ir.types import Dim, Type
+from scancc.passes.graph.bodies import of_loops
 from scancc.passes.graph.linear import Tap, is_one, is_scalar_code, linear_parts
 
 MOST_STATES = 3
@@ -46,6 +47,7 @@ class Monoid:
     reliable: bool  # whether errors of rounding stay as small as those of the loop
 
 
+@of_loops
 def mark_prefixes(graph: Graph, always: bool = False) -> Graph:
     """Loops at the top. `always`: also where errors may grow."""
     for scan in [n for n in graph.nodes() if n.op == "scan" and spec_of(n).strategy != PREFIX]:

@@ -24,9 +24,11 @@ from scancc.ir.graph import (
     spec_of,
     with_attrs,
 )
+from scancc.passes.graph.bodies import of_loops
 from scancc.passes.graph.cse import cse
 
 
+@of_loops
 def merge_duplicates(graph: Graph) -> Graph:
     mapping: dict[Node, Node] = {}
     renamed: dict[Node, dict[str, str]] = {}  # of merged scans: results by their old names

@@ -32,8 +32,10 @@ from scancc.ir.graph import (
 )
 from scancc.ir.names import fresh_name
 from scancc.ir.types import is_half
+from scancc.passes.graph.bodies import of_loops
 
 
+@of_loops
 def narrow_storage(graph: Graph) -> Graph:
     graph = rewrite(graph, lambda node: map_bodies(node, narrow_storage))
     rows = _narrow_rows(graph)

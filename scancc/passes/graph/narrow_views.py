@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from scancc.ir import build
 from scancc.ir.graph import PREFIX, Graph, Node, map_bodies, rewrite, spec_of
+from scancc.passes.graph.bodies import of_loops
 
 
+@of_loops
 def narrow_views(graph: Graph) -> Graph:
     return rewrite(graph, _narrow)
 

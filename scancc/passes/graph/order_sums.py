@@ -15,8 +15,10 @@ import numpy as np
 
 from scancc.ir import build
 from scancc.ir.graph import Graph, Node, dependencies, map_bodies, rebuild, rewrite, spec_of
+from scancc.passes.graph.bodies import of_loops
 
 
+@of_loops
 def order_sums(graph: Graph) -> Graph:
     return rewrite(graph, _in_bodies)
 

@@ -15,9 +15,11 @@ from dataclasses import replace
 from scancc.ir import build
 from scancc.ir.graph import Graph, Node, map_bodies, operands, rewrite, spec_of, substitute, with_attrs
 from scancc.ir.lengths import long_enough
+from scancc.passes.graph.bodies import of_loops
 from scancc.passes.graph.hoist import are_lanes
 
 
+@of_loops
 def same_rows(graph: Graph) -> Graph:
     def rule(node: Node) -> Node:
         node = map_bodies(node, same_rows)

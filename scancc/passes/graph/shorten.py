@@ -14,8 +14,10 @@ from __future__ import annotations
 from scancc.ir import build
 from scancc.ir.graph import PREFIX, Graph, Node, map_bodies, rebuild, spec_of, topological, users
 from scancc.ir.lengths import never_negative, steps_fit
+from scancc.passes.graph.bodies import of_loops
 
 
+@of_loops
 def shorten(graph: Graph) -> Graph:
     return _end_early(_leave_out(graph))
 

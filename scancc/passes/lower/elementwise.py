@@ -49,6 +49,10 @@ def lower_step(low: Lowering, node: Node) -> None:
 def lower_elementwise(low: Lowering, node: Node) -> None:
     if in_registers(node.type):
         shape = tuple(int(d) for d in node.type.shape)  # type: ignore[arg-type]
+        if not shape:  # most values of a step
+            one = low.bind(node, apply(low, node, tuple([low.registers_of(a)[()] for a in node.args])))
+            low.env[node] = registers([one], ())
+            return
         parts: list[Any] = [np.broadcast_to(low.registers_of(a), shape) for a in node.args]
         result = np.empty(shape, dtype=object)
         for i in np.ndindex(shape):

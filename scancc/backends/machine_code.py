@@ -45,6 +45,15 @@ class _Made:
     cached: bool
 
 
+@dataclass(frozen=True)
+class Inspected:
+    """The assembly with `.loc` directives, and how many LLVM instructions there were before and after optimisation."""
+
+    asm: str
+    before: int
+    after: int
+
+
 @dataclass(eq=False)
 class MachineCode:
     """A kernel's machine code, made when it is first asked for: whoever only looks at the source does without.
@@ -158,7 +167,13 @@ class MachineCode:
 
     def asm_with_lines(self) -> str:
         """The same with `.loc` directives: the lines of the source that instructions come from."""
-        return engine.assembly(self._optimised(Locations(self.kernel.name, self.lines)))
+        return self.inspected().asm
+
+    def inspected(self) -> Inspected:
+        module = self._module(Locations(self.kernel.name, self.lines))
+        before = engine.instructions(module)
+        engine.optimise(module)
+        return Inspected(engine.assembly(module), before, engine.instructions(module))
 
     def _optimised(self, locations: Locations | None = None) -> Any:
         module = self._module(locations)

@@ -69,6 +69,8 @@ class Figures:
     ops                    of the scan IR after all passes by name, those of bodies included
     step_ops               those of bodies alone: what every step does
     statements             of the generated source
+    llvm                   LLVM instructions, of the run-time functions it calls too, as they are written
+    llvm_optimised         those that are left for the processor's code generator; both 0 for a device
     """
 
     cpu: str
@@ -84,6 +86,8 @@ class Figures:
     ops: dict[str, int]
     step_ops: dict[str, int]
     statements: int
+    llvm: int = 0
+    llvm_optimised: int = 0
 
 
 def figures_of(program: Inspection, given: Mapping[str, Any] | None = None) -> Figures:
@@ -97,8 +101,9 @@ def figures_of(program: Inspection, given: Mapping[str, Any] | None = None) -> F
     hot: Loop | None = None
     beside: Loop | None = None
     compiled = program.compiled
-    if isinstance(compiled, CpuProgram) and processors.is_x86():
-        functions = parse(compiled.code.asm_with_lines())
+    code = compiled.code.inspected() if isinstance(compiled, CpuProgram) else None
+    if code is not None and processors.is_x86():
+        functions = parse(code.asm)
         loops = loops_within(functions)
         hot, beside = hot_loops(functions, loops, step_lines(compiled.source), rest_lines(compiled.source))
     needs = dependencies(hot) if hot is not None else None
@@ -120,6 +125,8 @@ def figures_of(program: Inspection, given: Mapping[str, Any] | None = None) -> F
         ops=ops_of(made.graph),
         step_ops=step_ops_of(made.graph),
         statements=statements_of(program.source()),
+        llvm=code.before if code is not None else 0,
+        llvm_optimised=code.after if code is not None else 0,
     )
 
 

@@ -88,6 +88,10 @@ def optimise(module: Any) -> None:
         builder.getModulePassManager().run(module, builder)
 
 
+def instructions(module: Any) -> int:
+    return sum(1 for f in module.functions for b in f.blocks for _ in b.instructions)
+
+
 def object_code(module: Any) -> bytes:
     with _lock:
         return bytes(target().emit_object(module))

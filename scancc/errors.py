@@ -83,6 +83,10 @@ class ShapeError(ScanValueError):
     """Shapes that do not fit an operation."""
 
 
+class LengthError(ShapeError):
+    """Lengths of a call that do not fit, found by a program that was compiled for any length."""
+
+
 class TracedValueError(ScanTypeError):
     """Python asked for the value of something that is only known when the compiled loop runs."""
 

@@ -7,6 +7,7 @@ anything again; every other length is part of the signature. Where the function 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +18,7 @@ from scancc.arrays import as_argument, as_kernel_array, on_host, refuse_large
 from scancc.backends.guards import LEAF, MISS, Guard
 from scancc.backends.program import Program
 from scancc.driver import NANS, Programs, RecentCalls, compile_graph, execute, options_of
-from scancc.errors import ScanTypeError, TracedValueError, UnsupportedError
+from scancc.errors import LengthError, ScanTypeError, TracedValueError, UnsupportedError
 from scancc.frontend import pytrees
 from scancc.frontend.control_flow import trace_with_control_flow
 from scancc.frontend.location import name_of, of_function
@@ -59,25 +60,42 @@ class JitFunction(PickledByName):
             if current() is not None:
                 return self.fn(*args)
             plain = plain and not NANS.get()
-        if plain:
-            for call in self._recent.calls:
-                found = call(args)
-                if found is not MISS:
-                    return found
-        if PLAIN.issuperset(map(type, args)):
-            # What most calls are, without looking for anything else that arguments may be.
-            arrays = [a if type(a) is np.ndarray else np.asarray(a) for a in args]
+        try:
+            if plain:
+                for call in self._recent.calls:
+                    found = call(args)
+                    if found is not MISS:
+                        return found
+            if PLAIN.issuperset(map(type, args)):
+                # What most calls are, without looking for anything else that arguments may be.
+                arrays = [a if type(a) is np.ndarray else np.asarray(a) for a in args]
+                program = self._program(arrays)
+                if plain and program.is_direct:
+                    self._recent.note(program)
+                    return program.run_direct(arrays)
+                return program.run(arrays, mode, stream)
+            if is_traced(*args):
+                with entered(SYMBOLIC):  # a graph that is being built outside of any trace
+                    return self.fn(*args)
+            arrays = self._arrays(args)
             program = self._program(arrays)
-            if plain and program.is_direct:
-                self._recent.note(program)
-                return program.run_direct(arrays)
             return program.run(arrays, mode, stream)
-        if is_traced(*args):
-            with entered(SYMBOLIC):  # a graph that is being built outside of any trace
-                return self.fn(*args)
-        arrays = self._arrays(args)
-        program = self._program(arrays)
-        return program.run(arrays, mode, stream)
+        except LengthError:
+            return self._with_its_lengths(self._arrays(args), mode, stream)
+
+    def _with_its_lengths(self, arrays: list[np.ndarray], mode: str, stream: Any) -> Any:
+        """A call whose lengths do not fit each other as those of other calls do: it is traced with them.
+
+        So it means what NumPy does with the same arrays: a length of 1 is broadcast, and what does not fit is an error
+        at the user's line, as it is at a first call.
+        """
+        opened = self._program(arrays).opened
+        without_ones = tuple([axis if axis is None or a.shape[axis] != 1 else None
+                              for a, axis in zip(arrays, opened, strict=True)])  # fmt: skip
+        if without_ones != opened:
+            with contextlib.suppress(LengthError):
+                return self._opened_so(arrays, without_ones).run(arrays, mode, stream)
+        return self._opened_so(arrays, (None,) * len(arrays)).run(arrays, mode, stream)
 
     def lower(self, *args: Any) -> JitProgram:
         """The program for arguments like these, after all passes: `.source()`, `.loop_ir()`.
@@ -113,6 +131,10 @@ class JitFunction(PickledByName):
         opened = self._open.get(kinds)
         if opened is None:
             opened = self._open[kinds] = self._opened(arrays)
+        return self._opened_so(arrays, opened)
+
+    def _opened_so(self, arrays: list[np.ndarray], opened: tuple[int | None, ...]) -> JitProgram:
+        kinds = tuple([(a.dtype, a.ndim) for a in arrays])
         key = (kinds, opened, tuple([_fixed(a, axis) for a, axis in zip(arrays, opened, strict=True)]))
         program: JitProgram = self.programs.get(
             key, lambda: JitProgram(self, arrays, opened), JitProgram.is_current
@@ -180,6 +202,7 @@ def _fixed(a: np.ndarray, axis: int | None) -> tuple[int, ...]:
 
 class JitProgram(Inspection):
     def __init__(self, owner: JitFunction, arrays: list[np.ndarray], opened: tuple[int | None, ...]) -> None:
+        self.opened = opened
         self.traced = owner.traced(arrays, opened)
         self.kinds = kinds_of(self.traced.captured)
         self._owner = owner

@@ -11,7 +11,7 @@ from scancc_runtime.messages import failed_check
 from scancc.arrays import as_kernel_array, on_host
 from scancc.backends.guards import Guard
 from scancc.backends.llvm.body import NO_MEMORY, STOPPED
-from scancc.errors import CheckError, ScanError, ScanIndexError, ScanValueError, ShapeError, StepsError
+from scancc.errors import CheckError, LengthError, ScanError, ScanIndexError, ScanValueError, StepsError
 from scancc.ir.graph import Node, operands, spec_of
 from scancc.ir.lengths import steps_fit
 from scancc.ir.loop import show_kernel
@@ -20,7 +20,7 @@ from scancc.passes.pipeline import Compilation
 FAILURES: dict[str, type[ScanError]] = {
     "index": ScanIndexError,
     "steps": StepsError,
-    "shape": ShapeError,
+    "shape": LengthError,
     "value": ScanValueError,
     "check": CheckError,
 }

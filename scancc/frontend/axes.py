@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,11 +10,14 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from scancc.errors import ShapeError, UnsupportedError
+from scancc.frontend.fits import same_size
 from scancc.frontend.location import here
-from scancc.frontend.tracer import Tracer, emit, length_of, unwrap, wrap
+from scancc.frontend.tracer import Tracer, emit, length_of, tracing, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node
 from scancc.ir.types import Dim, Shape
+
+MOST = 2**62  # elements: more than any array has
 
 
 def array(value: Any) -> Tracer:
@@ -71,12 +75,59 @@ def merged(x: Node, axes: Iterable[int]) -> int | Dim:
     return build.dim_from(total, "_times_".join([*names, *([str(factor)] if factor != 1 else [])]))
 
 
-def shape_of(x: Node, shape: Any) -> Shape:
-    """A target shape of reshape: ints, one -1, or traced lengths."""
+def reshaped(x: Node, shape: Any) -> Node:
+    """`shape`: ints, one -1, or traced lengths; `x` is checked to have as many elements where lengths are open."""
     entries = list(shape) if isinstance(shape, (tuple, list)) else [shape]
-    dims: list[Any] = []
-    for e in entries:
-        dims.append(length_of(e))
+    dims = _shape_of(x, [e if isinstance(e, Dim) else length_of(e) for e in entries])
+    if not _same_elements(x.type.shape, dims, any(isinstance(e, int) and e == -1 for e in entries)):
+        x = same_size(x, _product(x, entries, dims), tracing().root.unique("size"))
+    return build.reshape(x, dims, here())
+
+
+def _same_elements(old: Shape, new: Shape, inferred: bool) -> bool:
+    """Whether both have as many elements, whatever their open lengths are."""
+    rest = list(new)
+    for d in old:
+        if isinstance(d, Dim) and d in rest:
+            rest.remove(d)
+    left = [d for d in old if isinstance(d, Dim) and d not in new]
+    known = math.prod(d for d in rest if isinstance(d, int))
+    if inferred:
+        return known == 1 or not any(isinstance(d, Dim) for d in rest)
+    return not left and not any(isinstance(d, Dim) for d in rest) and (
+        known == math.prod(d for d in old if isinstance(d, int)))  # fmt: skip
+
+
+def _product(x: Node, entries: list[Any], dims: Shape) -> Node | int:
+    """The number of elements of a shape; one that is beyond int64 is no number of elements that an array has."""
+    total: Node | None = None
+    for entry, d in zip(entries, dims, strict=True):
+        length = _length(x, entry, d)
+        total = length if total is None else _times(total, length)
+    if total is None:
+        return 1
+    return int(total.attrs["value"]) if total.op == "const" else total
+
+
+def _times(a: Node, b: Node) -> Node:
+    if a.op == b.op == "const":
+        return build.integer(int(a.attrs["value"]) * int(b.attrs["value"]))
+    most = emit("floor_divide", build.integer(MOST), emit("maximum", b, build.integer(1)))
+    return emit("where", emit("greater", a, most), build.integer(MOST), emit("multiply", a, b))
+
+
+def _length(x: Node, entry: Any, d: int | Dim) -> Node:
+    """The length of an axis as a number; one below 0 is none that an array has."""
+    if isinstance(d, int):
+        return build.integer(d)
+    if d.define is not None:
+        return emit("maximum", d.define, build.integer(-1))
+    if d in x.type.shape:
+        return build.dim_of(x, x.type.shape.index(d), here())
+    return build.cast(unwrap(entry), "int64", here())
+
+
+def _shape_of(x: Node, dims: list[Any]) -> Shape:
     if dims.count(-1) > 1:
         raise ShapeError("can only specify one unknown dimension", here())
     if -1 in dims:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import operator
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from scancc.errors import ScanTypeError, ScanValueError, ShapeError
 from scancc.frontend.axes import array, axes_of, static_length
+from scancc.frontend.fits import same
 from scancc.frontend.location import here
 from scancc.frontend.numpy_reductions import total
 from scancc.frontend.numpy_shapes import diagonal, expand_dims
 from scancc.frontend.tracer import Tracer, emit, wrap
 from scancc.ir import build
 from scancc.ir.ops import ShapeMismatch, unify_dims
+from scancc.ir.types import show_shape
 
 
 def matmul(a: Any, b: Any) -> Tracer:
@@ -152,11 +154,23 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Tracer:
         left, right = tuple(range(x.ndim - int(axes), x.ndim)), tuple(range(int(axes)))
     else:
         left, right = axes_of(axes[0], x.ndim), axes_of(axes[1], y.ndim)
+    x, y = _equally_long(x, left, y, right)
     letters = iter(string.ascii_lowercase)
     first = [next(letters) for _ in range(x.ndim)]
     second = [first[left[right.index(k)]] if k in right else next(letters) for k in range(y.ndim)]
     out = [c for k, c in enumerate(first) if k not in left] + [c for k, c in enumerate(second) if k not in right]
     return einsum(f"{''.join(first)},{''.join(second)}->{''.join(out)}", x, y)
+
+
+def _equally_long(x: Tracer, left: Sequence[int], y: Tracer, right: Sequence[int]) -> tuple[Tracer, Tracer]:
+    """What is summed over: no axis of length 1 is broadcast there."""
+    lengths = [(x.node.type.shape[i], y.node.type.shape[j]) for i, j in zip(left, right, strict=False)]
+    if len(left) != len(right) or any(isinstance(m, int) and isinstance(n, int) and m != n for m, n in lengths):
+        shapes = " and ".join(show_shape(v.node.type.shape) for v in (x, y))
+        raise ShapeError(f"axes {tuple(left)} and {tuple(right)} of shapes {shapes} differ in length", here(),
+                         rule="axes that are summed over are equally long")
+    found = same([x.node, y.node], [[(0, i), (1, j)] for i, j in zip(left, right, strict=True)])
+    return wrap(found[0]), wrap(found[1])
 
 
 def inner(a: Any, b: Any) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from scancc.errors import ScanIndexError, UnsupportedError
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
-from scancc.frontend.tracer import Tracer, emit, guard_broadcast, tracing, unwrap, wrap
+from scancc.frontend.tracer import Tracer, emit, tracing, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node
 from scancc.ir.types import Dim
@@ -124,7 +124,7 @@ def _advanced(node: Node, keys: list[Any]) -> Tracer:
     flat = wrapped[0]
     for d, index in zip(lengths[1:], wrapped[1:], strict=True):
         scaled = emit("multiply", flat, build.integer(int(d)))  # type: ignore[arg-type]
-        flat = emit("add", *guard_broadcast([scaled, index]))
+        flat = emit("add", scaled, index)
     size = int(np.prod(lengths))  # type: ignore[arg-type]
     shape = (*source.type.shape[:front], size, *source.type.shape[front + len(places) :])
     return wrap(emit("take", build.reshape(source, shape, here()), flat, axis=front))

@@ -14,7 +14,7 @@ from scancc.frontend.location import here
 from scancc.frontend.numpy_reductions import REDUCTIONS, every
 from scancc.frontend.numpy_shapes import SHAPES
 from scancc.frontend.operators import ArrayOperators
-from scancc.frontend.tracer import Tracer, emit, guard_broadcast, unwrap, wrap
+from scancc.frontend.tracer import Tracer, emit, unwrap, wrap
 from scancc.frontend.ufuncs import loop_dtypes, operand, unsupported
 from scancc.ir import build
 
@@ -47,7 +47,7 @@ def where(condition: Any, a: Any = None, b: Any = None) -> Tracer:
     if c.type.dtype.kind != "b":
         c = emit("not_equal", c, build.const(0, c.type.dtype))
     dtype = loop_dtypes(np.maximum, (a, b))[0]
-    return wrap(emit("where", *guard_broadcast([c, operand(a, dtype), operand(b, dtype)])))
+    return wrap(emit("where", c, operand(a, dtype), operand(b, dtype)))
 
 
 def select(conditions: Any, choices: Any, default: Any = 0) -> Any:

@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 
 from scancc.errors import ShapeError
-from scancc.frontend.axes import array, axes_of, axis_of, merged, shape_of, static_length, static_shape
+from scancc.frontend.axes import array, axes_of, axis_of, merged, reshaped, static_length, static_shape
+from scancc.frontend.fits import fitting, fitting_into
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
-from scancc.frontend.tracer import Tracer, array_of, emit, expect, tracing, unwrap, wrap
+from scancc.frontend.tracer import Tracer, array_of, emit, length_of, tracing, unwrap, wrap
 from scancc.ir import build
-from scancc.ir.types import Dim
+from scancc.ir.ops import broadcast
+from scancc.ir.types import Dim, show_shape
 
 
 def reshape(a: Any, shape: Any, order: str = "C") -> Tracer:
     if order not in ("C", "A"):
         raise ShapeError(f"reshape with order={order!r} is not supported in a step", here(), fix="transpose first")
-    x = unwrap(a)
-    return wrap(build.reshape(x, shape_of(x, shape), here()))
+    return wrap(reshaped(unwrap(a), shape))
 
 
 def ravel(a: Any, order: str = "C") -> Tracer:
@@ -71,21 +72,18 @@ def squeeze(a: Any, axis: Any = None) -> Tracer:
 
 def broadcast_to(a: Any, shape: Any) -> Tracer:
     x = unwrap(a)
-    shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-    shape = shape_of(x, shape) if any(isinstance(s, ArrayOperators) for s in shape) else tuple(map(int, shape))
-    if x.type.is_static and all(isinstance(d, int) for d in shape):
-        try:
-            fits = np.broadcast_shapes(x.type.shape, shape) == shape  # type: ignore[arg-type]
-        except ValueError:
-            fits = False
-        if not fits:
-            raise ShapeError(f"shape {x.type.shape} cannot be broadcast to {shape}", here())
-    return wrap(build.broadcast_to(x, shape, here()))
+    entries = shape if isinstance(shape, (tuple, list)) else (shape,)
+    wanted = tuple(d if isinstance(d, Dim) else length_of(d) for d in entries)
+    pairs = zip(x.type.shape[::-1], wanted[::-1], strict=False)
+    differ = any(isinstance(d, int) and isinstance(w, int) and d not in (1, w) for d, w in pairs)
+    if differ or x.type.ndim > len(wanted):
+        raise ShapeError(f"shape {show_shape(x.type.shape)} cannot be broadcast to {show_shape(wanted)}", here())
+    return wrap(build.broadcast_to(fitting_into(x, wanted), wanted, here()))
 
 
 def broadcast_arrays(*arrays: Any) -> tuple[Tracer, ...]:
     parts = [array(a) for a in arrays]
-    shape = np.broadcast_shapes(*(static_shape(p, "np.broadcast_arrays") for p in parts))
+    shape = broadcast(*(p.node.type.shape for p in parts))
     return tuple(broadcast_to(p, shape) for p in parts)
 
 
@@ -102,8 +100,7 @@ def concatenate(arrays: Any, axis: Any = 0, dtype: Any = None) -> Tracer:
                 for i, (a, b) in enumerate(zip(p.node.type.shape, parts[0].node.type.shape, strict=False)) if i != at]
         if p.ndim != parts[0].ndim or not all(same):
             raise ShapeError(f"arrays of types {parts[0].node.type} and {p.node.type} cannot be joined", here())
-    shape = parts[0].node.type.shape
-    parts = [wrap(expect(p.node, (*shape[:at], p.node.type.shape[at], *shape[at + 1 :]))) for p in parts]
+    parts = [wrap(n) for n in fitting("concatenate", [p.node for p in parts], {"axis": at})]
     if len(parts) == 1:
         return parts[0].astype(wanted)
     name = tracing().root.unique("joined")

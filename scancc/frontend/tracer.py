@@ -10,6 +10,7 @@ import numpy as np
 
 from scancc.arrays import refuse_large, refuse_masked, shown
 from scancc.errors import ScanOverflowError, ScanTypeError, ShapeError, TracedValueError, UnsupportedError
+from scancc.frontend.fits import fitting
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.scope import SYMBOLIC, Scope, current
@@ -17,7 +18,7 @@ from scancc.frontend.shared import Shared
 from scancc.ir import build
 from scancc.ir.graph import Loc, Node
 from scancc.ir.ops import ShapeMismatch
-from scancc.ir.types import Dim, Shape, is_half, supported, widened
+from scancc.ir.types import Dim, is_half, supported, widened
 
 
 class Tracer(ArrayOperators):
@@ -192,11 +193,11 @@ def is_traced(*values: Any) -> bool:
 
 
 def emit(op: str, *args: Node, **kwargs: Any) -> Node:
-    """A node at the user's location; shapes that do not fit become an error that points there."""
+    """A node at the user's location; shapes that do not fit become an error that points there, now or at run time."""
     loc = here()
     _count(loc)
     try:
-        return build.make(op, *args, loc=loc, **kwargs)
+        return build.make(op, *fitting(op, args, kwargs), loc=loc, **kwargs)
     except ShapeMismatch as e:
         raise ShapeError(str(e), loc, context=f"{op}") from None
 
@@ -217,25 +218,6 @@ def _count(loc: Loc | None) -> None:
             "a loop of Python is traced round by round: all of its rounds are part of the program",
             "make the loop a scan, whose step is compiled once: sc.scan(step, None, initial, n_steps=...)",
         )  # fmt: skip
-
-
-def guard_broadcast(nodes: list[Node]) -> list[Node]:
-    """Insert run-time checks where lengths known at run time meet other lengths in a broadcast."""
-    rank = max((n.type.ndim for n in nodes), default=0)
-    target: list[int | Dim] = [1] * rank
-    for node in nodes:
-        for axis, d in enumerate(node.type.shape, rank - node.type.ndim):
-            if target[axis] == 1 or (isinstance(target[axis], Dim) and isinstance(d, int) and d != 1):
-                target[axis] = d
-    return [expect(n, tuple(d if d == 1 else t for d, t in zip(n.type.shape, target[rank - n.type.ndim :],
-            strict=True))) if any(isinstance(d, Dim) for d in n.type.shape) else n for n in nodes]
-
-
-def expect(node: Node, shape: Shape) -> Node:
-    """`node` checked at run time to have `shape`; a no-op where the type says so already."""
-    shape = tuple(a if isinstance(a, int) and isinstance(b, int) else b for a, b in zip(node.type.shape, shape,
-                  strict=True))
-    return node if node.type.shape == shape else emit("expect", node, shape=shape)
 
 
 def length_of(value: Any) -> int | Dim:

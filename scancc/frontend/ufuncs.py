@@ -11,7 +11,7 @@ import numpy as np
 from scancc.errors import ScanTypeError, UnsupportedError
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
-from scancc.frontend.tracer import Tracer, array_of, emit, guard_broadcast, unwrap, wrap
+from scancc.frontend.tracer import Tracer, array_of, emit, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node
 from scancc.ir.ops import OPS
@@ -72,7 +72,7 @@ def elementwise(op: str, ufunc: np.ufunc, *operands: Any) -> Node:
         (other,) = [x for x, d in zip(operands, loop, strict=False) if not _beyond(x, d)]
         return build.broadcast_to(build.const(bool(truth)), unwrap(other).type.shape, here())
     nodes = [operand(x, d) for x, d in zip(operands, loop, strict=False)]
-    return emit(op, *guard_broadcast(nodes))
+    return emit(op, *nodes)
 
 
 def _beyond(x: Any, dtype: np.dtype) -> bool:

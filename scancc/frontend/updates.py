@@ -17,6 +17,7 @@ from scancc.errors import ScanTypeError
 from scancc.frontend.axes import array, merged
 from scancc.frontend.indexing import _wrapped, getitem
 from scancc.frontend.location import here
+from scancc.frontend.numpy_shapes import broadcast_to
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.scope import current
 from scancc.frontend.tracer import Tracer, array_of, emit, is_traced, wrap
@@ -74,14 +75,14 @@ def update(x: Any, index: Any, value: Any, mode: str) -> Tracer:
     v = v.astype(target.dtype)
     if _is_scalar(index):
         at = _wrapped(target.node, 0, np.asarray(index) if not isinstance(index, ArrayOperators) else index)
-        row = wrap(build.broadcast_to(v.node, target.node.type.shape[1:], here()))
+        row = broadcast_to(v, target.node.type.shape[1:])
         return wrap(emit("put", target.node, at, row.node, axis=0, mode=mode))
     # Which flat positions the index means is asked of the indexing itself.
     shape = target.node.type.shape
     size = merged(target.node, range(len(shape)))
     iota = build.make("iota", type=build.integer(0).type.with_shape((size,)), shape=(size,), loc=here())
     positions = getitem(wrap(build.reshape(iota, shape, here())), index)
-    values = np.broadcast_to(v, positions.node.type.shape)
+    values = broadcast_to(v, positions.node.type.shape)
     flat = emit("put", np.ravel(target).node, np.ravel(positions).node, np.ravel(values).node, axis=0, mode=mode)
     return wrap(build.reshape(flat, shape, here()))
 

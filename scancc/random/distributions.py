@@ -8,7 +8,7 @@ import numpy as np
 
 from scancc.errors import ScanTypeError, ScanValueError, ShapeError
 from scancc.frontend.location import here
-from scancc.frontend.tracer import Tracer, emit, guard_broadcast, is_traced, unwrap, wrap
+from scancc.frontend.tracer import Tracer, emit, is_traced, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node
 from scancc.ir.types import Shape
@@ -165,7 +165,7 @@ def _log_gamma(keys: Tracer, a: Any) -> Tracer:
 
 def _variate(op: str, keys: Tracer, *parameters: Any) -> Tracer:
     """Each element has a key of its own: a sampler takes as many words as it needs."""
-    return wrap(emit(op, *guard_broadcast([unwrap(keys), *(unwrap(_cast(p, "float64")) for p in parameters)])))
+    return wrap(emit(op, unwrap(keys), *(unwrap(_cast(p, "float64")) for p in parameters)))
 
 
 # -- parameters ------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from scancc.calls import compiled_call
 from scancc.errors import ScanTypeError, ScanValueError, ShapeError
 from scancc.frontend.location import here
 from scancc.frontend.scope import current
-from scancc.frontend.tracer import Tracer, emit, guard_broadcast, is_traced, length_of, unwrap, wrap
+from scancc.frontend.tracer import Tracer, emit, is_traced, length_of, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node
 from scancc.ir.ops import GENERATORS, ShapeMismatch, broadcast
@@ -144,7 +144,7 @@ def word(key: Any, index: Any, generator: str, stream: int = DRAWS) -> Tracer:
     """Words by number, uint64."""
     nodes = [build.cast(unwrap(v), U64, here()) for v in (key, index)]
     nodes.append(build.const(stream, U64, here()))
-    return wrap(emit(generator, *guard_broadcast(nodes)))
+    return wrap(emit(generator, *nodes))
 
 
 @draw("data")

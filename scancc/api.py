@@ -234,8 +234,8 @@ class EagerProgram(Inspection):
         return same_inputs and self.traced.names == tuple(self.graph.results)
 
     def is_current(self) -> bool:
-        """Whether the shared variables that the step captured have the shapes that this was compiled for."""
-        return not self.kinds or kinds_of(self.captured) == self.kinds
+        """Whether what the step captured has the dtypes and shapes that this was compiled for."""
+        return kinds_of(self.captured) == self.kinds
 
     def run(self, arrays: Mapping[str, np.ndarray], mode: str, stream: Any = None) -> dict[str, np.ndarray]:
         given = {self.inputs[label]: a for label, a in arrays.items()}

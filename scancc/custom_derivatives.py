@@ -11,6 +11,7 @@ from scancc.autodiff.custom import CustomRule
 from scancc.autodiff.rules import differentiable
 from scancc.errors import ScanTypeError, ScanValueError
 from scancc.frontend.location import here, name_of, of_function
+from scancc.frontend.numpy_shapes import broadcast_to
 from scancc.frontend.pytrees import describe, flatten, unflatten
 from scancc.frontend.scope import Scope, entered
 from scancc.frontend.tracer import Tracer, tracing, unwrap, wrap
@@ -108,9 +109,7 @@ class custom_vjp(_Custom):  # noqa: N801  # used as a decorator
             for value in parts:
                 like = inputs[count].type
                 node = build.zeros(like) if value is None or not differentiable(like.dtype) else unwrap(value)
-                if node.type.shape != like.shape:
-                    node = build.broadcast_to(node, like.shape)
-                found[f"g{count}"] = build.cast(node, like.dtype)
+                found[f"g{count}"] = build.cast(broadcast_to(wrap(node), like.shape).node, like.dtype)
                 count += 1
         return found
 
@@ -149,7 +148,7 @@ class custom_jvp(_Custom):  # noqa: N801
         found: dict[str, Node] = {}
         for i, (value, like) in enumerate(zip(leaves, outputs, strict=True)):
             node = build.cast(unwrap(value), like.type.dtype)
-            found[f"t_out{i}"] = build.broadcast_to(node, like.type.shape)
+            found[f"t_out{i}"] = broadcast_to(wrap(node), like.type.shape).node
         return found
 
 

@@ -18,7 +18,8 @@ from scancc.autodiff.forward import pushforward
 from scancc.autodiff.reverse import Kept, pullback, with_kept
 from scancc.autodiff.rules import differentiable
 from scancc.calls import compiled_call
-from scancc.errors import ScanTypeError, ScanValueError
+from scancc.errors import ScanTypeError, ScanValueError, ShapeError
+from scancc.frontend.fits import expect, may_be_equal
 from scancc.frontend.location import here, name_of, of_function
 from scancc.frontend.pytrees import flatten, paths, unflatten
 from scancc.frontend.tracer import Tracer, as_stored, tracing, unwrap, wrap
@@ -234,9 +235,9 @@ def _vjp(fn: Callable, primals: tuple, d: Any, has_aux: bool, wanted: bool) -> A
     for value, part in zip(map(unwrap, leaves), map(unwrap, given), strict=True):
         if not differentiable(value.type.dtype):
             continue
-        if part.type.ndim != value.type.ndim:
-            raise ScanValueError(f"the derivative given to a pullback is {part.type}, the value {value.type}", here())
-        part = build.cast(part, value.type.dtype)
+        if not may_be_equal(part.type.shape, value.type.shape):
+            raise ShapeError(f"the derivative given to a pullback is {part.type}, the value {value.type}", here())
+        part = build.cast(expect(part, value.type.shape), value.type.dtype)
         seeds[value] = part if value not in seeds else build.make("add", seeds[value], part)
     kept: Kept = {}
     derivatives = marked.whole(pullback(seeds, marked.nodes, kept))

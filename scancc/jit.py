@@ -26,7 +26,7 @@ from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.pytrees import flatten, source_of, unflatten
 from scancc.frontend.scan_arguments import parameters_of
 from scancc.frontend.scope import SYMBOLIC, UNUSUAL, Scope, current, entered
-from scancc.frontend.shared import kinds_of, values_of
+from scancc.frontend.shared import Shared, kinds_of, values_of
 from scancc.frontend.tracer import Tracer, as_stored, is_traced
 from scancc.inspection import Inspection
 from scancc.ir.graph import Graph, Node
@@ -213,14 +213,14 @@ class JitProgram(Inspection):
         return compile_graph(self.traced.graph, name, self._owner.options)
 
     def is_current(self) -> bool:
-        """Whether the shared variables that the function captured have the shapes that this was compiled for."""
-        return not self.kinds or kinds_of(self.traced.captured) == self.kinds
+        """Whether what the function captured has the dtypes and shapes that this was compiled for."""
+        return kinds_of(self.traced.captured) == self.kinds
 
     @functools.cached_property
     def is_direct(self) -> bool:
         """Whether arrays of the host can be handed to the program's function as they are, and nothing else is to do."""
         made, traced = self.compiled, self.traced
-        if not made.direct or self.kinds or traced.updates:
+        if not made.direct or traced.updates or any(isinstance(v, Shared) for v in traced.captured.values()):
             return False
         same_inputs = (*traced.inputs, *traced.captured) == made.inputs
         return same_inputs and tuple(traced.results) == tuple(traced.graph.results)

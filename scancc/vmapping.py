@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from scancc.batching.loops import batch
 from scancc.calls import compiled_call
 from scancc.errors import ScanTypeError, ScanValueError, ShapeError, UnsupportedError
+from scancc.frontend.fits import may_be_equal, same
 from scancc.frontend.location import here, name_of
 from scancc.frontend.pytrees import LEAF, NONE, flatten, unflatten
 from scancc.frontend.tracer import as_stored, tracing, unwrap, wrap
@@ -52,31 +53,25 @@ def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
     each = in_axes if isinstance(in_axes, (tuple, list)) else (in_axes,) * len(args)
     if len(each) != len(args):
         raise ScanValueError(f"in_axes has {len(each)} entries for {len(args)} arguments", here())
+    axes_of = [_spread(axes, parts[i][1], f"in_axes[{i}]") for i, axes in enumerate(each)]
+    whole = [[unwrap(v) if axis is None else _moved(unwrap(v), axis, i)
+              for v, axis in zip(values, axes, strict=True)]
+             for i, ((values, _), axes) in enumerate(zip(parts, axes_of, strict=True))]  # fmt: skip
+    length, batched = _equally_long(whole, axes_of)
     leaves: dict[Node, Node] = {}
-    length: int | Dim | None = None
     rows: list[Any] = []
-    for (values, tree), axes, i in zip(parts, each, range(len(args)), strict=True):
+    for nodes, (_, tree), axes in zip(whole, parts, axes_of, strict=True):
         inner = []
-        for v, axis in zip(values, _spread(axes, tree, f"in_axes[{i}]"), strict=True):
-            node = unwrap(v)
+        for node, axis in zip(nodes, axes, strict=True):
             if axis is None:
                 inner.append(wrap(node))
                 continue
-            node, size = _moved(node, axis, i), None
-            size = node.type.shape[0]
-            if length is None or (isinstance(length, Dim) and isinstance(size, int)):
-                length = size
-            elif isinstance(length, int) and isinstance(size, int) and length != size:
-                raise ShapeError(f"argument {i} has {size} rows, another one {length}", here(), context="vmap")
-            elif size != length:
-                node = build.make("expect", node, shape=(length, *node.type.shape[1:]), loc=here())
+            node = next(batched)
             first = build.make("index", node, loc=here(), axis=0, position=0)
             row = build.make("alias", first, loc=here())
             leaves[row] = node
             inner.append(wrap(row))
         rows.append(unflatten(tree, inner))
-    if length is None:
-        raise ScanValueError("no argument has an axis for the batch", here(), fix="give in_axes that are not all None")
     scope = tracing()
     effects, updates = len(scope.effects), dict(scope.updates)
     results, tree = flatten(fn(*rows))
@@ -96,6 +91,23 @@ def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
         value = made.whole(node)
         out.append(wrap(_to_axis(value, axis)))
     return unflatten(tree, out)
+
+
+def _equally_long(
+    whole: list[list[Node]], axes_of: list[list[int | None]]
+) -> tuple[int | Dim, Iterator[Node]]:  # fmt: skip
+    """The number of rows, and the arguments that have as many, in their order."""
+    found = [(i, n) for i, (nodes, axes) in enumerate(zip(whole, axes_of, strict=True))
+             for n, axis in zip(nodes, axes, strict=True) if axis is not None]  # fmt: skip
+    if not found:
+        raise ScanValueError("no argument has an axis for the batch", here(), fix="give in_axes that are not all None")
+    lengths = [n.type.shape[0] for _, n in found]
+    length = next((d for d in lengths if isinstance(d, int)), lengths[0])
+    for i, n in found:
+        if not may_be_equal((n.type.shape[0],), (length,)):
+            raise ShapeError(f"argument {i} has {n.type.shape[0]} rows, another one {length}", here(), context="vmap")
+    nodes = same([n for _, n in found], [[(k, 0) for k in range(len(found))]])
+    return nodes[0].type.shape[0], iter(nodes)
 
 
 def _check_pure(fn: Callable, leaves: dict[Node, Node], done: list[Node]) -> None:

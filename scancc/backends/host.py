@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from scancc.backends.guards import MISS, Guard, GuardSource, Leaf
-from scancc.backends.lengths import Lengths
+from scancc.backends.lengths import FUNCTIONS, Lengths
 from scancc.backends.native import result_buffers
-from scancc.ir.graph import Graph
+from scancc.errors import LengthError
+from scancc.ir.graph import Graph, Node
 from scancc.ir.types import in_memory
 from scancc.passes.lower import Lowered
 
@@ -42,12 +43,12 @@ def host_function(
     """
     scope: dict[str, Any] = {
         "kernel_": kernel, "fail_": fail, "empty_": empty, "zeros_": zeros, "np_": np,
-        "uint16_": np.dtype(np.uint16),
+        "uint16_": np.dtype(np.uint16), **FUNCTIONS,
     }  # fmt: skip
     lines: list[str] = []
     inputs = [p.name for p in lowered.kernel.params[: len(graph.inputs)]]
     by_input = {node.attrs["name"]: name for node, name in zip(graph.inputs, inputs, strict=True)}
-    scalars = {name: node.type.dtype for node, name in zip(graph.inputs, inputs, strict=True) if not node.type.ndim}
+    scalars = [name for node, name in zip(graph.inputs, inputs, strict=True) if not node.type.ndim]
     front: GuardSource | None = None
     if guard is not None:
         open_axes = {(by_input[name], axis): var.name for var, name, axis in lowered.lengths}
@@ -57,9 +58,12 @@ def host_function(
         if in_memory(node.type.dtype, halves) != node.type.dtype:
             lines.append(f"{name} = {name}.view(uint16_)")
     if front is None:
+        scope["shapes_"] = fixed_shapes
+        for node, name in zip(graph.inputs, inputs, strict=True):
+            if node.type.ndim:
+                lines += _same_shape(name, node)
         lines += [f"{name} = {name}[()]" for name in scalars]
         lines += [f"{var.name} = {by_input[name]}.shape[{axis}]" for var, name, axis in lowered.lengths]
-    after_inputs = len(lines)
     if check is not None:
         scope["check_"] = check
         lines.append(f"check_({{{', '.join(f'{given!r}: {name}' for given, name in by_input.items())}}})")
@@ -74,9 +78,6 @@ def host_function(
     for buffer, value in lowered.constants.items():
         # Writable copies: a kernel is compiled for writable arrays, whatever it does with them.
         scope[buffer.name] = constant(value)
-    if front is not None and lengths.divide:
-        as_numpy = [f"{name} = {front.bind(dtype.type)}({name})" for name, dtype in scalars.items()]
-        lines[after_inputs:after_inputs] = as_numpy
     made = "".join(f", {b.name}" for b in lowered.kernel.returned)
     given = [p.name for p in lowered.kernel.params if p.name not in stacked]
     lines.append(f"code_{made} = kernel_({', '.join(given)})")
@@ -87,6 +88,24 @@ def host_function(
     answer = front.result(results) if front is not None else f"({''.join(r + ', ' for r in results)})"
     parameters = "arguments_" if front is not None else ", ".join(inputs)
     return _function(parameters, [*lines, f"return {answer}"], lowered, scope)
+
+
+def _same_shape(name: str, node: Node) -> list[str]:
+    """Lines that compare the lengths that the program knows. Whoever calls has looked at the shape of the array, but
+    what was captured or is shared, other threads may change meanwhile."""
+    fixed = [(axis, d) for axis, d in enumerate(node.type.shape) if isinstance(d, int)]
+    if not fixed:
+        return []
+    if len(fixed) == node.type.ndim:
+        test = f"{name}.shape != {node.type.shape!r}"
+    else:
+        test = f"len({name}.shape) != {node.type.ndim} or " + " or ".join(f"{name}.shape[{a}] != {d}" for a, d in fixed)
+    return [f"if {test}: shapes_({node.attrs['name']!r}, {name})"]
+
+
+def fixed_shapes(name: str, array: Any) -> None:
+    raise LengthError(f"'{name}' has shape {array.shape} when the program starts, which was compiled for another one",
+                     rule="nobody changes the shape of an array while a call reads it")  # fmt: skip
 
 
 def around_native(

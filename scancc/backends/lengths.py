@@ -1,20 +1,35 @@
-"""Lengths of buffers as Python expressions of what the host knows of a call: see `host.py`."""
+"""Lengths of buffers as Python expressions of what the host knows of a call: see `host.py`.
+
+A kernel computes some of them again, and reads and writes as many rows. So they are the same numbers to the last bit:
+integers of the dtype that the program has, which wrap where they leave it. Lengths that are made of floats are not
+among them: a kernel allocates such arrays itself (`exact` in `ir/lengths.py`).
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-import numpy as np
-
-from scancc.ir.loop import Const, Expr, Op, Var
+from scancc.backends.llvm.ranges import LONGEST, Ranges
+from scancc.ir.loop import BOOL, INT64, Const, Expr, Op, Var
 from scancc.passes.lower import Lowered
 
 INFIX = {
-    "add": "+", "subtract": "-", "multiply": "*", "floor_divide": "//", "remainder": "%",
+    "add": "+", "subtract": "-", "multiply": "*",
     "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!=",
 }  # fmt: skip
-DIVISIONS = frozenset({"floor_divide", "remainder"})  # by zero Python raises and NumPy does not
+
+
+def floor_divide(a: int, b: int) -> int:
+    """By zero it is 0, as in NumPy."""
+    return a // b if b else 0
+
+
+def remainder(a: int, b: int) -> int:
+    return a % b if b else 0
+
+
+FUNCTIONS: Mapping[str, Callable[[int, int], int]] = {"floor_divide_": floor_divide, "remainder_": remainder}
 
 
 class Lengths:
@@ -23,34 +38,54 @@ class Lengths:
     def __init__(self, lowered: Lowered, inputs: Iterable[str], lines: list[str]) -> None:
         self.definitions = lowered.definitions
         self.of_arrays = {v for v, _, _ in lowered.lengths}
-        self.known = {*inputs, *(v.name for v in self.of_arrays)}
+        self.inputs = frozenset(inputs)
+        self.known = {v.name for v in self.of_arrays}
         self.lines = lines
         self.numbers = itertools.count()
-        self.divide = False  # whether any of them divides
+        self.ranges = Ranges()
+        self.ranges.known |= dict.fromkeys(self.known, (0, LONGEST))
 
     def text(self, e: Expr) -> str:
         match e:
             case Const(value, _):
                 return str(int(value))
+            case Var(name, _) if name in self.inputs:
+                return f"int({name})"
             case Var(name, _):
                 if name not in self.known:
                     self.known.add(name)
                     text = self.text(self.definitions[name])
+                    self.ranges.learn(e, self.definitions[name])
                     self.lines.append(f"{name} = {text}")
                 return name
-            case Op("cast", (x,), _):
-                return f"int({self.text(x)})"
             case Op(("minimum" | "maximum") as name, (a, b), _):
                 return self._extreme("<" if name == "minimum" else ">", self.text(a), self.text(b))
             case Op("where", (condition, a, b), _):
                 return f"({self.text(a)} if {self.text(condition)} else {self.text(b)})"
+            case Op("cast", (x,), _):
+                return self._wrapped(e, self.text(x))
+            case Op(("floor_divide" | "remainder") as name, (a, b), _):
+                return self._wrapped(e, f"{name}_({self.text(a)}, {self.text(b)})")
             case Op(name, (a, b), _) if name in INFIX:
-                self.divide |= name in DIVISIONS
-                return f"({self.text(a)} {INFIX[name]} {self.text(b)})"
-            case Op(name, args, _) if hasattr(np, name):
-                return f"np_.{name}({', '.join(map(self.text, args))}).item()"
+                return self._wrapped(e, f"({self.text(a)} {INFIX[name]} {self.text(b)})")
             case _:
                 raise AssertionError(f"not a length: {e}")
+
+    def _wrapped(self, e: Op, text: str) -> str:
+        """The integer that the dtype has for it."""
+        if e.dtype == BOOL:
+            return text if e.name != "cast" else f"({text} != 0)"
+        if e.dtype == INT64 and self._fits(e):
+            return text
+        bits, half = 8 * e.dtype.itemsize, 1 << 8 * e.dtype.itemsize - 1
+        if e.dtype.kind == "u":
+            return f"({text} & {(1 << bits) - 1})"
+        return f"(({text} + {half} & {(1 << bits) - 1}) - {half})"
+
+    def _fits(self, e: Op) -> bool:
+        if e.name == "cast":
+            return e.args[0].dtype.kind in "ib" or e.args[0].dtype.itemsize < 8
+        return self.ranges.fits(e.name, *e.args)
 
     def rows(self, d: Expr) -> str:
         """A length of a buffer; counts that are computed may be negative."""

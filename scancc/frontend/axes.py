@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from scancc.errors import ShapeError, UnsupportedError
-from scancc.frontend.fits import same_size
+from scancc.frontend.fits import as_int64, same_size
 from scancc.frontend.location import here
 from scancc.frontend.tracer import Tracer, emit, length_of, tracing, unwrap, wrap
 from scancc.ir import build
@@ -124,7 +124,7 @@ def _length(x: Node, entry: Any, d: int | Dim) -> Node:
         return emit("maximum", d.define, build.integer(-1))
     if d in x.type.shape:
         return build.dim_of(x, x.type.shape.index(d), here())
-    return build.cast(unwrap(entry), "int64", here())
+    return as_int64(unwrap(entry))
 
 
 def _shape_of(x: Node, dims: list[Any]) -> Shape:

@@ -28,6 +28,22 @@ def expect(node: Node, shape: Shape) -> Node:
     return node if node.type.shape == shape else build.make("expect", node, loc=here(), shape=shape)
 
 
+def may_be_equal(a: Shape, b: Shape) -> bool:
+    """Whether no length that is known differs."""
+    pairs = zip(a, b, strict=False)
+    return len(a) == len(b) and all(m == n or isinstance(m, Dim) or isinstance(n, Dim) for m, n in pairs)
+
+
+def at_least(node: Node, rows: int, name: str) -> Node:
+    """The first rows of `node`, checked to be as many."""
+    length = node.type.shape[0]
+    if isinstance(length, int):
+        return node
+    there = build.make("minimum", build.dim_of(node, 0, here()), build.integer(rows), loc=here())
+    first = build.rows(node, build.integer(0), build.dim_from(there, name), here())
+    return expect(first, (rows, *node.type.shape[1:]))
+
+
 def fitting(op: str, nodes: Sequence[Node], attrs: Mapping[str, Any]) -> Sequence[Node]:
     """The operands of an op, checked for what it asks of their lengths."""
     if len(nodes) < 2 or all(n.type.is_static for n in nodes):
@@ -86,6 +102,14 @@ def fitting_into(node: Node, shape: Shape) -> Node:
     """A node that is to be broadcast to a shape. A length that turns out to be 1 fits 1 only, see `docs/design.md`."""
     own = shape[len(shape) - node.type.ndim :]
     return expect(node, tuple(d if d == 1 else t for d, t in zip(node.type.shape, own, strict=True)))
+
+
+def as_int64(node: Node) -> Node:
+    """An index, a bound or a length; one beyond int64 is the largest there is, which no axis has either."""
+    if node.type.dtype == "uint64":
+        most = build.const(2**63 - 1, "uint64", here())
+        node = build.make("minimum", node, build.broadcast_to(most, node.type.shape, here()), loc=here())
+    return build.cast(node, "int64", here())
 
 
 def same_size(node: Node, size: Node | int, name: str) -> Node:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from scancc.errors import ScanIndexError, UnsupportedError
+from scancc.frontend.fits import as_int64
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.tracer import Tracer, emit, tracing, unwrap, wrap
@@ -86,7 +87,7 @@ def _wrapped(node: Node, axis: int, k: Any) -> Node:
         if outside.any():
             raise ScanIndexError(f"index {k[outside][0]} is out of bounds for axis {axis} of length {n}", here())
         return build.const(np.where(k < 0, k + n, k).astype(np.int64), loc=here())
-    return emit("wrap_index", build.cast(unwrap(k), "int64"), length)
+    return emit("wrap_index", as_int64(unwrap(k)), length)
 
 
 def _advanced(node: Node, keys: list[Any]) -> Tracer:
@@ -151,7 +152,7 @@ def _run_time_slice(node: Node, axis: int, k: slice) -> Node:
     def bound(at: Any, default: Node) -> Node:
         if at is None:
             return default
-        place = build.cast(unwrap(at), "int64", here())
+        place = as_int64(unwrap(at))
         if place.type.shape:
             raise ScanIndexError(f"a bound of a slice has {place.type.ndim} axes", here())
         negative = emit("less", place, zero)

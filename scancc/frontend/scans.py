@@ -16,6 +16,7 @@ import numpy as np
 from scancc.errors import CarryShapeError, CarryTypeError, ScanTypeError, ScanValueError
 from scancc.frontend import pytrees
 from scancc.frontend.control_flow import trace_with_control_flow
+from scancc.frontend.fits import as_int64, at_least
 from scancc.frontend.location import of_function
 from scancc.frontend.returns import Returned, parse_return
 from scancc.frontend.scan_arguments import OutputArgument, ScanArguments
@@ -63,7 +64,7 @@ def add_scan(
     outer = tracing()
     name = outer.root.unique(name)
     sequences = [_sequence_operand(s.value, s.taps, args.go_backwards) for s in args.sequences]
-    initials: dict[str, Node] = {o.name: unwrap(o.initial) for o in args.outputs or () if o.initial is not None}
+    initials: dict[str, Node] = {o.name: _initial(o, outer) for o in args.outputs or () if o.initial is not None}
     nonseqs = [(n, unwrap(v)) for n, v in args.non_sequences]
     steps = _steps(args, sequences)
     while True:
@@ -120,6 +121,11 @@ def _in_a_scope(
         return body, _trace_step(fn, args, body, sequences, initials, nonseqs)
 
 
+def _initial(o: OutputArgument, outer: Scope) -> Node:
+    node = unwrap(o.initial)
+    return node if o.taps == (-1,) else at_least(node, o.depth, outer.root.unique(f"rows_{o.name}"))
+
+
 def _sequence_operand(value: Any, taps: tuple[int, ...], backwards: bool) -> tuple[Node, tuple[int, ...]]:
     """Reversal is a view: the reversed sequence read at t+k is the original read at its own step -k."""
     node = unwrap(value)
@@ -131,7 +137,7 @@ def _sequence_operand(value: Any, taps: tuple[int, ...], backwards: bool) -> tup
 def _steps(args: ScanArguments, sequences: list[tuple[Node, tuple[int, ...]]]) -> Node:
     if args.n_steps is not None:
         node = unwrap(args.n_steps)
-        return build.cast(node, "int64")
+        return as_int64(node)
     shortest: Node | None = None
     for s, (node, taps) in zip(args.sequences, sequences, strict=True):
         reach = Sequence(s.name, taps).reach

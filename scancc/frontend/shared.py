@@ -132,8 +132,8 @@ def values_of(bound: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def kinds_of(bound: Mapping[str, Any]) -> tuple:
-    """What a program depends on of the shared variables that it captured."""
-    return tuple((v.shape, v.dtype) for v in bound.values() if isinstance(v, Shared))
+    """What a program depends on of the variables and arrays that it captured, which may be changed in place."""
+    return tuple([(v.shape, v.dtype) for v in bound.values()])
 
 
 @contextmanager

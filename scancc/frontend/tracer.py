@@ -10,7 +10,7 @@ import numpy as np
 
 from scancc.arrays import refuse_large, refuse_masked, shown
 from scancc.errors import ScanOverflowError, ScanTypeError, ShapeError, TracedValueError, UnsupportedError
-from scancc.frontend.fits import fitting
+from scancc.frontend.fits import as_int64, fitting
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.scope import SYMBOLIC, Scope, current
@@ -224,7 +224,11 @@ def length_of(value: Any) -> int | Dim:
     """A length as an entry of a shape: an integer, or a traced value."""
     if not isinstance(value, ArrayOperators):
         return index_of(value)
-    return build.dim_from(build.cast(unwrap(value), "int64", here()), tracing().root.unique("length"))
+    node = unwrap(value)
+    if node.type.shape or node.type.dtype.kind not in "iu":
+        raise ScanTypeError(f"a length is of type {node.type}", here(), "lengths are integers",
+                            'convert it, for example with .astype("int64")')
+    return build.dim_from(as_int64(node), tracing().root.unique("length"))
 
 
 index_of = operator.index

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from scancc.ir.graph import Graph, Node, Sequence, operands, spec_of
+from scancc.ir.loop import Op
 from scancc.ir.ops import OPS
 from scancc.ir.types import Dim
+
+# Ops on integers that the host does just as a kernel does them.
+EXACT = frozenset(
+    "add subtract multiply floor_divide remainder minimum maximum where cast "
+    "less less_equal greater greater_equal equal not_equal".split()
+)
+
+
+def exact(e: Op) -> bool:
+    """Whether the host may compute a length by this operation: so that a kernel, which does it again, has the same."""
+    return e.name in EXACT and e.dtype.kind in "iub" and all(a.dtype.kind in "iub" for a in e.args)
+
 
 SAME_ROWS = frozenset({"flip", "slice", "transpose", "rows", "alias", "stop_gradient"})  # their rows are those of x
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from scancc.ir.graph import Graph, Loc, Node, dependencies, topological, users
+from scancc.ir.lengths import exact
 from scancc.ir.loop import (
     INT64,
     Alloc,
@@ -230,7 +231,7 @@ class Lowering:
             case Var(name, _):
                 return name in self.host_dims
             case Op(_, args, _):
-                return all(self.known_before(a) for a in args)
+                return exact(e) and all(self.known_before(a) for a in args)
             case _:
                 return False
 

@@ -29,7 +29,7 @@ from scancc.frontend.scope import SYMBOLIC, UNUSUAL, Scope, current, entered
 from scancc.frontend.shared import Shared, kinds_of, values_of
 from scancc.frontend.tracer import Tracer, as_stored, is_traced
 from scancc.inspection import Inspection
-from scancc.ir.graph import Graph, Node
+from scancc.ir.graph import Graph, Node, graphs_within
 from scancc.ir.lengths import scanned_inputs
 from scancc.passes.pipeline import Options
 from scancc.pickling import PickledByName
@@ -80,10 +80,10 @@ class JitFunction(PickledByName):
             arrays = self._arrays(args)
             program = self._program(arrays)
             return program.run(arrays, mode, stream)
-        except LengthError:
-            return self._with_its_lengths(self._arrays(args), mode, stream)
+        except LengthError as e:
+            return self._with_its_lengths(self._arrays(args), mode, stream, e)
 
-    def _with_its_lengths(self, arrays: list[np.ndarray], mode: str, stream: Any) -> Any:
+    def _with_its_lengths(self, arrays: list[np.ndarray], mode: str, stream: Any, wrong: LengthError) -> Any:
         """A call whose lengths do not fit each other as those of other calls do: it is traced with them.
 
         So it means what NumPy does with the same arrays: a length of 1 is broadcast, and what does not fit is an error
@@ -95,7 +95,10 @@ class JitFunction(PickledByName):
         if without_ones != opened:
             with contextlib.suppress(LengthError):
                 return self._opened_so(arrays, without_ones).run(arrays, mode, stream)
-        return self._opened_so(arrays, (None,) * len(arrays)).run(arrays, mode, stream)
+        program = self._opened_so(arrays, (None,) * len(arrays))
+        if any(n.op == "expect" for g in graphs_within(program.traced.graph) for n in g.nodes()):
+            raise wrong  # of lengths that values decide
+        return program.run(arrays, mode, stream)
 
     def lower(self, *args: Any) -> JitProgram:
         """The program for arguments like these, after all passes: `.source()`, `.loop_ir()`.

@@ -233,6 +233,14 @@ def body_graphs(node: Node) -> tuple[Graph, ...]:
     return ()
 
 
+def graphs_within(graph: Graph) -> Iterator[Graph]:
+    """A graph, and those nested in it at any depth."""
+    yield graph
+    for node in graph.nodes():
+        for inner in body_graphs(node):
+            yield from graphs_within(inner)
+
+
 def users(graph: Graph) -> dict[Node, list[Node]]:
     table: dict[Node, list[Node]] = {}
     for node in graph.nodes():

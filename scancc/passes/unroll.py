@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scancc.ir.graph import Graph, body_graphs
+from scancc.ir.graph import Graph, graphs_within
 from scancc.ir.loop import For, Stmt
 from scancc.ir.walk import operations, statements
 from scancc.passes.lower import Lowered, lower
@@ -51,16 +51,9 @@ def unroll(graph: Graph, name: str, sizes: tuple[int, ...] = SIZES) -> Unrolled:
 
 def _that_differ(graph: Graph, sizes: tuple[int, ...]) -> list[int]:
     """The first, and those below which there are arrays that the size before it would take."""
-    lengths = _sizes_in(graph)
+    lengths = {size for g in graphs_within(graph) for n in g.nodes() if (size := n.type.size) is not None}
     return [size for size, before in zip(sizes, (None, *sizes), strict=False)
             if before is None or any(size < n <= before for n in lengths)]  # fmt: skip
-
-
-def _sizes_in(graph: Graph) -> set[int]:
-    found = {n.type.size for n in graph.nodes()} - {None}
-    for inner in (g for n in graph.nodes() for g in body_graphs(n)):
-        found |= _sizes_in(inner)
-    return found  # type: ignore[return-value]
 
 
 def _cost(block: list[Stmt]) -> int:

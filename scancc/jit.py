@@ -111,8 +111,7 @@ class JitFunction(PickledByName):
 
     def trace(self, *args: Any) -> Traced:
         """The traced program for arguments like these, not yet compiled: `.graph` is its scan IR."""
-        arrays = self._arrays(args)
-        return self.traced(arrays, self._opened(arrays))
+        return self._first_trace(self._arrays(args))[1]
 
     def traced(self, arrays: list[np.ndarray], opened: tuple[int | None, ...]) -> Traced:
         return trace_with_control_flow(
@@ -131,31 +130,35 @@ class JitFunction(PickledByName):
 
     def _program(self, arrays: list[np.ndarray]) -> JitProgram:
         kinds = tuple([(a.dtype, a.ndim) for a in arrays])
-        opened = self._open.get(kinds)
+        opened, traced = self._open.get(kinds), None
         if opened is None:
-            opened = self._open[kinds] = self._opened(arrays)
-        return self._opened_so(arrays, opened)
+            opened, traced = self._first_trace(arrays)
+            self._open[kinds] = opened
+        return self._opened_so(arrays, opened, traced)
 
-    def _opened_so(self, arrays: list[np.ndarray], opened: tuple[int | None, ...]) -> JitProgram:
+    def _opened_so(
+        self, arrays: list[np.ndarray], opened: tuple[int | None, ...], traced: Traced | None = None
+    ) -> JitProgram:  # fmt: skip
         kinds = tuple([(a.dtype, a.ndim) for a in arrays])
         key = (kinds, opened, tuple([_fixed(a, axis) for a, axis in zip(arrays, opened, strict=True)]))
         program: JitProgram = self.programs.get(
-            key, lambda: JitProgram(self, arrays, opened), JitProgram.is_current
+            key, lambda: JitProgram(self, opened, traced or self.traced(arrays, opened)), JitProgram.is_current
         )
         return program
 
-    def _opened(self, arrays: list[np.ndarray]) -> tuple[int | None, ...]:
-        """Which axis of each argument may have any length. None of them where the function asks Python for a length."""
+    def _first_trace(self, arrays: list[np.ndarray]) -> tuple[tuple[int | None, ...], Traced]:
+        """Which axis of each argument may have any length, and the trace with those open. None of them may where the
+        function asks Python for a length."""
         for i, a in enumerate(arrays):
             refuse_large(a, f"argument {i} of {self.name}")
         fixed: tuple[int | None, ...] = (None,) * len(arrays)
-        found = self.traced(arrays, fixed).lengths_of_scans()
+        traced = self.traced(arrays, fixed)
+        found = traced.lengths_of_scans()
         if found != fixed:
-            try:
-                self.traced(arrays, found)
-            except (TracedValueError, UnsupportedError):  # of a length: with lengths that are known it was traced
-                return fixed
-        return found
+            # Of a length that Python asks for: with lengths that are known it was traced.
+            with contextlib.suppress(TracedValueError, UnsupportedError):
+                return found, self.traced(arrays, found)
+        return fixed, traced
 
 
 class Traced:
@@ -204,9 +207,8 @@ def _fixed(a: np.ndarray, axis: int | None) -> tuple[int, ...]:
 
 
 class JitProgram(Inspection):
-    def __init__(self, owner: JitFunction, arrays: list[np.ndarray], opened: tuple[int | None, ...]) -> None:
-        self.opened = opened
-        self.traced = owner.traced(arrays, opened)
+    def __init__(self, owner: JitFunction, opened: tuple[int | None, ...], traced: Traced) -> None:
+        self.opened, self.traced = opened, traced
         self.kinds = kinds_of(self.traced.captured)
         self._owner = owner
 

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from scancc.batching.divergence import rows_diverge
 from scancc.batching.loops import batch
 from scancc.calls import compiled_call
 from scancc.errors import ScanTypeError, ScanValueError, ShapeError, UnsupportedError
@@ -17,6 +18,7 @@ from scancc.gradients import naming
 from scancc.ir import build
 from scancc.ir.graph import Node, topological
 from scancc.ir.types import Dim, show_shape
+from scancc.row_loops import by_rows, ragged_axes
 
 
 def vmap(fn: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
@@ -58,39 +60,51 @@ def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
               for v, axis in zip(values, axes, strict=True)]
              for i, ((values, _), axes) in enumerate(zip(parts, axes_of, strict=True))]  # fmt: skip
     length, batched = _equally_long(whole, axes_of)
+    given = [[wrap(n) for n, axis in zip(nodes, axes, strict=True) if axis is None]
+             for nodes, axes in zip(whole, axes_of, strict=True)]  # fmt: skip
+
+    def call(*rows: Any) -> Any:
+        """The function with one row of what is batched, and all of what is not."""
+        row, arguments = iter(rows), []
+        for part, axes, (_, tree) in zip(given, axes_of, parts, strict=True):
+            rest = iter(part)
+            arguments.append(unflatten(tree, [next(rest) if axis is None else next(row) for axis in axes]))
+        return fn(*arguments)
+
     leaves: dict[Node, Node] = {}
-    rows: list[Any] = []
-    for nodes, (_, tree), axes in zip(whole, parts, axes_of, strict=True):
-        inner = []
-        for node, axis in zip(nodes, axes, strict=True):
-            if axis is None:
-                inner.append(wrap(node))
-                continue
-            node = next(batched)
-            first = build.make("index", node, loc=here(), axis=0, position=0)
-            row = build.make("alias", first, loc=here())
-            leaves[row] = node
-            inner.append(wrap(row))
-        rows.append(unflatten(tree, inner))
+    for node in batched:
+        first = build.make("index", node, loc=here(), axis=0, position=0)
+        leaves[build.make("alias", first, loc=here())] = node
     scope = tracing()
     effects, updates = len(scope.effects), dict(scope.updates)
-    results, tree = flatten(fn(*rows))
+    results, tree = flatten(call(*map(wrap, leaves)))
     nodes = [as_stored(r) for r in results]
-    updated = [n for s, n in scope.updates.items() if updates.get(s) is not n]
-    _check_pure(fn, leaves, [*scope.effects[effects:], *updated])
-    made = batch(nodes, leaves, length)
-    out = []
-    for node, axis in zip(nodes, _spread(out_axes, tree, "out_axes"), strict=True):
-        value = made.value[node]
-        if axis is None:
-            if node in made.batched:
-                raise ScanValueError("out_axes is None for a result that differs from row to row", here(),
-                                     fix="give the axis along which its rows are stacked")  # fmt: skip
-            out.append(wrap(value))
-            continue
-        value = made.whole(node)
-        out.append(wrap(_to_axis(value, axis)))
+    done = [*scope.effects[effects:], *(n for s, n in scope.updates.items() if updates.get(s) is not n)]
+    axes = _spread(out_axes, tree, "out_axes")
+    differing = set(leaves)
+    diverge = rows_diverge(topological([*nodes, *done]), differing, not scope.root.device)
+    if any(axis is None and node in differing for node, axis in zip(nodes, axes, strict=True)):
+        raise ScanValueError("out_axes is None for a result that differs from row to row", here(),
+                             fix="give the axis along which its rows are stacked")
+    made = None if diverge or not differing.isdisjoint(done) else _together(nodes, leaves, length)
+    if made is None:
+        # The function is traced once more, as the step of a loop: what it did before does not count.
+        del scope.effects[effects:]
+        scope.updates.clear()
+        scope.updates.update(updates)
+        made = by_rows(call, list(leaves.values()), ragged_axes(nodes, differing), name_of(fn, "function"))
+    out = [wrap(node if axis is None else _to_axis(value, axis))
+           for node, value, axis in zip(nodes, made, axes, strict=False)]  # fmt: skip
     return unflatten(tree, out)
+
+
+def _together(nodes: list[Node], leaves: dict[Node, Node], length: int | Dim) -> list[Node] | None:
+    """All rows at once; None where that cannot be done, as with results that would have gaps."""
+    try:
+        made = batch(nodes, leaves, length)
+        return [made.whole(n) for n in nodes]
+    except UnsupportedError:
+        return None
 
 
 def _equally_long(
@@ -108,14 +122,6 @@ def _equally_long(
             raise ShapeError(f"argument {i} has {n.type.shape[0]} rows, another one {length}", here(), context="vmap")
     nodes = same([n for _, n in found], [[(k, 0) for k in range(len(found))]])
     return nodes[0].type.shape[0], iter(nodes)
-
-
-def _check_pure(fn: Callable, leaves: dict[Node, Node], done: list[Node]) -> None:
-    """Checks, prints and updates of shared variables happen once, not for every row."""
-    if any(n in leaves for n in topological(done)):
-        raise UnsupportedError(f"{name_of(fn, 'the function')} calls sc.check or sc.debug_print, or updates a shared "
-                               "variable, in what is computed for every row of a batch", here(),
-                               fix="do so with all of the batch, outside of sc.vmap")  # fmt: skip
 
 
 def _spread(axes: Any, tree: Any, name: str) -> list[int | None]:

@@ -43,6 +43,7 @@ class Scope:
     _wide: dict[Node, Node] = field(default_factory=dict)  # values of 16 bits, as they are captured
     closed: bool = False
     control_flow: bool = True  # whether Python's may be rewritten
+    device: bool = False  # whether the program is for one
 
     @property
     def root(self) -> Scope:

@@ -86,8 +86,6 @@ class ShapeError(ScanValueError):
 class TracedValueError(ScanTypeError):
     """Python asked for the value of something that is only known when the compiled loop runs."""
 
-    asks_truth = False  # for control flow, which can be rewritten
-
 
 class UnsupportedError(ScanError, NotImplementedError):
     """A function or spelling that scancc does not support."""

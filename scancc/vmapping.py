@@ -9,6 +9,7 @@ from typing import Any
 from scancc.batching.loops import batch
 from scancc.calls import compiled_call
 from scancc.errors import ScanTypeError, ScanValueError, ShapeError, UnsupportedError
+from scancc.frontend.calling import call
 from scancc.frontend.location import here, name_of
 from scancc.frontend.pytrees import LEAF, NONE, flatten, unflatten
 from scancc.frontend.tracer import as_stored, tracing, unwrap, wrap
@@ -79,7 +80,7 @@ def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
         raise ScanValueError("no argument has an axis for the batch", here(), fix="give in_axes that are not all None")
     scope = tracing()
     effects, updates = len(scope.effects), dict(scope.updates)
-    results, tree = flatten(fn(*rows))
+    results, tree = flatten(call(fn, *rows))
     nodes = [as_stored(r) for r in results]
     updated = [n for s, n in scope.updates.items() if updates.get(s) is not n]
     _check_pure(fn, leaves, [*scope.effects[effects:], *updated])

@@ -44,6 +44,8 @@ def _expanded(key: Any, rank: int) -> list[Any]:
     """One entry an axis (and None for new ones); masks as integer arrays, integers as Python's."""
     keys: list[Any] = []
     for k in key if isinstance(key, tuple) else (key,):
+        if isinstance(k, ArrayOperators) and not k.traced:
+            k = np.asarray(k)
         if isinstance(k, list):
             k = np.asarray(k) if k else np.empty(0, np.int64)
         if isinstance(k, np.ndarray) and k.dtype.kind == "b":

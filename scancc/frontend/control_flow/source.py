@@ -64,28 +64,35 @@ RAISE = "raise"
 
 
 def stored_parts(statements: Iterable[ast.AST]) -> list[str]:
-    """Attributes and elements that statements assign to, and RAISE: what a branch cannot take back."""
+    """Attributes that statements assign to, what they delete, and RAISE: what a branch cannot take back."""
     found: list[str] = []
     pending = list(statements)
     while pending:
         node = pending.pop()
         if isinstance(node, ast.Raise):
             found.append(RAISE)
-        elif isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, (ast.Store, ast.Del)):
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, (ast.Store, ast.Del)) or (
+            isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Del)
+        ):
             found.append(ast.unparse(node))
         if not isinstance(node, SCOPES):
             pending += ast.iter_child_nodes(node)
     return found
 
 
-def holds(node: ast.AST, *kinds: type[ast.AST], loops: bool = True) -> bool:
-    """Whether a statement has one of these kinds inside; in loops of its own only where `loops` says so."""
+def holds(node: ast.AST, *kinds: type[ast.AST], loops: bool = True, own: bool = False) -> bool:
+    """Whether a statement has one of these kinds inside.
+
+    Without `loops`, loops inside of it are not looked into; with `own`, neither is the statement where it is a loop.
+    """
     pending: list[ast.AST] = [node]
     while pending:
         n = pending.pop()
         if isinstance(n, kinds):
             return True
-        if isinstance(n, SCOPES) or (not loops and n is not node and isinstance(n, (ast.For, ast.While))):
+        if isinstance(n, SCOPES) or (
+            not loops and (own or n is not node) and isinstance(n, (ast.For, ast.While))
+        ):
             continue
         pending += ast.iter_child_nodes(n)
     return False

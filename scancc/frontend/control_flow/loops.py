@@ -1,0 +1,290 @@
+"""`while` and `for` as scans.
+
+What a loop changes is carried: variables that it binds, and arrays that it assigns to.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from scancc.errors import ScanTypeError, UnsupportedError
+from scancc.frontend.conditionals import truth_value
+from scancc.frontend.control_flow.expressions import not_
+from scancc.frontend.control_flow.joins import Undefined, is_array, refuse_stores
+from scancc.frontend.control_flow.jumps import RETURNED
+from scancc.frontend.control_flow.statements import if_
+from scancc.frontend.location import here
+from scancc.frontend.made_arrays import MadeArray, array_depth, entangle, region
+from scancc.frontend.pytrees import Tree, flatten, unflatten
+from scancc.frontend.returns import Until
+from scancc.frontend.tracer import Tracer, is_traced, tracing, unwrap, wrap
+from scancc.ir import build
+from scancc.ir.graph import Node
+from scancc.ir.types import Dim, Type
+
+FOREVER = 1 << 62  # steps of a loop that only its condition ends
+UNROLLED = 16  # rounds of a loop over Python's own values that are traced one by one after it may have ended
+
+
+def while_(test: Callable, body: Callable, get: Callable, put: Callable, names: tuple, stores: tuple) -> None:
+    while True:
+        going = test()
+        if is_traced(going):
+            break
+        if not going:
+            return
+        body()
+    refuse_stores(stores)
+
+    def step() -> Any:
+        body()
+        return not_(test())
+
+    Loop(step, wrap(truth_value(going)) * np.int64(FOREVER), get, put, names, "while").add()
+
+
+def for_range(
+    made_by: Any, bounds: tuple, body: Callable, get: Callable, put: Callable, names: tuple, stores: tuple,
+    ended: Callable,
+) -> None:  # fmt: skip
+    """`for i in range(*bounds)`; `ended` gives the flag by which the loop ends early."""
+    if made_by is not builtins.range:
+        for_each(made_by(*bounds), body, get, put, names, stores, ended)
+    elif not is_traced(*bounds):
+        _rounds(range(*bounds), body, get, put, names, stores, ended)
+    else:
+        start, stop, step = (0, bounds[0], 1) if len(bounds) == 1 else (*bounds, 1)[:3]
+        low, high, stride = (wrap(build.cast(_whole(b), "int64")) for b in (start, stop, step))
+        span = np.where(stride > 0, high - low + stride - 1, low - high - stride - 1)
+        count = np.maximum(span // np.maximum(np.abs(stride), 1), 0)
+        refuse_stores(stores)
+        _numbered(lambda k: body(low + k * stride), count, get, put, names, ended)
+
+
+def for_each(
+    iterable: Iterable, body: Callable, get: Callable, put: Callable, names: tuple, stores: tuple, ended: Callable
+) -> None:
+    """`for x in iterable`. Rows of a traced array whose length is known at run time only are those of a scan."""
+    if isinstance(iterable, Tracer) and iterable.ndim and isinstance(iterable.node.type.shape[0], Dim):
+        refuse_stores(stores)
+        _numbered(lambda k: body(iterable[k]), iterable.shape[0], get, put, names, ended)  # type: ignore[index]
+    else:
+        _rounds(iterable, body, get, put, names, stores, ended)
+
+
+def _rounds(
+    values: Iterable, body: Callable, get: Callable, put: Callable, names: tuple, stores: tuple, ended: Callable
+) -> None:
+    """A loop over Python's own values, round by round as long as nobody knows that it has ended."""
+    for k, value in enumerate(values):
+        over = ended()
+        if not is_traced(over):
+            if over:
+                return
+            body(value)
+        elif isinstance(values, range) and len(values) - k > UNROLLED:
+            refuse_stores(stores)
+            start, step = value, values.step
+            _numbered(lambda i: body(start + i * step), np.int64(len(values) - k), get, put, names, ended)  # noqa: B023
+            return
+        else:
+            if_(not_(over), lambda: body(value), lambda: None, get, put, names, stores)  # noqa: B023
+
+
+def _numbered(
+    body: Callable, count: Any, get: Callable, put: Callable, names: tuple, ended: Callable
+) -> None:
+    """A loop of `count` rounds, or fewer, whose body takes the number of the round."""
+    over = ended()
+    if is_traced(over):
+        count = np.where(over, 0, count)
+    elif over:
+        return
+
+    def step() -> Any:
+        body(wrap(build.make("step", loc=here())))
+        over = ended()
+        return over if is_traced(over) or over else None
+
+    Loop(step, count, get, put, names, "for").add()
+
+
+def _whole(value: Any) -> Node:
+    node = unwrap(value)
+    if node.type.shape or node.type.dtype.kind not in "iu":
+        raise ScanTypeError(f"range() of {node.type}", here(), "a range is made of integers")
+    return node
+
+
+class _CarriesMore(Exception):
+    """The body assigns to arrays, or binds values to return, that are not carried yet."""
+
+
+class Loop:
+    """A scan whose carries are what the body changes.
+
+    Which arrays the body assigns to is seen when it is traced: then it is traced again with them as carries.
+    """
+
+    def __init__(self, run: Callable, count: Any, get: Callable, put: Callable, names: tuple, kind: str) -> None:
+        self.run, self.count, self.get, self.put, self.names, self.kind = run, count, get, put, names, kind
+        self.before: dict[str, Any] = dict(zip(names, get(), strict=True))
+        self.trees: dict[str, Tree] = {}  # of the variables that are carried
+        self.leaves: dict[str, list[Any]] = {}  # their values before the loop
+        for name, value in self.before.items():
+            self._carry(name, value)
+        self.arrays: list[MadeArray] = []
+        self.one_array = False  # whether variables may have one array in common in a later round
+
+    def _carry(self, name: str, value: Any) -> None:
+        leaves, tree = flatten(value)
+        if leaves and all(map(is_array, leaves)):
+            self.trees[name], self.leaves[name] = tree, leaves
+
+    @property
+    def carried(self) -> dict[str, Any]:
+        found = {n if len(leaves) == 1 else f"{n}_{i}": leaf
+                 for n, leaves in self.leaves.items() for i, leaf in enumerate(leaves)}  # fmt: skip
+        return found | {f"elements_{i}": a for i, a in enumerate(self.arrays)}
+
+    def add(self) -> None:
+        from scancc.frontend.scan_arguments import OutputArgument, ScanArguments
+        from scancc.frontend.scans import add_scan  # which imports this package
+
+        scope = tracing()
+        while True:
+            take_back = scope.mark()
+            # With nothing to carry it may yet be found out.
+            carried = self.carried or {"nothing": False}
+            outputs = tuple(OutputArgument(n, v, (-1,)) for n, v in carried.items())
+            try:
+                traced = add_scan(self._step, ScanArguments((), outputs, (), self.count, False), self.kind)
+                break
+            except _CarriesMore:
+                take_back()
+                self.put(tuple(self.before.values()))
+        if not self.carried:
+            self._refuse_nothing(traced.node)
+        final = iter([wrap(build.final(traced.node, n)) for n in traced.names])
+        values = self._assembled(final)
+        for array in self.arrays:
+            array.write(next(final))
+        why = f"is bound in a `{self.kind}` on traced values only, which may make no step"
+        self.put(tuple(
+            values[n] if n in self.trees else Undefined(n, why) if isinstance(b, Undefined) else b
+            for n, b in self.before.items()
+        ))  # fmt: skip
+
+    def _refuse_nothing(self, node: Node) -> None:
+        if node.attrs["spec"].effects:
+            return  # checks and prints
+        raise UnsupportedError(
+            f"a `{self.kind}` on traced values changes no variable that had a value before it",
+            here(),
+            "what a loop makes are the variables that it changes",
+            "give them values before the loop",
+        )
+
+    def _assembled(self, values: Iterable[Any]) -> dict[str, Any]:
+        """Variables of these leaves. Where an array was assigned to, there is one again, which may be that very one."""
+        rest = iter(values)
+        arrays: dict[MadeArray, MadeArray] = {}
+        found: dict[str, Any] = {}
+        for name, tree in self.trees.items():
+            leaves = []
+            for old in self.leaves[name]:
+                leaf = next(rest)
+                if isinstance(old, MadeArray):
+                    leaf = arrays.setdefault(old.origin, MadeArray(leaf))
+                leaves.append(leaf)
+            found[name] = unflatten(tree, leaves)
+        if self.one_array:
+            entangle([*arrays, *arrays.values()])
+        for old, new in arrays.items():
+            entangle([old, new])
+        return found
+
+    def _step(self, *leaves: Any) -> Any:
+        rest = iter(leaves)
+        with region() as r:
+            now = self._assembled(rest)
+            self.put(tuple(now.get(n, b) for n, b in self.before.items()))
+            for array in self.arrays:
+                r.before[array] = array.value
+                array.hold(next(rest))
+            stop = self.run()
+            after = dict(zip(self.names, self.get(), strict=True))
+            more = [a for a in r.before if a not in self.arrays]
+            self.arrays += more
+            self._check_others(after)
+            new = [v for n in self.trees for v in self._after(n, after[n])]
+            if self._discovers(after, now) or more:
+                raise _CarriesMore
+            new += [array.held for array in self.arrays]
+        if not new:
+            new = [wrap(build.const(False))]
+        return (new, Until(stop)) if stop is not None else new
+
+    def _check_others(self, after: dict[str, Any]) -> None:
+        for name, value in after.items():
+            old = self.before[name]
+            if name not in self.trees and not isinstance(old, Undefined) and value is not old:
+                raise ScanTypeError(
+                    f"`{name}` changes from {old!r} in a `{self.kind}` on traced values",
+                    here(),
+                    "variables that a compiled loop changes are arrays or numbers",
+                )
+
+    def _after(self, name: str, value: Any) -> list[Any]:
+        """The leaves of a variable that is carried after a round."""
+        leaves, other = flatten(value)
+        if self.trees[name] != other or not all(map(is_array, leaves)):
+            raise ScanTypeError(f"`{name}` changes its structure in a `{self.kind}` on traced values", here(),
+                                "variables that a compiled loop changes keep their structure",
+                                "give it all of its parts before the loop")  # fmt: skip
+        return [wrap(unwrap(v)) for v in leaves]
+
+    def _discovers(self, after: dict[str, Any], now: dict[str, Any]) -> bool:
+        """Values that the loop returns are carried from the start; arrays that change places may be one."""
+        found = False
+        for name, value in after.items():
+            if name.startswith(RETURNED) and name not in self.trees and not isinstance(value, Undefined):
+                leaves, tree = flatten(value)
+                types = [unwrap(v).type for v in leaves] if all(map(is_array, leaves)) else []
+                if not leaves or len(types) < len(leaves) or not all(t.is_static for t in types):
+                    raise UnsupportedError(f"returning {value!r} from a `{self.kind}` on traced values", here(),
+                                           "a loop returns arrays of fixed shapes")
+                self._carry(name, unflatten(tree, [_zero(t) for t in types]))
+                found = True
+        if not self.one_array and self._may_be_one(after, now):
+            self.one_array = found = True
+        return found
+
+    def _may_be_one(self, after: dict[str, Any], now: dict[str, Any]) -> bool:
+        """Whether arrays of two variables, or one of a variable and one from outside, may be the same after a round."""
+        seen: dict[MadeArray, set[str]] = {}
+        for name in self.trees:
+            at_start = set(_arrays(self.before[name])) | set(_arrays(now.get(name)))
+            for array in _arrays(after[name]):
+                for other in {array, *array.entangled} - at_start:
+                    seen.setdefault(other, set()).add(name)
+                    if other.depth < array_depth():
+                        return True
+        return any(len(names) > 1 for names in seen.values()) or any(
+            array in _arrays(now.get(name)) for array, names in seen.items() for name in self.trees if names != {name}
+        )
+
+
+def _arrays(value: Any) -> list[MadeArray]:
+    return [v.origin for v in flatten(value)[0] if isinstance(v, MadeArray)]
+
+
+def _zero(t: Type) -> np.ndarray:
+    return np.zeros(t.shape, t.dtype)
+
+
+__all__ = ["for_each", "for_range", "while_"]

@@ -85,7 +85,7 @@ class MadeArray(ArrayOperators):
         self._copy: np.ndarray | None = None
         self.depth = array_depth()
         self.home = next((r for r in reversed(_regions.stack) if r.own_arrays_only), None)
-        self.entangled: list[MadeArray] = []
+        self.entangled: dict[MadeArray, None] = {}
         self.lost = ""
 
     @property
@@ -198,6 +198,9 @@ class MadeArray(ArrayOperators):
     def astype(self, dtype: Any, **kwargs: Any) -> MadeArray:
         return MadeArray(_own(self.now().astype(dtype, **kwargs)))
 
+    def flatten(self, *args: Any) -> MadeArray:
+        return MadeArray(_own(np.ravel(self.now(), *args)))
+
     def fill(self, value: Any) -> None:
         self[...] = value
 
@@ -273,23 +276,54 @@ class MadeArray(ArrayOperators):
         found = run(*args, **kwargs)
         if func not in VIEWS or not args or args[0] is not self:
             return found
+        whole = self.layout
+        layout = None if whole is None else func(whole, *args[1:], **kwargs)
         if isinstance(found, (list, tuple)):
-            return [View(self, lambda v, i=i: run(v, *args[1:], **kwargs)[i]) for i in range(len(found))]
-        return View(self, lambda v: run(v, *args[1:], **kwargs))
+            return [
+                View(self, lambda v, i=i: run(v, *args[1:], **kwargs)[i], layout=None if layout is None else layout[i])
+                for i in range(len(found))
+            ]
+        if layout is not None and not np.shares_memory(layout, whole):
+            return MadeArray(_own(found))  # a copy, since the elements are not in this order
+        return View(self, lambda v: run(v, *args[1:], **kwargs), layout=layout)
+
+    @property
+    def layout(self) -> np.ndarray | None:
+        """The positions of the elements in the array as it was made; None where they are known when it runs."""
+        shape = self.shape
+        return np.arange(int(np.prod(shape))).reshape(shape) if all(isinstance(d, int) for d in shape) else None
+
+    def put(self, positions: np.ndarray, value: Any) -> None:
+        """Assign to elements at flat positions."""
+        flat = positions.ravel()
+        if flat.size == self.size and (flat == np.arange(flat.size)).all():
+            self[...] = np.reshape(value, self.shape)
+        else:
+            whole = MadeArray(np.ravel(self.now()))
+            whole[flat] = np.ravel(value)
+            self[...] = np.reshape(whole.now(), self.shape)
 
 
 class View(MadeArray):
     """A part of an array, or the array in another form, as it is when it is read."""
 
-    __slots__ = ("base", "key", "read")
+    __slots__ = ("_layout", "base", "key", "read")
 
-    def __init__(self, base: MadeArray, read: Callable[[Any], Any], key: Any = None) -> None:
+    def __init__(self, base: MadeArray, read: Callable[[Any], Any], key: Any = None, layout: Any = None) -> None:
         super().__init__(None)
-        self.base, self.read, self.key = base, read, key
+        self.base, self.read, self.key, self._layout = base, read, key, layout
 
     @property
     def origin(self) -> MadeArray:
         return self.base.origin
+
+    @property
+    def layout(self) -> np.ndarray | None:
+        if self.key is None:
+            return self._layout  # type: ignore[no-any-return]
+        if is_traced(*index_parts(self.key)) or self.base.layout is None:
+            return None
+        return self.base.layout[self.key]  # type: ignore[no-any-return]
 
     def now(self) -> Any:
         return self.read(self.base.now())
@@ -300,10 +334,14 @@ class View(MadeArray):
         return value if isinstance(value, Tracer) else MadeArray(value).held
 
     def write(self, value: Any) -> None:
-        if self.key is None:
-            raise UnsupportedError("assigning to another form of an array, as to x.T[i]", here(),
+        if self.key is not None:
+            self.base[self.key] = value
+            return
+        layout = self.layout
+        if layout is None or np.unique(layout).size < layout.size or self.dtype != self.base.dtype:
+            raise UnsupportedError("assigning to an array in another form", here(),
                                    "elements are assigned through the array, or a slice of it", "write x[:, i] = v")
-        self.base[self.key] = value
+        self.origin.put(layout, value)
 
 
 def _own(value: Any) -> Any:
@@ -329,7 +367,7 @@ def entangle(arrays: Iterable[MadeArray]) -> None:
     """These may be one and the same array, from here on."""
     every = list(dict.fromkeys(a.origin for a in arrays))
     for a in every:
-        a.entangled += [b for b in every if b is not a and b not in a.entangled]
+        a.entangled |= {b: None for b in every if b is not a}
 
 
 def _fitted(value: Any, target: Any) -> Any:

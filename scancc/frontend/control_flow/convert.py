@@ -102,7 +102,7 @@ def _rewrite(fn: types.FunctionType) -> types.CodeType | None:
     body = [ast.Return(node.body)] if isinstance(node, ast.Lambda) else node.body
     assigned = [n for n in ast.walk(node) if isinstance(n, ast.Subscript) and not isinstance(n.ctx, ast.Load)]
     rewriter.assigns_elements = bool(assigned)
-    rewriter.changes_arrays = bool(assigned) or any(isinstance(n, ast.AugAssign) for n in ast.walk(node))
+    rewriter.changes_arrays = bool(assigned) or any(map(_changes_in_place, ast.walk(node)))
     body = LoopRewriter(n.id for n in ast.walk(node) if isinstance(n, ast.Name)).statements(body)
     body = rewriter.function_body(body, args)
     blank = ast.arguments(args.posonlyargs, args.args, args.vararg, args.kwonlyargs,
@@ -120,6 +120,12 @@ def _rewrite(fn: types.FunctionType) -> types.CodeType | None:
     whole = compile(module, fn.__code__.co_filename, "exec", dont_inherit=True, flags=_future(fn.__code__))
     outer_code = _code(whole, PREFIX + "outer")
     return _renamed(_code(outer_code, name), fn.__code__.co_name)
+
+
+def _changes_in_place(node: ast.AST) -> bool:
+    return isinstance(node, ast.AugAssign) or isinstance(node, ast.keyword) and node.arg == "out" or (
+        isinstance(node, ast.Attribute) and node.attr == "fill"
+    )
 
 
 def _future(code: types.CodeType) -> int:

@@ -34,12 +34,14 @@ def callee(fn: Any, keep: bool) -> Any:
 
     _refuse_draws(fn)
     try:
-        replaced = REPLACED.get(fn)
+        replaced, creates = REPLACED.get(fn), fn in CREATORS
     except TypeError:  # it has no hash
-        replaced = None
+        replaced, creates = None, False
+    if fn in (map, filter, functools.reduce):
+        return lambda function, *args: fn(callee(function, keep), *args)
     if replaced is not None:
         return functools.partial(_unless_plain, fn, replaced)
-    if fn in CREATORS if isinstance(fn, (types.BuiltinFunctionType, types.FunctionType)) else False:
+    if creates:
         return functools.partial(_creating, fn, keep)
     if keep and (isinstance(fn, np.ufunc) or _makes_new(fn)):
         return lambda *args, **kwargs: made(fn(*args, **kwargs))

@@ -19,7 +19,7 @@ import itertools
 from collections.abc import Iterable
 
 from scancc.frontend.control_flow.source import SCOPES, holds
-from scancc.frontend.control_flow.syntax import assign, load
+from scancc.frontend.control_flow.syntax import assign, flow_call, load
 
 JUMPS = (ast.Break, ast.Continue, ast.Return)
 RETURNED = "returned_value_"  # how names of values that a loop returns begin
@@ -78,7 +78,7 @@ class LoopRewriter:
                 after = [ast.If(_not(body.end), after, [])]
         if body.returned:
             before.append(assign(body.returned, ast.Constant(False)))
-            after = [ast.If(load(body.returned), [ast.Return(load(body.value))], []), *after]
+            after = [ast.If(load(body.returned), [ast.Return(flow_call("closed", load(body.value)))], []), *after]
         for part in (*before, *after):
             _place(part, s)
         return [*before, s, *after]
@@ -122,7 +122,7 @@ class _Body:
             case ast.Continue():
                 return [assign(self.skip, ast.Constant(True))], {self.skip}
             case ast.Return():
-                value = s.value or ast.Constant(None)
+                value = flow_call("opened", s.value or ast.Constant(None))
                 new = [assign(self.value, value), *(assign(n, ast.Constant(True)) for n in (self.returned, self.end))]
                 return new, {self.end}  # type: ignore[return-value]
             case ast.If():

@@ -134,21 +134,26 @@ class Loop:
         self.run, self.count, self.get, self.put, self.names, self.kind = run, count, get, put, names, kind
         self.before: dict[str, Any] = dict(zip(names, get(), strict=True))
         self.trees: dict[str, Tree] = {}  # of the variables that are carried
-        self.leaves: dict[str, list[Any]] = {}  # their values before the loop
+        self.leaves: dict[str, list[Any]] = {}  # what they are before the loop
+        self.initial: dict[str, list[Any]] = {}  # and with which values it begins
         for name, value in self.before.items():
             self._carry(name, value)
-        self.arrays: list[MadeArray] = []
-        self.one_array = False  # whether variables may have one array in common in a later round
+        self.arrays: dict[MadeArray, None] = {}  # from outside, which the body assigns to
+        # Which arrays from outside those of variables may be, beside the one that each began with, in a later round;
+        # and whether two variables may have one array then that have two now, or the other way round.
+        self.outside: dict[MadeArray, None] = {}
+        self.one_array = False
 
     def _carry(self, name: str, value: Any) -> None:
         leaves, tree = flatten(value)
         if leaves and all(map(is_array, leaves)):
             self.trees[name], self.leaves[name] = tree, leaves
+            self.initial[name] = [v.held if isinstance(v, MadeArray) else v for v in leaves]
 
     @property
     def carried(self) -> dict[str, Any]:
         found = {n if len(leaves) == 1 else f"{n}_{i}": leaf
-                 for n, leaves in self.leaves.items() for i, leaf in enumerate(leaves)}  # fmt: skip
+                 for n, leaves in self.initial.items() for i, leaf in enumerate(leaves)}  # fmt: skip
         return found | {f"elements_{i}": a for i, a in enumerate(self.arrays)}
 
     def add(self) -> None:
@@ -192,20 +197,25 @@ class Loop:
     def _assembled(self, values: Iterable[Any]) -> dict[str, Any]:
         """Variables of these leaves. Where an array was assigned to, there is one again, which may be that very one."""
         rest = iter(values)
-        arrays: dict[MadeArray, MadeArray] = {}
+        arrays: dict[Any, MadeArray] = {}
         found: dict[str, Any] = {}
         for name, tree in self.trees.items():
             leaves = []
-            for old in self.leaves[name]:
+            for i, old in enumerate(self.leaves[name]):
                 leaf = next(rest)
                 if isinstance(old, MadeArray):
-                    leaf = arrays.setdefault(old.origin, MadeArray(leaf))
+                    key = (name, i) if self.one_array else old.origin
+                    if key not in arrays:
+                        arrays[key] = MadeArray(leaf)
+                        entangle([arrays[key], old])
+                    leaf = arrays[key]
                 leaves.append(leaf)
             found[name] = unflatten(tree, leaves)
+        for array in arrays.values():
+            for other in self.outside:
+                entangle([array, other])
         if self.one_array:
-            entangle([*arrays, *arrays.values()])
-        for old, new in arrays.items():
-            entangle([old, new])
+            entangle(arrays.values())
         return found
 
     def _step(self, *leaves: Any) -> Any:
@@ -218,8 +228,8 @@ class Loop:
                 array.hold(next(rest))
             stop = self.run()
             after = dict(zip(self.names, self.get(), strict=True))
-            more = [a for a in r.before if a not in self.arrays]
-            self.arrays += more
+            more = {a: None for a in r.before if a not in self.arrays}
+            self.arrays |= more
             self._check_others(after)
             new = [v for n in self.trees for v in self._after(n, after[n])]
             if self._discovers(after, now) or more:
@@ -260,27 +270,34 @@ class Loop:
                                            "a loop returns arrays of fixed shapes")
                 self._carry(name, unflatten(tree, [_zero(t) for t in types]))
                 found = True
-        if not self.one_array and self._may_be_one(after, now):
-            self.one_array = found = True
-        return found
+        return self._mixes(after, now) or found
 
-    def _may_be_one(self, after: dict[str, Any], now: dict[str, Any]) -> bool:
-        """Whether arrays of two variables, or one of a variable and one from outside, may be the same after a round."""
-        seen: dict[MadeArray, set[str]] = {}
-        for name in self.trees:
-            at_start = set(_arrays(self.before[name])) | set(_arrays(now.get(name)))
-            for array in _arrays(after[name]):
-                for other in {array, *array.entangled} - at_start:
-                    seen.setdefault(other, set()).add(name)
-                    if other.depth < array_depth():
-                        return True
-        return any(len(names) > 1 for names in seen.values()) or any(
-            array in _arrays(now.get(name)) for array, names in seen.items() for name in self.trees if names != {name}
-        )
+    def _mixes(self, after: dict[str, Any], now: dict[str, Any]) -> bool:
+        """Whether arrays of variables may be others after a round than it was traced for."""
+        places = [(name, i) for name in self.trees for i, v in enumerate(flatten(after[name])[0])
+                  if isinstance(v, MadeArray) and _array(now.get(name), i) is not None]  # fmt: skip
+        start, end = ({(n, i): _array(whole[n], i) for n, i in places} for whole in (now, after))
+        old = {(n, i): _array(self.before[n], i) for n, i in places}
+        known = (self.one_array, len(self.outside))
+        begun = set(start.values())
+        may_be = {p: {a} if (a := end[p]) in begun else {a, *a.entangled} for p in places}
+        for p in places:
+            others = {a for q in places if q != p for a in (start[q], old[q])} - {start[p], old[p]}
+            from_outside = {a for a in may_be[p] if a.depth < array_depth() and a is not old[p]}
+            if may_be[p] & others:
+                self.outside |= dict.fromkeys(old.values())
+            self.outside |= dict.fromkeys(from_outside)
+            for q in places:
+                one, may_be_one = start[p] is start[q], bool(may_be[p] & may_be[q])
+                if q != p and one != may_be_one or one and end[p] is not end[q]:
+                    self.one_array = True
+        return known != (self.one_array, len(self.outside))
 
 
-def _arrays(value: Any) -> list[MadeArray]:
-    return [v.origin for v in flatten(value)[0] if isinstance(v, MadeArray)]
+def _array(value: Any, i: int) -> Any:
+    """The array that leaf `i` of a variable is, if it is one that is assigned to."""
+    leaves = flatten(value)[0]
+    return leaves[i].origin if i < len(leaves) and isinstance(leaves[i], MadeArray) else None
 
 
 def _zero(t: Type) -> np.ndarray:

@@ -7,10 +7,9 @@ from typing import Any
 
 from scancc.errors import UnsupportedError
 from scancc.frontend.conditionals import add_cond, truth_value
-from scancc.frontend.control_flow.joins import Join, changed, closed, opened
+from scancc.frontend.control_flow.joins import Join, Pairs, closed, opened
 from scancc.frontend.effects import add_check
 from scancc.frontend.location import here
-from scancc.frontend.made_arrays import region
 from scancc.frontend.tracer import Tracer, emit, is_traced, wrap
 from scancc.ir.graph import Graph, Node, substitute
 from scancc.ir.ops import OPS
@@ -22,27 +21,15 @@ def choose(test: Any, then: Callable[[], Any], orelse: Callable[[], Any], what: 
     """The value of one of two branches, chosen when the kernel runs. What they assign to arrays is chosen, too."""
     made: list[Callable] = []
     join = Join()
-    arrays: dict[Any, str] = {}
-    regions: list[Any] = []
 
-    def run(branch: Callable[[], Any]) -> Callable[[], Any]:
-        def call() -> Any:
-            with region() as r:
-                value = opened(branch())
-                regions.append((r, changed(r)))
-            return value
-
-        return call
-
-    def pairs(a: Any, b: Any) -> dict[str, tuple[Node, Node]]:
-        (first, x), (second, y) = regions
-        arrays.update(join.add_changed(first, second, [x, y]))
+    def pairs(a: Any, b: Any) -> Pairs:
+        join.add_changed()
         made.append(join.add("result_", a, b, what))
         return join.pairs
 
-    values = add_cond(truth_value(test), (run(then), run(orelse)), pairs)
-    for array, key in arrays.items():
-        array.write(values[key])
+    branches = [join.branch(lambda b=b: opened(b())) for b in (then, orelse)]  # type: ignore[misc]
+    values = add_cond(truth_value(test), (branches[0], branches[1]), pairs)
+    join.write_changed(values)
     return closed(made[0](values))
 
 

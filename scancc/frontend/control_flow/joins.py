@@ -11,7 +11,7 @@ from scancc.errors import ScanTypeError, UnsupportedError
 from scancc.frontend.control_flow.jumps import RETURNED
 from scancc.frontend.control_flow.source import RAISE
 from scancc.frontend.location import here
-from scancc.frontend.made_arrays import MadeArray, Region, entangle
+from scancc.frontend.made_arrays import MadeArray, entangle, region
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.pytrees import describe, flatten, unflatten
 from scancc.frontend.returns import Until
@@ -47,6 +47,8 @@ class Join:
         self.pairs: Pairs = {}
         self._arrays: dict[tuple[int, int], list[tuple[Any, Any, MadeArray]]] = {}
         self._kept: list[Any] = []  # whose ids are keys
+        self._branches: list[dict[MadeArray, Any]] = []
+        self._changed: list[tuple[MadeArray, Callable[[dict[str, Tracer]], Tracer]]] = []
 
     def add(self, name: str, x: Any, y: Any, what: str) -> Callable[[dict[str, Tracer]], Any]:
         """Leaves of both sides as pairs; the function makes the whole again of the values chosen."""
@@ -85,18 +87,63 @@ class Join:
 
         return make
 
-    def add_changed(self, then: Region, orelse: Region, values: list[dict[MadeArray, Any]]) -> dict[MadeArray, str]:
-        """Pairs of arrays that a branch assigned to, by the names of their values."""
-        found: dict[MadeArray, str] = {}
-        for array in {**then.before, **orelse.before}:
-            key = found[array] = f"elements_{len(found)}"
-            self.pairs[key] = paired(*(_as_array(v.get(array, array.value)) for v in values))
-        return found
+    def branch(self, run: Callable[[], Any]) -> Callable[[], Any]:
+        """`run` as a branch: what it assigns to arrays from outside is noted, and taken back."""
+
+        def call() -> Any:
+            with region() as r:
+                value = run()
+                self._branches.append({array: array.value for array in r.before})
+            return value
+
+        return call
+
+    def add_changed(self) -> None:
+        """Pairs of the values that arrays have which a branch assigned to."""
+        then, orelse = self._branches
+        for i, array in enumerate({**then, **orelse}):
+            old, x, y = (unwrap(_as_array(v)) for v in
+                         (array.value, then.get(array, array.value), orelse.get(array, array.value)))  # fmt: skip
+            if x is y:
+                continue
+            first, second = _one_put(x, old), _one_put(y, old)
+            key = f"elements_{i}"
+            if first is None or second is None or not isinstance(array.value, Tracer):
+                self.pairs[key] = (x, y)
+                self._changed.append((array, lambda values, key=key: values[key]))
+                continue
+            self.pairs |= {f"{key}_{n}": pair for n, pair in zip("iv", zip(first, second, strict=True), strict=True)}
+            self._changed.append((array, lambda values, key=key, before=array.value: _put(
+                before, values[f"{key}_i"], values[f"{key}_v"])))  # fmt: skip
+
+    def write_changed(self, values: dict[str, Tracer]) -> None:
+        for array, make in self._changed:
+            array.write(make(values))
 
 
-def changed(region: Region) -> dict[MadeArray, Any]:
-    """The arrays from outside that a region has assigned to, and their values by now."""
-    return {array: array.value for array in region.before}
+def _one_put(x: Node, old: Node) -> tuple[Node, Node] | None:
+    """The flat position and the value with which one element of `old` was replaced; of `old` itself, its first element.
+
+    So a conditional chooses an element, not an array, which would be copied.
+    """
+    size = old.type.size
+    if not size:
+        return None
+    if x is old:
+        return build.integer(0), build.make("index", build.reshape(old, (size,)), axis=0, position=0, loc=here())
+    if x.op == "reshape":
+        (x,) = x.args
+    if x.op != "put" or x.attrs["mode"] != "set" or x.type.ndim != 1 or x.args[1].type.shape:
+        return None
+    target = x.args[0].args[0] if x.args[0].op == "reshape" else x.args[0]
+    return (x.args[1], x.args[2]) if target is old else None
+
+
+def _put(before: Tracer, position: Tracer, value: Tracer) -> Tracer:
+    node = unwrap(before)
+    flat = build.reshape(node, (before.size,))
+    put = build.make("put", flat, position.node, value.node, axis=0, mode="set", loc=here())
+    return wrap(build.reshape(put, node.type.shape))
 
 
 def _as_array(value: Any) -> Any:

@@ -11,10 +11,9 @@ from typing import Any
 from scancc.errors import UnsupportedError
 from scancc.frontend.conditionals import add_cond, truth_value
 from scancc.frontend.control_flow.expressions import choose
-from scancc.frontend.control_flow.joins import Join, Pairs, Undefined, changed, refuse_stores
+from scancc.frontend.control_flow.joins import Join, Pairs, Undefined, refuse_stores
 from scancc.frontend.control_flow.jumps import RETURNED
 from scancc.frontend.location import here
-from scancc.frontend.made_arrays import MadeArray, Region, region
 from scancc.frontend.tracer import is_traced
 
 
@@ -29,22 +28,17 @@ def if_(
     loc = here()
     join = Join()
     merged: dict[str, Callable] = {}
-    arrays: dict[MadeArray, str] = {}
-    regions: list[tuple[Region, dict]] = []
 
     def run(branch: Callable) -> Callable[[], tuple]:
         def call() -> tuple:
             put(before)
-            with region() as r:
-                branch()
-                regions.append((r, changed(r)))
+            branch()
             return get()  # type: ignore[no-any-return]
 
-        return call
+        return join.branch(call)
 
     def pairs(a: tuple, b: tuple) -> Pairs:
-        (first, x), (second, y) = regions
-        arrays.update(join.add_changed(first, second, [x, y]))
+        join.add_changed()
         for name, left, right in zip(names, a, b, strict=True):
             if left is right:
                 merged[name] = lambda values, left=left: left
@@ -57,8 +51,7 @@ def if_(
         return join.pairs
 
     values = add_cond(truth_value(test), (run(then), run(orelse)), pairs)
-    for array, key in arrays.items():
-        array.write(values[key])
+    join.write_changed(values)
     put(tuple(merged[name](values) for name in names))
 
 

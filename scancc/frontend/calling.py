@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scancc.errors import UnsupportedError
-from scancc.frontend.made_arrays import function_body
+from scancc.frontend.regions import function_body
 from scancc.frontend.scope import current
 
 _asked: set[types.CodeType] = set()  # of functions that were rewritten once

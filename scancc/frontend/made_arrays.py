@@ -4,20 +4,13 @@ Such an array is an object that holds its present value, plain or traced; an ass
 of the object see it, as in Python. What NumPy would give as a view (`out[1:]`, `out.T`) is a view here too: it computes
 its value when it is read, and assigning to it assigns to the array.
 
-Branches and loops on traced values are *regions*: what they assign to arrays from outside is noted, so that a branch
-can be taken back before the other one is traced, and a loop knows what it carries. A function that scancc itself calls
-(a step, the function given to `grad`) is a region of another kind: it assigns to its own arrays only.
-
 Where two objects may be one and the same, depending on which branch ran, they are *entangled*: an assignment to one
 makes the value of the others unknown, and reading it is an error that says so.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import numpy as np
@@ -25,53 +18,10 @@ import numpy as np
 from scancc.errors import ScanTypeError, ScanValueError, UnsupportedError
 from scancc.frontend.location import here
 from scancc.frontend.operators import OPERATORS, ArrayOperators
+from scancc.frontend.regions import array_depth, home_of_arrays, innermost
 from scancc.frontend.tracer import Tracer, as_stored, is_traced, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.types import show_shape
-
-
-@dataclass(eq=False)
-class Region:
-    """A part of a trace; `before` has the values that arrays from outside had when it began to assign to them."""
-
-    own_arrays_only: bool = False
-    before: dict[MadeArray, Any] = field(default_factory=dict)
-
-
-class _Regions(threading.local):
-    def __init__(self) -> None:
-        self.stack: list[Region] = []
-
-
-_regions = _Regions()
-
-
-@contextmanager
-def region(own_arrays_only: bool = False) -> Iterator[Region]:
-    """A region; what it assigned to arrays from outside is taken back at its end."""
-    made = Region(own_arrays_only)
-    _regions.stack.append(made)
-    try:
-        yield made
-    finally:
-        _regions.stack.pop()
-        for array, value in made.before.items():
-            array.hold(value)
-
-
-def function_body() -> Any:
-    """The region of a function that scancc calls."""
-    return region(own_arrays_only=True)
-
-
-def in_branch_or_loop() -> bool:
-    """Whether a branch or loop on traced values is being traced, within the function that scancc called last."""
-    return bool(_regions.stack) and not _regions.stack[-1].own_arrays_only
-
-
-def array_depth() -> int:
-    """How many regions an array that is made now is in."""
-    return len(_regions.stack)
 
 
 class MadeArray(ArrayOperators):
@@ -84,7 +34,7 @@ class MadeArray(ArrayOperators):
         self.value = value
         self._copy: np.ndarray | None = None
         self.depth = array_depth()
-        self.home = next((r for r in reversed(_regions.stack) if r.own_arrays_only), None)
+        self.home = home_of_arrays()
         self.entangled: dict[MadeArray, None] = {}
         self.lost = ""
 
@@ -121,12 +71,11 @@ class MadeArray(ArrayOperators):
         """Take a value as an assignment does."""
         if self.lost:
             self._refuse_lost("assigned to")
-        stack = _regions.stack
-        home = next((r for r in reversed(stack) if r.own_arrays_only), None)
-        if home is not self.home:
+        if home_of_arrays() is not self.home:
             refuse_assignment("an array from outside of the function")
-        if stack and self.depth < len(stack):
-            stack[-1].before.setdefault(self, self.value)
+        region = innermost()
+        if region is not None and self.depth < array_depth():
+            region.before.setdefault(self, self.value)
         self.hold(value)
         loc = here()
         for other in self.entangled:

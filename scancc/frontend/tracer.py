@@ -101,6 +101,9 @@ class Tracer(ArrayOperators):
     def __round__(self, ndigits: Any = None) -> int:
         self._ask("a rounded number", "use np.rint or np.round")
 
+    def __trunc__(self) -> int:
+        self._ask("a whole number", "use np.trunc")
+
     def __complex__(self) -> complex:
         self._ask("a complex", "use x.astype('complex128') to convert; sc.where to choose, sc.until to stop")
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from scancc.errors import UnsupportedError
 from scancc.frontend.location import here
-from scancc.frontend.made_arrays import MadeArray, in_branch_or_loop, index_parts, refuse_assignment
+from scancc.frontend.made_arrays import MadeArray, index_parts, refuse_assignment
 from scancc.frontend.operators import ArrayOperators
+from scancc.frontend.regions import in_branch_or_loop
 from scancc.frontend.tracer import as_stored, is_traced, unwrap, wrap
 
 OPERATOR = {"Add": "add", "Sub": "sub", "Mult": "mul", "Div": "truediv", "FloorDiv": "floordiv", "Mod": "mod",

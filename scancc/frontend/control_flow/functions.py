@@ -225,10 +225,6 @@ def _number(dtype: str) -> Callable:
     return convert
 
 
-def _pow(x: Any, y: Any, mod: Any = None) -> Any:
-    return x**y if mod is None else x**y % mod
-
-
 def _unsupported(name: str, fix: str) -> Callable:
     def refuse(*_: Any, **__: Any) -> NoReturn:
         raise UnsupportedError(f"{name} of traced values", here(),
@@ -260,15 +256,6 @@ def _hypot(*coordinates: Any) -> Any:
     return functools.reduce(np.hypot, [_of_doubles(np.positive)(c) for c in coordinates])
 
 
-def _integral(function: Callable) -> Callable:
-    def call(*args: Any) -> Any:
-        if any(np.dtype(getattr(a, "dtype", type(a))).kind not in "iub" for a in args):
-            raise ScanTypeError("a function of math that takes integers is given other numbers", here())
-        return functools.reduce(function, args)
-
-    return call
-
-
 def _isclose(a: Any, b: Any, *, rel_tol: float = 1e-9, abs_tol: float = 0.0) -> Any:
     x, y = (_of_doubles(np.positive)(v) for v in (a, b))
     near = np.abs(x - y) <= np.maximum(rel_tol * np.maximum(np.abs(x), np.abs(y)), abs_tol)
@@ -295,14 +282,14 @@ _MATH: dict[str, Callable] = {
        {"erf": "erf", "erfc": "erfc", "lgamma": "gammaln", "gamma": "gamma"}.items()},
     **{name: _of_doubles(getattr(np, name), "int64") for name in ("floor", "ceil", "trunc")},
     "log": _log, "hypot": _hypot, "isclose": _isclose, "prod": lambda values, start=1: start * np.prod(values),
-    "gcd": _integral(np.gcd), "lcm": _integral(np.lcm), "fsum": _sum,
+    "fsum": _sum,
     "remainder": _of_doubles(lambda x, y: x - y * np.rint(x / y)),
     "dist": lambda p, q: np.sqrt(np.sum((wrap(unwrap(p)) - wrap(unwrap(q))) ** 2)),
 }  # fmt: skip
 REPLACED: dict[Any, Callable] = {
     builtins.max: _extreme("max", lambda best, v: v > best), builtins.min: _extreme("min", lambda best, v: v < best),
     builtins.any: _all_or_any(or_, np.any), builtins.all: _all_or_any(and_, np.all), builtins.sum: _sum,
-    builtins.len: _len, builtins.round: _round, builtins.pow: _pow, builtins.int: _number("int"),
+    builtins.len: _len, builtins.round: _round, builtins.int: _number("int"),
     builtins.float: _number("float"), builtins.bool: _number("bool"), builtins.complex: _number("complex"),
     builtins.sorted: _unsupported("sorted()", "use np.sort"), builtins.hash: _unsupported("hash()", "leave it out"),
     **{getattr(math, name): function for name, function in _MATH.items() if hasattr(math, name)},

@@ -11,9 +11,10 @@ from scancc.errors import ScanTypeError, UnsupportedError
 from scancc.frontend.control_flow.jumps import RETURNED
 from scancc.frontend.control_flow.source import RAISE
 from scancc.frontend.location import here
-from scancc.frontend.made_arrays import MadeArray, entangle, region
+from scancc.frontend.made_arrays import MadeArray, entangle
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.pytrees import describe, flatten, unflatten
+from scancc.frontend.regions import region
 from scancc.frontend.returns import Until
 from scancc.frontend.tracer import Tracer, unwrap, wrap
 from scancc.ir import build

@@ -18,8 +18,9 @@ from scancc.frontend.control_flow.joins import Undefined, is_array, refuse_store
 from scancc.frontend.control_flow.jumps import RETURNED
 from scancc.frontend.control_flow.statements import if_
 from scancc.frontend.location import here
-from scancc.frontend.made_arrays import MadeArray, array_depth, entangle, region
+from scancc.frontend.made_arrays import MadeArray, entangle
 from scancc.frontend.pytrees import Tree, flatten, unflatten
+from scancc.frontend.regions import array_depth, region
 from scancc.frontend.returns import Until
 from scancc.frontend.tracer import Tracer, is_traced, tracing, unwrap, wrap
 from scancc.ir import build

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import types
+from typing import Any
 
 from scancc.errors import UnsupportedError
 from scancc.frontend.control_flow.source import always_returns, bound_names, holds, stored_parts
@@ -32,6 +33,7 @@ class Rewriter(ast.NodeTransformer):
         self.changes_arrays = False
         self.setters: list[ast.FunctionDef] = []  # of the statement at hand
         self.lambdas = 0  # around the expression at hand
+        self.is_operand = False  # whether the expression at hand is one of an operator
 
     def function_body(self, body: list[ast.stmt], args: ast.arguments) -> list[ast.stmt]:
         """A whole function: every name that it binds exists from its beginning, so that branches can share it."""
@@ -168,11 +170,8 @@ class Rewriter(ast.NodeTransformer):
         return [body, get, put, ast.Expr(call)]
 
     def _assign(self, s: ast.Assign) -> list[ast.stmt]:
-        """Elements are assigned by `flow.store`; what an operator makes is an array of the function's own."""
-        made_here = isinstance(s.value, (ast.BinOp, ast.UnaryOp)) and self.assigns_elements
+        """Elements are assigned by `flow.store`."""
         value = self.visit(s.value)
-        if made_here:
-            value = ast.copy_location(flow_call("made", value), s.value)
         if not any(isinstance(n, ast.Subscript) for t in s.targets for n in ast.walk(t)):
             return [ast.copy_location(ast.Assign(s.targets, value), s)]
         if len(s.targets) == 1 and isinstance(s.targets[0], ast.Subscript):
@@ -241,16 +240,33 @@ class Rewriter(ast.NodeTransformer):
             "move it out of the step, or write sc.where, sc.cond or sc.until instead of the control flow",
         )
 
+    def visit(self, node: ast.AST) -> Any:
+        if isinstance(node, (ast.BinOp, ast.UnaryOp)) or not isinstance(node, ast.expr):
+            return super().visit(node)
+        around, self.is_operand = self.is_operand, False
+        new = super().visit(node)
+        self.is_operand = around
+        return new
+
     # -- expressions ---------------------------------------------------------------------------------------------
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
         name = "and_" if isinstance(node.op, ast.And) else "or_"
         return ast.copy_location(flow_call(name, *[thunk(self.visit(v)) for v in node.values]), node)
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
-        operand = self.visit(node.operand)
         if isinstance(node.op, ast.Not):
-            return ast.copy_location(flow_call("not_", operand), node)
-        return ast.copy_location(ast.UnaryOp(node.op, operand), node)
+            return ast.copy_location(flow_call("not_", self.visit(node.operand)), node)
+        return self._operation(node)
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        return self._operation(node)
+
+    def _operation(self, node: ast.UnaryOp | ast.BinOp) -> ast.expr:
+        """What an operator makes is an array of the function's own, where the function assigns to elements."""
+        outermost, self.is_operand = not self.is_operand, True
+        new = self.generic_visit(node)
+        self.is_operand = not outermost
+        return ast.copy_location(flow_call("made", new), node) if outermost and self.assigns_elements else new  # type: ignore[arg-type,return-value]
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
         """a < b < c asks for the truth of a < b; an operand is evaluated once, and only if it is needed."""

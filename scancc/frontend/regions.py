@@ -20,6 +20,7 @@ class Region:
 
     own_arrays_only: bool = False
     before: dict[Any, Any] = field(default_factory=dict)
+    containers: dict[int, tuple[Any, int]] = field(default_factory=dict)  # made in it, by id, and in how many regions
 
 
 class _Regions(threading.local):
@@ -60,6 +61,23 @@ def home_of_arrays() -> Region | None:
 
 def innermost() -> Region | None:
     return _regions.stack[-1] if _regions.stack else None
+
+
+def note_container(value: Any) -> Any:
+    """A list, dict or set that is made here: what is done to it in the same region needs not be taken back."""
+    home = home_of_arrays()
+    if home is not None:
+        home.containers[id(value)] = value, array_depth()
+    return value
+
+
+def is_from_outside(container: Any) -> bool:
+    """Whether a branch or loop on traced values is being traced, and a list, dict or set was made before it."""
+    home = home_of_arrays()
+    if home is None or not in_branch_or_loop():
+        return False
+    found = home.containers.get(id(container))
+    return found is None or found[1] < array_depth()
 
 
 def array_depth() -> int:

@@ -336,3 +336,80 @@ def test_what_was_traced_before_the_rewriting_leaves_nothing_behind():
     np.testing.assert_allclose(f(PAIR), [2, 2])
     assert counted.get_value() == 2
     assert str(f.trace(PAIR).graph).count("check") <= 2
+
+
+# -- lists, dicts and sets ---------------------------------------------------------------------------------------------
+
+
+def containers_of_a_branch(x):
+    y = 0.0
+    if x > 0:
+        r = []
+        for k in range(3):
+            r.append(k * x)
+        r[0] = 7.0
+        r += [x]
+        y = sum(r)
+    return y
+
+
+def containers_of_a_round(x):
+    s = 0
+    for i in range(int(x) + 3):
+        r, d = [i, i + 1], dict(a=2)
+        d["a"] = sum(r)
+        d.update(b=2)
+        s += d["a"] + d["b"]
+    return s
+
+
+def containers_around_plain_loops(x):
+    r, seen = [], set()
+    for k in range(4):
+        r.append(x * k if x > 0 else x)
+        seen.add(k)
+    s = {k: v for k, v in enumerate(r)}
+    s[1] += 2
+    return np.stack(r) + s[1] + len(seen)
+
+
+@pytest.mark.parametrize("f", [containers_of_a_branch, containers_of_a_round, containers_around_plain_loops])
+def test_containers(f):
+    compiled = sc.jit(f)
+    for x in (1.5, -1.5):
+        np.testing.assert_allclose(compiled(x, mode="interpret"), f(np.float64(x)))
+
+
+def appends(x):
+    r = [x]
+    if x > 0:
+        r.append(2 * x)
+    return sum(r)
+
+
+def extends_in_place(x):
+    r = [x]
+    if x > 0:
+        r += [x]
+    return sum(r)
+
+
+def pops(x):
+    r = [1.0, 2.0]
+    while x > 0:
+        x -= r.pop()
+    return x
+
+
+def sets_an_entry(x):
+    d = {}
+    for k in range(int(x)):
+        d["k"] = k
+    return d
+
+
+@pytest.mark.parametrize("f", [appends, extends_in_place, pops, sets_an_entry])
+def test_containers_from_outside_of_a_branch_or_loop(f):
+    with pytest.raises(NotImplementedError, match="under control flow on traced values") as found:
+        sc.jit(f)(1.0)
+    assert "test_python_functions.py" in str(found.value)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import operator
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -11,9 +12,10 @@ from scancc.errors import UnsupportedError
 from scancc.frontend.location import here
 from scancc.frontend.made_arrays import MadeArray, index_parts, refuse_assignment
 from scancc.frontend.operators import ArrayOperators
-from scancc.frontend.regions import in_branch_or_loop
+from scancc.frontend.regions import is_from_outside
 from scancc.frontend.tracer import as_stored, is_traced, unwrap, wrap
 
+CONTAINERS = (list, dict, set, bytearray, collections.deque)
 OPERATOR = {"Add": "add", "Sub": "sub", "Mult": "mul", "Div": "truediv", "FloorDiv": "floordiv", "Mod": "mod",
             "Pow": "pow", "MatMult": "matmul", "BitAnd": "and_", "BitOr": "or_", "BitXor": "xor",
             "LShift": "lshift", "RShift": "rshift"}  # fmt: skip
@@ -53,7 +55,7 @@ def store(value: Any, of: Any, key: Any) -> None:
         refuse_assignment("a traced array")
     elif isinstance(of, np.ndarray):
         refuse_assignment("an array that the function did not make")
-    elif is_traced(*index_parts(key)) or in_branch_or_loop():
+    elif is_traced(*index_parts(key)) or is_from_outside(of):
         raise UnsupportedError(
             f"assigning to elements of a {type(of).__name__} {_where(key)}", here(),
             "both branches are traced, so what is stored in objects cannot be taken back",
@@ -65,6 +67,21 @@ def store(value: Any, of: Any, key: Any) -> None:
 
 def _where(key: Any) -> str:
     return "at a traced position" if is_traced(*index_parts(key)) else "under control flow on traced values"
+
+
+def in_place(name: str, of: Any, value: Any) -> Any:
+    """What `of += value` makes the variable `of`, and the other operators."""
+    if isinstance(of, CONTAINERS) and is_from_outside(of):
+        refuse_change(of, "by an operator in place")
+    return getattr(operator, f"i{OPERATOR[name].strip('_')}")(of, value)
+
+
+def refuse_change(of: Any, how: str) -> NoReturn:
+    raise UnsupportedError(
+        f"a {type(of).__name__} is changed {how} under control flow on traced values", here(),
+        "both branches are traced, and a loop is traced once, so what happens to objects cannot be taken back",
+        "use an array that the function makes, as np.zeros(n), and plain variables",
+    )  # fmt: skip
 
 
 def augment(name: str, of: Any, key: Any, value: Any) -> None:

@@ -18,10 +18,12 @@ import numpy as np
 
 from scancc.errors import ScanTypeError, UnsupportedError
 from scancc.frontend.conditionals import truth_value
+from scancc.frontend.control_flow.elements import CONTAINERS, refuse_change
 from scancc.frontend.control_flow.expressions import and_, or_
 from scancc.frontend.location import here
 from scancc.frontend.made_arrays import MadeArray, made
 from scancc.frontend.operators import ArrayOperators
+from scancc.frontend.regions import is_from_outside, note_container
 from scancc.frontend.tracer import Tracer, as_stored, is_traced, unwrap, wrap
 from scancc.ir.types import Dim
 
@@ -33,6 +35,11 @@ def callee(fn: Any, keep: bool) -> Any:
     from scancc.frontend.control_flow.convert import converted  # which imports this module
 
     _refuse_draws(fn)
+    of = getattr(fn, "__self__", None)
+    if isinstance(of, CONTAINERS) and getattr(fn, "__name__", "") in CHANGES and is_from_outside(of):
+        refuse_change(of, f"by {fn.__name__}()")
+    if fn in CONTAINERS if isinstance(fn, type) else False:
+        return lambda *args, **kwargs: note_container(fn(*args, **kwargs))
     try:
         replaced, creates = REPLACED.get(fn), fn in CREATORS
     except TypeError:  # it has no hash
@@ -61,6 +68,10 @@ def _unless_plain(fn: Callable, replaced: Callable, *args: Any, **kwargs: Any) -
 
 # -- arrays that calls make --------------------------------------------------------------------------------------------
 
+CHANGES = frozenset((
+    "append extend insert remove pop clear sort reverse update setdefault popitem add discard appendleft extendleft "
+    "popleft rotate __setitem__ __delitem__ intersection_update difference_update"
+).split())
 METHODS = frozenset("copy astype sum prod mean cumsum cumprod dot clip round repeat flatten".split())
 CREATORS = frozenset({np.zeros, np.ones, np.empty, np.full, np.array, np.asarray, np.zeros_like, np.ones_like,
                       np.empty_like, np.full_like, np.copy, np.arange, np.eye, np.identity, np.linspace, np.where,

@@ -90,6 +90,9 @@ class Rewriter(ast.NodeTransformer):
                 made = [ast.Expr(flow_call("assert_", thunk(self.visit(s.test)), thunk(self.visit(message))))]
             case ast.Assign():
                 made = self._assign(s)
+            case ast.AugAssign(target=ast.Name()):
+                operator, name = ast.Constant(type(s.op).__name__), s.target.id
+                made = [assign(name, flow_call("in_place", operator, load(name), self.visit(s.value)))]
             case ast.AugAssign(target=ast.Subscript()):
                 of, key = self.visit(s.target.value), self._key(s.target.slice)
                 operator = ast.Constant(type(s.op).__name__)
@@ -310,6 +313,15 @@ class Rewriter(ast.NodeTransformer):
         node.body = self.visit(node.body)
         self.lambdas -= 1
         return node
+
+    def _container(self, node: ast.expr) -> ast.expr:
+        """A list, dict or set that is made here."""
+        new = self.generic_visit(node)
+        if not isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
+            return new  # type: ignore[return-value]
+        return ast.copy_location(flow_call("fresh", new), node)  # type: ignore[arg-type]
+
+    visit_List = visit_Dict = visit_Set = visit_ListComp = visit_DictComp = visit_SetComp = _container
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> ast.expr:
         """`(y := v)` where v may be evaluated in a function of its own: a call of one that sets y."""

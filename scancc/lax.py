@@ -10,7 +10,7 @@ None.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from scancc.calls import compiled_call
 from scancc.errors import CarryTypeError, ScanTypeError, ScanValueError
 from scancc.frontend.calling import call
+from scancc.frontend.conditionals import cond as conditional
 from scancc.frontend.location import here, name_of, of_function
 from scancc.frontend.pytrees import describe, flatten, paths, unflatten
 from scancc.frontend.returns import Until
@@ -117,6 +118,31 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable, init_val: Any, unroll:
         return _traced_scan(step, (low, init), None, steps, False)[0][1]
 
     return compiled_call(run, name_of(body_fun, "loop"), ("fori", body_fun), lower, upper, init_val)
+
+
+def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> Any:
+    """`true_fun(*operands)` where `pred` holds, else `false_fun(*operands)`: `sc.cond` by its name in JAX."""
+    return conditional(pred, true_fun, false_fun, *operands)
+
+
+def switch(index: Any, branches: Sequence[Callable], *operands: Any) -> Any:
+    """`branches[index](*operands)`; an index below 0 means the first branch, one beyond the end the last, as in JAX.
+
+    `index` is one integer. Branches return the same structure and shapes. Raises ValueError without branches, TypeError
+    or ValueError naming what the branches return where that differs.
+    """
+    if not branches:
+        raise ScanValueError("sc.lax.switch has no branches", here())
+    if np.ndim(index) != 0 or np.result_type(getattr(index, "dtype", type(index))).kind not in "iu":
+        raise ScanTypeError("the index of sc.lax.switch is not one integer", here(), fix="convert it by int() before")
+
+    def chosen(low: int, high: int) -> Any:
+        if low + 1 == high:
+            return call(branches[low], *operands)
+        middle = (low + high) // 2
+        return conditional(index < middle, lambda: chosen(low, middle), lambda: chosen(middle, high))
+
+    return chosen(0, len(branches))
 
 
 def associative_scan(fn: Callable, elems: Any, reverse: bool = False, axis: int = 0) -> Any:

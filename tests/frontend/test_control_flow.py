@@ -338,3 +338,25 @@ def test_switched_off_and_without_source():
     ):
         with pytest.raises(TypeError, match="its truth"):
             call()
+
+
+class Private:
+    __limit = 1.0
+
+    def __init__(self):
+        self.__scale = 2.0
+
+    def step(self, x, y):
+        def inner(__v):
+            return __v * self.__scale if __v > self.__limit else __v
+
+        return inner(x) + (lambda: y if y < self.__limit * 3 else y * 0.5)()
+
+
+def test_private_names_of_a_class():
+    step = Private().step
+    want, y = [], 0.0
+    for x in X.tolist():
+        y = float(step(x, y))
+        want.append(y)
+    np.testing.assert_allclose(sc.scan(step, X, 0.0), want, rtol=1e-13)

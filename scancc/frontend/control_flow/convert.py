@@ -116,10 +116,22 @@ def _rewrite(fn: types.FunctionType) -> types.CodeType | None:
     outer = define(PREFIX + "outer", arguments(free), [inner, ast.Return(load(name))])
     for part in (inner, outer):
         ast.copy_location(part, node)
-    module = ast.fix_missing_locations(ast.Module([outer], []))
+    around = _class_around(fn.__code__.co_qualname)
+    body: list[ast.stmt] = [outer]
+    if around:  # whose private names its methods mangle
+        body = [ast.copy_location(ast.ClassDef(around, [], [], body, [], type_params=[]), node)]
+    module = ast.fix_missing_locations(ast.Module(body, []))
     whole = compile(module, fn.__code__.co_filename, "exec", dont_inherit=True, flags=_future(fn.__code__))
-    outer_code = _code(whole, PREFIX + "outer")
+    outer_code = _code(_code(whole, around) if around else whole, PREFIX + "outer")
     return _renamed(_code(outer_code, name), fn.__code__.co_name)
+
+
+def _class_around(qualified: str) -> str:
+    """The class whose method a function is, or is defined in; "" where there is none."""
+    parts = qualified.split(".")[:-1]
+    while parts and parts[-1] == "<locals>":
+        parts = parts[:-2]
+    return parts[-1] if parts else ""
 
 
 def _changes_in_place(node: ast.AST) -> bool:

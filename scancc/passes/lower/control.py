@@ -42,6 +42,7 @@ from scancc.passes.storage.plan_taps import Storage
 
 CHEAP = frozenset({"add", "subtract", "multiply", "negative", "absolute", "cast"})  # as loading a number
 FIRST_BYTES = 1 << 16  # of a trace that grows
+ENDLESS = 1 << 48  # steps of which nobody keeps a trace
 
 
 @dataclass(eq=False)
@@ -210,13 +211,21 @@ def _trace_buffer(low: Lowering, node: Node, name: str, steps: Expr) -> Buffer:
     inner = low.lengths(row)
     first = max(16, FIRST_BYTES // max(1, (row.size or 64) * row.dtype.itemsize))
     few = isinstance(steps, Const) and steps.value <= first
-    if not spec_of(node).has_until or low.depth or few or not low.library:
+    once = low.depth and low.known_before(steps) and not _endless(steps)  # before the kernel, not in every step
+    if not spec_of(node).has_until or once or few or not low.library:
         return low.scratch(f"{name}_rows", row.dtype, (add(steps, lead), *inner))
     rows = add(Op("minimum", (steps, const_int(first)), INT64), lead)
     buffer = Buffer(low.name(f"{name}_rows"), row.dtype, (rows, *inner), "local")
     low.emit(Alloc(buffer))
     low.growing.add(buffer)
     return buffer
+
+
+def _endless(steps: Expr) -> bool:
+    """Whether a number of steps, or a part of what it is computed of, stands for as many as the condition lets it."""
+    if isinstance(steps, Op):
+        return any(map(_endless, steps.args))
+    return isinstance(steps, Const) and steps.value >= ENDLESS
 
 
 def _store_initial(low: Lowering, slots: Slots, initial: Node, has_rows: bool) -> None:

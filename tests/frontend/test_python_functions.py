@@ -240,9 +240,73 @@ def demanded(x):
     return x
 
 
-@pytest.mark.parametrize(
-    "f", [bisection, newton, collatz, rows, nested, with_else, containers, named, demanded], ids=lambda f: f.__name__
-)
+def only_returns(x):
+    while True:
+        x = x * 2
+        if x > 100:
+            return x
+        if x < -100:
+            return -x
+
+
+def in_a_nested_function(x):
+    def first(y, *others, k=1):
+        for v in others:
+            if v > y:
+                return v * k
+        return y
+
+    return first(x, 1.0, 2.0, k=3) + first(x, *[5.0], **{"k": 2})
+
+
+def escape_time(c):
+    z = 0j
+    for k in range(50):
+        z = z * z + c
+        if abs(z) > 2:
+            return k
+    return 50
+
+
+def is_prime(n):
+    n = int(n)
+    if n < 2:
+        return False
+    i = 2
+    while i * i <= n:
+        if n % i == 0:
+            return False
+        i += 1
+    return True
+
+
+def jumps_on_all_levels(n):
+    s = 0
+    for i in range(int(n)):
+        if i % 2:
+            continue
+        for j in range(i):
+            if j == 3:
+                continue
+            if j > 5:
+                break
+            s += j
+        k = i
+        while k < n:
+            k += 2
+            if k == 7:
+                break
+        else:
+            s += 1
+        s += k
+    return s, i if n >= 1 else 0
+
+
+JUMPS = [bisection, newton, collatz, rows, nested, with_else, containers, named, demanded, only_returns,
+         in_a_nested_function, escape_time, is_prime, jumps_on_all_levels]  # fmt: skip
+
+
+@pytest.mark.parametrize("f", JUMPS, ids=lambda f: f.__name__)
 def test_jumps(f):
     compiled = sc.jit(f)
     for x in (1.0, 2.5, 9.0):

@@ -78,10 +78,17 @@ class LoopRewriter:
                 after = [ast.If(_not(body.end), after, [])]
         if body.returned:
             before.append(assign(body.returned, ast.Constant(False)))
-            after = [ast.If(load(body.returned), [ast.Return(flow_call("closed", load(body.value)))], []), *after]
+            value: ast.stmt = ast.Return(flow_call("closed", load(body.value)))
+            after = [value] if _only_returns(s, jumps) else [ast.If(load(body.returned), [value], []), *after]
         for part in (*before, *after):
             _place(part, s)
         return [*before, s, *after]
+
+
+def _only_returns(s: ast.While | ast.For, jumps: list[type[ast.stmt]]) -> bool:
+    """Whether a loop goes on until it returns: nothing after it is reached."""
+    endless = isinstance(s, ast.While) and isinstance(s.test, ast.BoolOp) and isinstance(s.test.values[1], ast.Constant)
+    return endless and bool(s.test.values[1].value) and ast.Break not in jumps  # type: ignore[union-attr,attr-defined]
 
 
 class _Body:

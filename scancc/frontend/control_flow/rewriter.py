@@ -18,6 +18,7 @@ import types
 from typing import Any
 
 from scancc.errors import UnsupportedError
+from scancc.frontend.control_flow.jumps import LoopRewriter
 from scancc.frontend.control_flow.source import always_returns, bound_names, holds, stored_parts
 from scancc.frontend.control_flow.syntax import PREFIX, arguments, assign, define, flow_call, load, strings, thunk
 from scancc.frontend.location import Loc
@@ -98,7 +99,8 @@ class Rewriter(ast.NodeTransformer):
                 operator = ast.Constant(type(s.op).__name__)
                 made = [ast.Expr(flow_call("augment", operator, of, key, self.visit(s.value)))]
             case ast.FunctionDef():
-                s.body = self.function_body(s.body, s.args)
+                names = (n.id for n in ast.walk(s) if isinstance(n, ast.Name))
+                s.body = self.function_body(LoopRewriter(names).statements(s.body), s.args)
                 made = [s]
             case ast.Try() | ast.TryStar():
                 raise self._unsupported(s, "`try`", "a compiled step raises nothing that could be caught")

@@ -51,6 +51,8 @@ def cond(predicate: Any, true_fn: Callable, false_fn: Callable, *operands: Any) 
 def truth_value(predicate: Any) -> Node:
     """The node of one truth value."""
     test = unwrap(predicate)
+    if test.type.size == 1:
+        test = build.reshape(test, (), here())
     if test.type.shape != ():
         raise ScanTypeError(f"the predicate of sc.cond has shape {test.type.shape}", here(),
                             "a predicate is one truth value", "use sc.where to choose by element")

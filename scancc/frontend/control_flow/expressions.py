@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from scancc.errors import UnsupportedError
 from scancc.frontend.conditionals import add_cond, truth_value
 from scancc.frontend.control_flow.joins import Join, Pairs, closed, opened
 from scancc.frontend.effects import add_check
 from scancc.frontend.location import here
+from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.tracer import Tracer, emit, is_traced, wrap
 from scancc.ir.graph import Graph, Node, substitute
 from scancc.ir.ops import OPS
@@ -92,6 +95,15 @@ def chain(first: Any, *steps: tuple[Callable[[], Any], Callable[[Any, Any], Any]
     return compared(first, steps)
 
 
+def contains(container: Any, value: Any) -> Any:
+    """`value in container`."""
+    if not is_traced(container, value) or isinstance(container, str):
+        return value in container
+    if isinstance(container, (ArrayOperators, np.ndarray)):
+        return np.any(np.equal(container, value))
+    return or_(*[lambda v=v: v is value or v == value for v in container], lambda: False)  # type: ignore[misc]
+
+
 def if_expression(test: Any, then: Callable[[], Any], orelse: Callable[[], Any]) -> Any:
     if is_traced(test):
         return choose(test, then, orelse, "the value is")
@@ -122,4 +134,4 @@ def plain(value: Any, what: str) -> Any:
     return value
 
 
-__all__ = ["and_", "assert_", "chain", "choose", "if_expression", "not_", "or_", "plain"]
+__all__ = ["and_", "assert_", "chain", "choose", "contains", "if_expression", "not_", "or_", "plain"]

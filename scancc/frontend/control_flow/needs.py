@@ -1,7 +1,8 @@
 """Functions that mean something else as they stand, though they ask for no traced value.
 
-One that assigns to elements would change arrays while it is traced; one that draws from a generator of NumPy or Python
-would draw once. Functions that it calls by their names are looked into as well.
+One that assigns to elements would change arrays while it is traced; one that looks for a value in a set would look for
+the object that stands for it; one that draws from a generator of NumPy or Python would draw once. Functions that it
+calls by their names are looked into as well.
 """
 
 from __future__ import annotations
@@ -14,20 +15,21 @@ from typing import Any
 
 from scancc.frontend.control_flow.functions import GENERATORS, draws
 
-_assigning: dict[types.CodeType, bool] = {}
+OPERATIONS = ("STORE_SUBSCR", "STORE_SLICE", "CONTAINS_OP")
+_other: dict[types.CodeType, bool] = {}
 
 
-def assigns_elements(code: types.CodeType) -> bool:
-    """Whether code, or that of functions in it, assigns to elements."""
-    if code not in _assigning:
-        _assigning[code] = any(i.opname in ("STORE_SUBSCR", "STORE_SLICE") for i in dis.get_instructions(code)) or any(
-            assigns_elements(c) for c in code.co_consts if isinstance(c, types.CodeType)
+def asks_for_nothing(code: types.CodeType) -> bool:
+    """Whether code, or that of functions in it, does with traced values what fails to ask for them."""
+    if code not in _other:
+        _other[code] = any(i.opname in OPERATIONS for i in dis.get_instructions(code)) or any(
+            asks_for_nothing(c) for c in code.co_consts if isinstance(c, types.CodeType)
         )
-    return _assigning[code]
+    return _other[code]
 
 
 def needs_rewriting(fn: types.FunctionType, of: Any, foreign: tuple[str, ...]) -> bool:
-    """Whether a function, or one that it refers to, assigns to elements or draws; `of` is the object it is bound to."""
+    """Whether that is so of a function, or one that it refers to; `of` is the object that it is bound to."""
     seen: set[types.CodeType] = set()
     pending = [fn]
     attributes = vars(of) if hasattr(of, "__dict__") and not isinstance(of, types.ModuleType) else {}
@@ -39,7 +41,7 @@ def needs_rewriting(fn: types.FunctionType, of: Any, foreign: tuple[str, ...]) -
         if code in seen or code.co_filename.startswith(foreign):
             continue
         seen.add(code)
-        if assigns_elements(code):
+        if asks_for_nothing(code):
             return True
         for value in _referred(function):
             if draws(value) or isinstance(value, GENERATORS) or _is_random_module(value):

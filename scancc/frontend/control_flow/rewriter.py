@@ -277,13 +277,20 @@ class Rewriter(ast.NodeTransformer):
         """a < b < c asks for the truth of a < b; an operand is evaluated once, and only if it is needed."""
         first, *rest = [self.visit(v) for v in (node.left, *node.comparators)]
         if len(node.ops) == 1:
-            return ast.copy_location(ast.Compare(first, node.ops, rest), node)
+            return ast.copy_location(self._comparison(first, node.ops[0], rest[0]), node)
         a, b = (PREFIX + n for n in "ab")
         steps: list[ast.expr] = []
         for op, operand in zip(node.ops, rest, strict=True):
-            test = ast.Lambda(arguments([a, b]), ast.Compare(load(a), [op], [load(b)]))
+            test = ast.Lambda(arguments([a, b]), self._comparison(load(a), op, load(b)))
             steps.append(ast.Tuple([thunk(operand), test], ast.Load()))
         return ast.copy_location(flow_call("chain", first, *steps), node)
+
+    @staticmethod
+    def _comparison(left: ast.expr, op: ast.cmpop, right: ast.expr) -> ast.expr:
+        if isinstance(op, (ast.In, ast.NotIn)):
+            found = flow_call("contains", right, left)
+            return flow_call("not_", found) if isinstance(op, ast.NotIn) else found
+        return ast.Compare(left, [op], [right])
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         of, key = self.visit(node.value), self._key(node.slice)

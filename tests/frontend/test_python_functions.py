@@ -39,7 +39,8 @@ x and y | x or y | (x - x) and y | (x - x) or y | 0.0 or x | x and 0.0 | not x |
 k and x | 0 < x < y < 9 | 9 > x > y > 1 > 0 | k < 4 and TABLE[k] > 1
 x > 9 and TABLE[k + 9] > 0 | x < 9 or TABLE[k + 9] > 0 | (x > 0 and y > 0 and k > 0) or x / 0 > 1
 x if x > y else y | (1 if k > 5 else 2) * x | [x, y] if x > y else [y, x]
-k in (1, 2) | k in {1, 2} | k in {5, 6} | k in {1: x} | x in {2.5, 2.6} | k in [5, 6] | k not in (x, y, k) | x in v | 2.0 in v | 0 < k in (1, 2) | k in {1, 2} | k in {5, 6} | k in {1: x} | x in {2.5, 2.6} | 1 if v[1:2] > 0 else 0
+k in (1, 2) | k in {1, 2} | k in {5, 6} | k in {1: x} | x in {2.5, 2.6} | k in [5, 6] | k not in (x, y, k)
+x in v | 2.0 in v | 0 < k in (1, 2) | k in {1, 2} | k in {5, 6} | k in {1: x} | x in {2.5, 2.6} | 1 if v[1:2] > 0 else 0
 larger(x, 1) | (lambda q: q if q > 3 else 3.0)(x)
 functools.reduce(larger, [x, y, 2.0]) | list(map(larger, [x, y], [1.0, 2.0]))[1] | (lambda: larger(y, x))()
 np.full(3, x) | np.array([x, y]) | np.array([[x, y], [y, 1]]) | np.asarray([x, 1.0])

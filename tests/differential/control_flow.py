@@ -34,6 +34,7 @@ import numpy as np
 import scancc as sc
 
 FEATURES = frozenset({"if", "while", "for", "jump", "return", "logic", "table", "store", "builtin", "helper"})
+MORE = FEATURES | {"rebind"}  # arrays that are made anew, copied, or go by a second name
 TABLE = np.array([0.4, -0.7, 0.9, 0.2])
 GRID = np.array([[0.1, -0.2, 0.3], [0.6, 0.5, -0.4]])
 ROWS = np.array([[0.7, -0.4, 1.3, 0.2], [-1.1, 0.8, 0.3, -0.6], [2.1, 0.1, -0.9, 1.7]])
@@ -145,7 +146,7 @@ class Writer:
 
     def statement(self, depth: int, loop: bool) -> list[str]:
         kinds = ["assign", "assign", "add"]
-        kinds += ["store"] * (2 * self.has("store")) + ["integer"]
+        kinds += ["store"] * (2 * self.has("store")) + ["integer"] + ["rebind"] * self.has("rebind")
         if depth > 0:
             kinds += [k for k in ("if", "while", "for") for _ in range(2) if k in self.features]
             kinds += ["jump"] * (loop and self.has("jump")) + ["return"] * self.has("return", 0.3)
@@ -156,6 +157,11 @@ class Writer:
                 at = self.r.choice([f"{self.integer()} % 3", "1", "-1"])
                 return [self.r.choice([f"out[{at}] = {self.real()}", f"out[{at}] += {self.real(1)}",
                                        f"out[1:] = {self.real(1)}"])]  # fmt: skip
+            case "rebind":
+                view = f"row = out[{self.r.choice(['1:', ':2', '::-1'])}]"
+                return self.r.choice([[f"out = out * {self.number()}"], ["out = out.copy()"], [f"out += {self.real(1)}"],
+                                      ["old = out", f"out = out + {self.real(1)}", "old[0] = 0.1", "out[1] += 0.1 * old[0]"],
+                                      [view, f"row[0] = {self.real(1)}", f"row *= {self.number()}"]])  # fmt: skip
             case "integer":
                 return [f"n = n + {self.r.randint(0, 2)}"]
             case "if":

@@ -10,6 +10,7 @@ KINDS = {
     "loops": {"if", "for", "while", "jump"},
     "arrays": {"if", "for", "store", "table"},
     "everything": control_flow.FEATURES,
+    "arrays by several names": control_flow.MORE,
 }
 
 

@@ -67,6 +67,24 @@ def made_in_branches(x):
     return y.copy()
 
 
+def rebound_or_changed(x):
+    a, b, c = np.zeros(2), np.zeros(2), np.zeros(2)
+    if x > 0:
+        a = a + x
+        b[0] = x
+        d = b[1:]
+    else:
+        a[1] = x
+        d = b[1:] + 1
+    for k in range(int(abs(x)) + 1):
+        if k > 1:
+            c = c + 1
+        else:
+            c[k] = x
+    a[0] += 1
+    return a, b.copy(), c.copy(), d.copy()
+
+
 def every_way_to_make_one(x):
     a, b, c, d = np.ones(2), np.full(2, x), np.empty(2), np.array([x, 1.0])
     e, f, g = np.zeros_like(d), d.copy(), d * 2
@@ -120,8 +138,8 @@ def dtypes(x):
     return h * 2, n, k
 
 
-FUNCTIONS = [slices_and_views, other_forms, aliases, made_in_branches, every_way_to_make_one, given_by_out, in_a_helper,
-             targets, dtypes]  # fmt: skip
+FUNCTIONS = [slices_and_views, other_forms, aliases, made_in_branches, rebound_or_changed, every_way_to_make_one,
+             given_by_out, in_a_helper, targets, dtypes]  # fmt: skip
 
 
 def histogram(n):

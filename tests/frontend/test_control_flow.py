@@ -95,7 +95,19 @@ class Clip:
         return max(y, -self.limit) if isinstance(y, float) else np.maximum(y, -self.limit)
 
 
+def in_a_context(x, y):
+    with np.errstate(all="ignore"):
+        z = x if x > 0 else -x
+        if y > 2:
+            z = z + 1
+    with np.errstate(all="ignore"):
+        if x < 0:
+            return y
+        return y + z
+
+
 STEPS = {
+    "with": in_a_context,
     "if": branches, "early return": early, "nested": nested, "logic": logic, "while": loops, "for": ranges,
     "lambda": lambda x, y: y + x if x > 0 else y - x * 2,
     "second lambda of a line": (lambda x, y: y, lambda x, y: y + 1.0 if x > 1 else y)[1],
@@ -216,7 +228,9 @@ def catches(x):
 
 def enters(x):
     with np.errstate(all="ignore"):
-        return x if x > 0 else -x
+        if x > 0:
+            return x
+    return -x
 
 
 def matches(x):
@@ -261,7 +275,7 @@ def temporary(x):
         (kinds, TypeError, "`y` is array in one branch of an `if` on traced values, and None in the other"),
         (no_return, NotImplementedError, "returns, the other goes on to the end"),
         (catches, NotImplementedError, "`try` in a step"),
-        (enters, NotImplementedError, "`with` in a step"),
+        (enters, NotImplementedError, "returns from inside of `with`"),
         (matches, NotImplementedError, "`match` is not supported on traced values"),
         (raises, NotImplementedError, "raise under control flow on traced values"),
         (stores, NotImplementedError, "assigning to elements of a list under control flow"),

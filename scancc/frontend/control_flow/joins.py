@@ -49,6 +49,7 @@ class Join:
         self._arrays: dict[tuple[int, int], list[tuple[Any, Any, MadeArray]]] = {}
         self._kept: list[Any] = []  # whose ids are keys
         self._branches: list[dict[MadeArray, Any]] = []
+        self._ends: list[dict[int, Any]] = []  # what arrays of its results were at the end of each branch
         self._changed: list[tuple[MadeArray, Callable[[dict[str, Tracer]], Tracer]]] = []
 
     def add(self, name: str, x: Any, y: Any, what: str) -> Callable[[dict[str, Tracer]], Any]:
@@ -71,7 +72,7 @@ class Join:
     def _leaf(self, key: str, a: Any, b: Any) -> Callable[[dict[str, Tracer]], Any]:
         if a is b and isinstance(a, MadeArray):
             return lambda values: a
-        self.pairs[key] = paired(a, b)
+        self.pairs[key] = paired(*(_as_array(end.get(id(v), v)) for end, v in zip(self._ends, (a, b), strict=True)))
         if not isinstance(a, MadeArray) and not isinstance(b, MadeArray):
             return lambda values: values[key]
         same = self._arrays.setdefault((id(a), id(b)), [])
@@ -95,6 +96,8 @@ class Join:
             with region() as r:
                 value = run()
                 self._branches.append({array: array.value for array in r.before})
+                made = [v for v in flatten(value)[0] if isinstance(v, MadeArray) and not v.origin.lost]
+                self._ends.append({id(v): v.now() for v in made})
             return value
 
         return call

@@ -60,6 +60,11 @@ class Rewriter(ast.NodeTransformer):
                 made += [*(ast.fix_missing_locations(ast.copy_location(d, s)) for d in self.setters), *returning]
                 self.setters = around
                 return made
+            if isinstance(s, ast.With):
+                s.items = [self.visit(item) for item in s.items]
+                s.body = self.block(s.body, tail and not rest)
+                made.append(s)
+                continue
             made += self.statement(s)
         return made
 
@@ -79,7 +84,7 @@ class Rewriter(ast.NodeTransformer):
         made: list[ast.stmt]
         match s:
             case ast.If():
-                made = self._plain(s, "an `if` that returns from inside of `with`, `try` or `match`") if (
+                made = self._plain(s, "an `if` that returns from inside of `with` or `match`") if (
                     self._jumps(s) or holds(s, ast.Return)
                 ) else self._if(s)  # fmt: skip
             case ast.While():
@@ -104,8 +109,6 @@ class Rewriter(ast.NodeTransformer):
                 made = [s]
             case ast.Try() | ast.TryStar():
                 raise self._unsupported(s, "`try`", "a compiled step raises nothing that could be caught")
-            case ast.With() | ast.AsyncWith():
-                raise self._unsupported(s, "`with`", "a compiled step enters nothing")
             case ast.Match():
                 s.subject = flow_call("plain", self.visit(s.subject), ast.Constant("`match`"))
                 for case in s.cases:

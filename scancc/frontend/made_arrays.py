@@ -79,7 +79,14 @@ class MadeArray(ArrayOperators):
         self.hold(value)
         loc = here()
         for other in self.entangled:
-            other.lost = f"line {loc.line}" if loc else "another place"
+            other.lose(f"line {loc.line}" if loc else "another place")
+
+    def lose(self, where: str) -> None:
+        """Its value is unknown from here on, because of an assignment there."""
+        region = innermost()
+        if region is not None and self.depth < array_depth():
+            region.found.setdefault(self, self.lost)
+        self.lost = where
 
     def _refuse_lost(self, done: str) -> NoReturn:
         raise UnsupportedError(

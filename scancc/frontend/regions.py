@@ -20,6 +20,7 @@ class Region:
 
     own_arrays_only: bool = False
     before: dict[Any, Any] = field(default_factory=dict)
+    found: dict[Any, str] = field(default_factory=dict)  # since where values of arrays were unknown, if at all
     containers: dict[int, tuple[Any, int]] = field(default_factory=dict)  # made in it, by id, and in how many regions
 
 
@@ -33,7 +34,7 @@ _regions = _Regions()
 
 @contextmanager
 def region(own_arrays_only: bool = False) -> Iterator[Region]:
-    """A region; what it assigned to arrays from outside is taken back at its end."""
+    """A region; what it did to arrays from outside is taken back at its end."""
     made = Region(own_arrays_only)
     _regions.stack.append(made)
     try:
@@ -42,6 +43,8 @@ def region(own_arrays_only: bool = False) -> Iterator[Region]:
         _regions.stack.pop()
         for array, value in made.before.items():
             array.hold(value)
+        for array, lost in made.found.items():
+            array.lost = lost
 
 
 def function_body() -> Any:

@@ -49,6 +49,7 @@ class Join:
         self._arrays: dict[tuple[int, int], list[tuple[Any, Any, MadeArray]]] = {}
         self._kept: list[Any] = []  # whose ids are keys
         self._branches: list[dict[MadeArray, Any]] = []
+        self._lost: dict[MadeArray, str] = {}  # in one of them
         self._ends: list[dict[int, Any]] = []  # what arrays of its results were at the end of each branch
         self._changed: list[tuple[MadeArray, Callable[[dict[str, Tracer]], Tracer]]] = []
 
@@ -72,6 +73,9 @@ class Join:
     def _leaf(self, key: str, a: Any, b: Any) -> Callable[[dict[str, Tracer]], Any]:
         if a is b and isinstance(a, MadeArray):
             return lambda values: a
+        for end, v in zip(self._ends, (a, b), strict=True):
+            if isinstance(v, MadeArray) and id(v) not in end:  # whoever reads it is told that it is lost
+                return lambda values, v=v: v
         self.pairs[key] = paired(*(_as_array(end.get(id(v), v)) for end, v in zip(self._ends, (a, b), strict=True)))
         if not isinstance(a, MadeArray) and not isinstance(b, MadeArray):
             return lambda values: values[key]
@@ -97,6 +101,7 @@ class Join:
                 value = run()
                 self._branches.append({array: array.value for array in r.before})
                 made = [v for v in flatten(value)[0] if isinstance(v, MadeArray) and not v.origin.lost]
+                self._lost |= {array: array.lost for array in r.found}
                 self._ends.append({id(v): v.now() for v in made})
             return value
 
@@ -122,7 +127,10 @@ class Join:
 
     def write_changed(self, values: dict[str, Tracer]) -> None:
         for array, make in self._changed:
-            array.write(make(values))
+            if not array.lost and array not in self._lost:
+                array.write(make(values))
+        for array, where in self._lost.items():
+            array.lose(where)
 
 
 def _one_put(x: Node, old: Node) -> tuple[Node, Node] | None:

@@ -144,6 +144,8 @@ class Loop:
         # and whether two variables may have one array then that have two now, or the other way round.
         self.outside: dict[MadeArray, None] = {}
         self.one_array = False
+        self.lost_outside: dict[MadeArray, str] = {}
+        self.lost: dict[tuple[str, int], str] = {}  # arrays whose values are unknown after a round, and since where
 
     def _carry(self, name: str, value: Any) -> None:
         leaves, tree = flatten(value)
@@ -178,7 +180,11 @@ class Loop:
         final = iter([wrap(build.final(traced.node, n)) for n in traced.names])
         values = self._assembled(final)
         for array in self.arrays:
-            array.write(next(final))
+            value = next(final)
+            if not array.lost and array not in self.lost_outside:
+                array.write(value)
+        for array, where in self.lost_outside.items():
+            array.lose(where)
         why = f"is bound in a `{self.kind}` on traced values only, which may make no step"
         self.put(tuple(
             values[n] if n in self.trees else Undefined(n, why) if isinstance(b, Undefined) else b
@@ -209,6 +215,7 @@ class Loop:
                     if key not in arrays:
                         arrays[key] = MadeArray(leaf)
                         entangle([arrays[key], old])
+                        arrays[key].lost = self.lost.get((name, i), "")
                     leaf = arrays[key]
                 leaves.append(leaf)
             found[name] = unflatten(tree, leaves)
@@ -232,13 +239,24 @@ class Loop:
             more = {a: None for a in r.before if a not in self.arrays}
             self.arrays |= more
             self._check_others(after)
-            new = [v for n in self.trees for v in self._after(n, after[n])]
-            if self._discovers(after, now) or more:
+            self.lost_outside = {array: array.lost for array in r.found}
+            lost = self._lost(after)
+            new = [] if lost else [v for n in self.trees for v in self._after(n, after[n])]
+            if lost or self._discovers(after, now) or more:
                 raise _CarriesMore
-            new += [array.held for array in self.arrays]
+            new += [wrap(unwrap(r.before[a])) if a.lost else a.held for a in self.arrays]
         if not new:
             new = [wrap(build.const(False))]
         return (new, Until(stop)) if stop is not None else new
+
+    def _lost(self, after: dict[str, Any]) -> bool:
+        """Whether there are arrays whose values got unknown that were not known to."""
+        found = {(name, i): v.origin.lost for name in self.trees for i, v in enumerate(flatten(after[name])[0])
+                 if isinstance(v, MadeArray) and v.origin.lost and i < len(self.leaves[name])
+                 and isinstance(self.leaves[name][i], MadeArray)}  # fmt: skip
+        more = {k: v for k, v in found.items() if k not in self.lost}
+        self.lost |= more
+        return bool(more)
 
     def _check_others(self, after: dict[str, Any]) -> None:
         for name, value in after.items():
@@ -257,7 +275,7 @@ class Loop:
             raise ScanTypeError(f"`{name}` changes its structure in a `{self.kind}` on traced values", here(),
                                 "variables that a compiled loop changes keep their structure",
                                 "give it all of its parts before the loop")  # fmt: skip
-        return [wrap(unwrap(v)) for v in leaves]
+        return [wrap(unwrap(self.initial[name][i] if (name, i) in self.lost else v)) for i, v in enumerate(leaves)]
 
     def _discovers(self, after: dict[str, Any], now: dict[str, Any]) -> bool:
         """Values that the loop returns are carried from the start; arrays that change places may be one."""

@@ -211,7 +211,7 @@ def _trace_buffer(low: Lowering, node: Node, name: str, steps: Expr) -> Buffer:
     inner = low.lengths(row)
     first = max(16, FIRST_BYTES // max(1, (row.size or 64) * row.dtype.itemsize))
     few = isinstance(steps, Const) and steps.value <= first
-    once = low.depth and low.known_before(steps) and not _endless(steps)  # before the kernel, not in every step
+    once = low.depth and isinstance(steps, Const) and steps.value < ENDLESS  # before the kernel, not in every step
     if not spec_of(node).has_until or once or few or not low.library:
         return low.scratch(f"{name}_rows", row.dtype, (add(steps, lead), *inner))
     rows = add(Op("minimum", (steps, const_int(first)), INT64), lead)
@@ -219,13 +219,6 @@ def _trace_buffer(low: Lowering, node: Node, name: str, steps: Expr) -> Buffer:
     low.emit(Alloc(buffer))
     low.growing.add(buffer)
     return buffer
-
-
-def _endless(steps: Expr) -> bool:
-    """Whether a number of steps, or a part of what it is computed of, stands for as many as the condition lets it."""
-    if isinstance(steps, Op):
-        return any(map(_endless, steps.args))
-    return isinstance(steps, Const) and steps.value >= ENDLESS
 
 
 def _store_initial(low: Lowering, slots: Slots, initial: Node, has_rows: bool) -> None:

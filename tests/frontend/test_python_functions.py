@@ -305,8 +305,20 @@ def jumps_on_all_levels(n):
     return s
 
 
+def never_returns(n):
+    k = 0
+    while k < n:
+        k += 1
+        for i in range(3):
+            if i > 5:
+                return 5.0
+            if k > 100:
+                return 7.0
+    return 1.0
+
+
 JUMPS = [bisection, newton, collatz, rows, nested, with_else, containers, named, demanded, only_returns,
-         in_a_nested_function, escape_time, is_prime, jumps_on_all_levels]  # fmt: skip
+         in_a_nested_function, escape_time, is_prime, jumps_on_all_levels, never_returns]  # fmt: skip
 
 
 @pytest.mark.parametrize("f", JUMPS, ids=lambda f: f.__name__)

@@ -55,8 +55,9 @@ class Join:
 
     def add(self, name: str, x: Any, y: Any, what: str) -> Callable[[dict[str, Tracer]], Any]:
         """Leaves of both sides as pairs; the function makes the whole again of the values chosen."""
-        if name.startswith(RETURNED):  # of no meaning where the loop did not return
-            x, y = (_zeros(b) if isinstance(a, Undefined) else a for a, b in ((x, y), (y, x)))
+        x, y = (_zeros(b) if _never_returned(a) else a for a, b in ((x, y), (y, x)))
+        if _never_returned(x):
+            return lambda values: x
         (left, tree), (right, other) = flatten(x), flatten(y)
         if tree != other or not all(map(is_array, (*left, *right))):
             a, b = (describe(t) if all(map(is_array, leaves)) else repr(v)
@@ -176,7 +177,13 @@ def is_array(value: Any) -> bool:
     return isinstance(value, (ArrayOperators, np.ndarray, np.generic, bool, int, float, complex))
 
 
+def _never_returned(value: Any) -> bool:
+    """Whether this is what a loop would return, of no meaning where it did not."""
+    return isinstance(value, Undefined) and value.name.startswith(RETURNED)
+
+
 def _zeros(value: Any) -> Any:
+    """Anything like `value`, which may itself be of no meaning."""
     leaves, tree = flatten(value)
     if not all(map(is_array, leaves)):
         return value

@@ -10,11 +10,12 @@ from typing import Any
 from scancc.autodiff.custom import CustomRule
 from scancc.autodiff.rules import differentiable
 from scancc.errors import ScanTypeError, ScanValueError
+from scancc.frontend.calling import call
 from scancc.frontend.location import here, name_of, of_function
 from scancc.frontend.numpy_shapes import broadcast_to
 from scancc.frontend.pytrees import describe, flatten, unflatten
 from scancc.frontend.scope import Scope, entered
-from scancc.frontend.tracer import Tracer, tracing, unwrap, wrap
+from scancc.frontend.tracer import Tracer, is_traced, tracing, unwrap, wrap
 from scancc.gradients import jvp
 from scancc.ir import build
 from scancc.ir.graph import Graph, Node, substitute, topological
@@ -36,10 +37,10 @@ class _Custom:
         if not self.rules:
             raise ScanValueError(f"{name_of(self.fn, 'the function')} has no rule for its derivative yet", here(),
                                  fix="call .defvjp(forward, backward) or .defjvp(rule) first")
-        if not any(isinstance(v, Tracer) for v in leaves):
-            return self.fn(*args)
+        if not is_traced(*leaves):
+            return call(self.fn, *args)
         inputs = [unwrap(v) for v in leaves]
-        values, out_tree = flatten(self.fn(*unflatten(tree, [wrap(n) for n in inputs])))
+        values, out_tree = flatten(call(self.fn, *unflatten(tree, [wrap(n) for n in inputs])))
         outputs = [unwrap(v) for v in values]
         outer = tracing()
         scope = Scope(f"{outer.name}_rule", parent=outer, strict=outer.strict)
@@ -89,12 +90,12 @@ class custom_vjp(_Custom):  # noqa: N801  # used as a decorator
     def trace(self, inputs: list[Node], tree: Any, outputs: list[Node], out_tree: Any) -> dict[str, Node]:
         forward, backward = self.rules
         args = unflatten(tree, [_leaf(f"in{i}", n) for i, n in enumerate(inputs)])
-        returned = forward(*args)
+        returned = call(forward, *args)
         if not isinstance(returned, tuple) or len(returned) != 2:
             raise ScanTypeError("the forward rule returns a pair: the value, and what the way back needs",
                                 of_function(forward))
         ds = unflatten(out_tree, [_leaf(f"d{i}", n) for i, n in enumerate(outputs)])
-        given = backward(returned[1], ds)
+        given = call(backward, returned[1], ds)
         if not isinstance(given, tuple) or len(given) != len(args):
             raise ScanTypeError(f"the backward rule returned {given!r} for {len(args)} arguments",
                                 of_function(backward), "it returns a tuple with one derivative an argument")
@@ -136,7 +137,7 @@ class custom_jvp(_Custom):  # noqa: N801
         ts = unflatten(tree, [_leaf(f"t{i}", n) for i, n in enumerate(inputs)])
         saved, self.rules = self.rules, (lambda primals, tangents: _plain(self.fn, primals, tangents),)
         try:
-            returned = rule(args, ts)
+            returned = call(rule, args, ts)
         finally:
             self.rules = saved
         if not isinstance(returned, tuple) or len(returned) != 2:

@@ -12,9 +12,11 @@ from scancc_runtime.messages import rendered
 from scancc import interpreter
 from scancc.driver import NANS
 from scancc.errors import CheckError, ScanTypeError, ScanValueError
+from scancc.frontend.effects import add_check, add_effect
 from scancc.frontend.location import here
+from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.scope import SYMBOLIC, UNUSUAL, current
-from scancc.frontend.tracer import Tracer, is_traced, unwrap
+from scancc.frontend.tracer import is_traced, unwrap
 from scancc.interpreter import StepRecord
 from scancc.ir import build
 from scancc.ir.graph import Node
@@ -65,18 +67,16 @@ def _effect(op: str, condition: Any, message: str, values: tuple, named: dict[st
             nodes = [a for a in test.args if a.op != "const"]
             shown = ", ".join(["{}"] * len(nodes))
             message = text.replace("{", "{{").replace("}", "}}") + f" (compared: {shown})" * bool(nodes)
-        nodes.insert(0, _truth(test))
-    site = len(scope.root.sites)
-    scope.root.sites.append(here())
-    kind = {"error": "check"} if op == "check" else {}
-    scope.effects.append(build.make(op, *nodes, loc=here(), message=message, names=names, site=site, **kind))
+        add_check(_truth(test), *nodes, message=message, names=names)
+    else:
+        add_effect("print", *nodes, message=message, names=names)
 
 
 def _stand_in(value: Any) -> Any:
     """Something of the kind of a traced value, to try a format on."""
-    if not isinstance(value, Tracer):
+    if not is_traced(value) or not isinstance(value, ArrayOperators):
         return value
-    shape = tuple(d if isinstance(d, int) else 1 for d in value.node.type.shape)
+    shape = tuple(d if isinstance(d, int) else 1 for d in unwrap(value).type.shape)
     return np.ones(shape, value.dtype)[()]
 
 

@@ -90,8 +90,6 @@ class LengthError(ShapeError):
 class TracedValueError(ScanTypeError):
     """Python asked for the value of something that is only known when the compiled loop runs."""
 
-    asks_truth = False  # for control flow, which can be rewritten
-
 
 class UnsupportedError(ScanError, NotImplementedError):
     """A function or spelling that scancc does not support."""

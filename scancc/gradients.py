@@ -19,10 +19,12 @@ from scancc.autodiff.reverse import Kept, pullback, with_kept
 from scancc.autodiff.rules import differentiable
 from scancc.calls import compiled_call
 from scancc.errors import ScanTypeError, ScanValueError, ShapeError
+from scancc.frontend.calling import call
 from scancc.frontend.fits import expect, may_be_equal
 from scancc.frontend.location import here, name_of, of_function
+from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.pytrees import flatten, paths, unflatten
-from scancc.frontend.tracer import Tracer, as_stored, tracing, unwrap, wrap
+from scancc.frontend.tracer import as_stored, is_traced, tracing, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node, topological
 from scancc.ir.types import show_shape, widened
@@ -40,7 +42,7 @@ def naming() -> Iterator[None]:
 def stop_gradient(x: Any) -> Any:
     """`x` (a pytree of arrays), taken as a constant by derivatives."""
     leaves, tree = flatten(x)
-    if not any(isinstance(v, Tracer) for v in leaves):
+    if not is_traced(*leaves):
         return x
     return unflatten(tree, [wrap(build.make("stop_gradient", unwrap(v), loc=here())) for v in leaves])
 
@@ -105,7 +107,7 @@ def _value_and_grad(fn: Callable, args: tuple, argnums: int | tuple[int, ...], h
     full = list(args)
     for i, tree in zip(numbers, marked.trees, strict=True):
         full[i] = tree
-    returned = fn(*full)
+    returned = call(fn, *full)
     aux: Any = None
     if has_aux:
         if not isinstance(returned, tuple) or len(returned) != 2:
@@ -170,7 +172,7 @@ def _check_floating(fn: Callable, trees: list[Any], numbers: list[int], holomorp
 def _scalar(fn: Callable, returned: Any, holomorphic: bool) -> Node:
     name = name_of(fn, "the function")
     leaves, _ = flatten(returned)
-    if len(leaves) != 1 or not isinstance(leaves[0], (Tracer, np.ndarray, np.generic, int, float, complex)):
+    if len(leaves) != 1 or not isinstance(leaves[0], (ArrayOperators, np.ndarray, np.generic, int, float, complex)):
         raise ScanTypeError(f"{name} returned {returned!r}", of_function(fn), "a gradient is that of one number",
                             "return further values with has_aux=True")
     value = unwrap(leaves[0])
@@ -213,7 +215,7 @@ def vjp(fn: Callable, *primals: Any, has_aux: bool = False) -> Any:
             return _vjp(fn, primals, d, has_aux, wanted)
 
     name = name_of(fn, "function")
-    value = compiled_call(lambda *p: fn(*p), name, ("value", fn), *primals)
+    value = compiled_call(lambda *p: call(fn, *p), name, ("value", fn), *primals)
     value, aux = value if has_aux else (value, None)
 
     def pull(d: Any) -> Any:
@@ -225,7 +227,7 @@ def vjp(fn: Callable, *primals: Any, has_aux: bool = False) -> Any:
 def _vjp(fn: Callable, primals: tuple, d: Any, has_aux: bool, wanted: bool) -> Any:
     _check_floating(fn, list(primals), list(range(len(primals))))
     marked = _Marked(list(primals))
-    returned = fn(*marked.trees)
+    returned = call(fn, *marked.trees)
     leaves, tree = flatten(returned[0] if has_aux else returned)
     given, given_tree = flatten(d)
     if given_tree != tree:
@@ -274,7 +276,7 @@ def _jvp(fn: Callable, primals: tuple, tangents: tuple, has_aux: bool) -> Any:
         if t.type.ndim != node.type.ndim:
             raise ScanValueError(f"a tangent is {t.type}, its argument {node.type}", here())
         given[node] = build.cast(t, node.type.dtype)
-    returned = fn(*marked.trees)
+    returned = call(fn, *marked.trees)
     returned, aux = returned if has_aux else (returned, None)
     values, tree = flatten(returned)
     aux_values, aux_tree = flatten(aux)
@@ -291,7 +293,7 @@ def linearize(fn: Callable, *primals: Any) -> tuple[Any, Callable]:
 
     There is one tangent an argument, of its structure and shapes; the derivative has those of the value.
     """
-    value = compiled_call(lambda *p: fn(*p), name_of(fn, "function"), ("value", fn), *primals)
+    value = compiled_call(lambda *p: call(fn, *p), name_of(fn, "function"), ("value", fn), *primals)
     return value, lambda *tangents: jvp(fn, primals, tangents)[1]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from scancc.autodiff.arithmetic import fresh
 from scancc.autodiff.shapes import iota
 from scancc.errors import ScanTypeError
+from scancc.frontend.calling import call
 from scancc.frontend.location import here
 from scancc.frontend.pytrees import flatten, unflatten
 from scancc.frontend.tracer import Tracer, unwrap, wrap
@@ -89,7 +90,7 @@ def _forward(fn: Callable, given: tuple, put: Callable) -> tuple[list[list[Any]]
     for k, x in enumerate(leaves):
         def push(t: Any, k: int = k) -> Any:
             zeros = [np.zeros_like(v) if j != k else t for j, v in enumerate(leaves)]
-            return jvp(lambda *v: fn(*put(v)), with_leaf(leaves), with_leaf(zeros))[1]
+            return jvp(lambda *v: call(fn, *put(v)), with_leaf(leaves), with_leaf(zeros))[1]
 
         tangent = vmap(push, out_axes=-1)(basis(x))
         values, tree = flatten(tangent)
@@ -98,14 +99,14 @@ def _forward(fn: Callable, given: tuple, put: Callable) -> tuple[list[list[Any]]
 
 
 def _reverse(fn: Callable, given: tuple, put: Callable) -> tuple[list[list[Any]], Any]:
-    value = fn(*put(given))
+    value = call(fn, *put(given))
     outputs, tree = flatten(value)
     outputs = [wrap(unwrap(v)) for v in outputs]
     rows: list[list[Any]] = []
     for k, y in enumerate(outputs):
         def pull(d: Any, k: int = k) -> Any:
             ds = [np.zeros_like(v) if j != k else d for j, v in enumerate(outputs)]
-            return vjp(lambda *v: fn(*put(v)), *given)[1](unflatten(tree, ds))
+            return vjp(lambda *v: call(fn, *put(v)), *given)[1](unflatten(tree, ds))
 
         found = vmap(pull)(basis(y))
         rows.append([_split_first(v, y) for v in flatten(found)[0]])

@@ -20,7 +20,7 @@ from scancc.backends.program import Program
 from scancc.driver import NANS, Programs, RecentCalls, compile_graph, execute, options_of
 from scancc.errors import LengthError, ScanTypeError, TracedValueError, UnsupportedError
 from scancc.frontend import pytrees
-from scancc.frontend.control_flow import trace_with_control_flow
+from scancc.frontend.calling import call
 from scancc.frontend.location import name_of, of_function
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.pytrees import flatten, source_of, unflatten
@@ -58,12 +58,12 @@ class JitFunction(PickledByName):
         plain = mode == "compiled" and stream is None
         if UNUSUAL:
             if current() is not None:
-                return self.fn(*args)
+                return call(self.fn, *args)
             plain = plain and not NANS.get()
         try:
             if plain:
-                for call in self._recent.calls:
-                    found = call(args)
+                for guarded in self._recent.calls:
+                    found = guarded(args)
                     if found is not MISS:
                         return found
             if PLAIN.issuperset(map(type, args)):
@@ -76,7 +76,7 @@ class JitFunction(PickledByName):
                 return program.run(arrays, mode, stream)
             if is_traced(*args):
                 with entered(SYMBOLIC):  # a graph that is being built outside of any trace
-                    return self.fn(*args)
+                    return call(self.fn, *args)
             arrays = self._arrays(args)
             program = self._program(arrays)
             return program.run(arrays, mode, stream)
@@ -114,10 +114,8 @@ class JitFunction(PickledByName):
         return self._first_trace(self._arrays(args))[1]
 
     def traced(self, arrays: list[np.ndarray], opened: tuple[int | None, ...]) -> Traced:
-        return trace_with_control_flow(
-            lambda fn: Traced(fn, self.name, arrays, opened, self.control_flow, self.options.target != "cpu"),
-            self.fn, self.control_flow,
-        )
+        device = self.options.target != "cpu"
+        return Traced(self.fn, self.name, arrays, opened, self.control_flow, device)
 
     def _arrays(self, args: Sequence[Any]) -> list[np.ndarray]:
         arrays = [as_argument(a) for a in args]
@@ -180,7 +178,7 @@ class Traced:
                     shape = (*a.shape[:axis], scope.new_dim(f"n_{label}", a.shape[axis]), *a.shape[axis + 1 :])
                 values.append(Tracer(scope.add_input(label, a.dtype, shape), scope))
             self.inputs = [v.node.attrs["name"] for v in values]
-            returned = fn(*values)
+            returned = call(fn, *values)
             leaves, self.tree = flatten(returned)
             self.results: dict[str, Node] = {}
             for i, v in enumerate(leaves):

@@ -10,13 +10,15 @@ None.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from scancc.calls import compiled_call
 from scancc.errors import CarryTypeError, ScanTypeError, ScanValueError
+from scancc.frontend.calling import call
+from scancc.frontend.conditionals import cond as conditional
 from scancc.frontend.location import here, name_of, of_function
 from scancc.frontend.pytrees import describe, flatten, paths, unflatten
 from scancc.frontend.returns import Until
@@ -63,7 +65,7 @@ def map(f: Callable, xs: Any, batch_size: Any = None) -> Any:
     _check_lengths(xs, None)
     
     def run(xs: Any) -> Any:
-        return _traced_scan(lambda _, x: (None, f(x)), None, xs, None, False)[1]
+        return _traced_scan(lambda _, x: (None, call(f, x)), None, xs, None, False)[1]
 
     return compiled_call(run, name_of(f, "map"), ("map", f), xs)
 
@@ -91,7 +93,7 @@ def while_loop(cond_fun: Callable, body_fun: Callable, init_val: Any) -> Any:
         steps = np.where(_truth(cond_fun, init), FOREVER, 0)
 
         def step(value: Any, _: Any) -> Any:
-            new = body_fun(value)
+            new = call(body_fun, value)
             return new, Until(np.logical_not(_truth(cond_fun, new)))
 
         return _traced_scan(step, init, None, steps, False, until=True)[0]
@@ -111,11 +113,36 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable, init_val: Any, unroll:
         steps = np.maximum(high - low, 0)
         def step(carry: Any, _: Any) -> Any:
             i, value = carry
-            return (i + 1, body_fun(i, value)), None
+            return (i + 1, call(body_fun, i, value)), None
 
         return _traced_scan(step, (low, init), None, steps, False)[0][1]
 
     return compiled_call(run, name_of(body_fun, "loop"), ("fori", body_fun), lower, upper, init_val)
+
+
+def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> Any:
+    """`true_fun(*operands)` where `pred` holds, else `false_fun(*operands)`: `sc.cond` by its name in JAX."""
+    return conditional(pred, true_fun, false_fun, *operands)
+
+
+def switch(index: Any, branches: Sequence[Callable], *operands: Any) -> Any:
+    """`branches[index](*operands)`; an index below 0 means the first branch, one beyond the end the last, as in JAX.
+
+    `index` is one integer. Branches return the same structure and shapes. Raises ValueError without branches, TypeError
+    or ValueError naming what the branches return where that differs.
+    """
+    if not branches:
+        raise ScanValueError("sc.lax.switch has no branches", here())
+    if np.ndim(index) != 0 or np.result_type(getattr(index, "dtype", type(index))).kind not in "iu":
+        raise ScanTypeError("the index of sc.lax.switch is not one integer", here(), fix="convert it by int() before")
+
+    def chosen(low: int, high: int) -> Any:
+        if low + 1 == high:
+            return call(branches[low], *operands)
+        middle = (low + high) // 2
+        return conditional(index < middle, lambda: chosen(low, middle), lambda: chosen(middle, high))
+
+    return chosen(0, len(branches))
 
 
 def associative_scan(fn: Callable, elems: Any, reverse: bool = False, axis: int = 0) -> Any:
@@ -131,7 +158,7 @@ def associative_scan(fn: Callable, elems: Any, reverse: bool = False, axis: int 
 
         def step(carry: Any, row: Any) -> Any:
             first, before = carry
-            after = flatten(fn(unflatten(tree, before), unflatten(tree, row)))[0]
+            after = flatten(call(fn, unflatten(tree, before), unflatten(tree, row)))[0]
             new = [np.where(first, x, a.astype(x.dtype)) for x, a in zip(row, after, strict=True)]
             return (wrap(build.const(False, "bool")), new), new
 
@@ -158,7 +185,7 @@ cumlogsumexp = _cumulative(np.logaddexp)
 
 
 def _truth(cond_fun: Callable, value: Any) -> Any:
-    found = cond_fun(value)
+    found = call(cond_fun, value)
     if np.ndim(found) != 0:
         raise ScanTypeError(f"the condition of while_loop has {np.ndim(found)} axes", of_function(cond_fun),
                             "a condition is one truth value", "reduce it with .any() or .all()")
@@ -178,7 +205,7 @@ def _traced_scan(f: Callable, init: Any, xs: Any, length: Any, reverse: bool, un
 
     def step(*leaves: Any) -> Any:
         row = unflatten(xs_tree, leaves[: len(sequences)])
-        returned = f(unflatten(carry_tree, leaves[len(sequences) :]), row)
+        returned = call(f, unflatten(carry_tree, leaves[len(sequences) :]), row)
         if not isinstance(returned, tuple) or len(returned) != 2:
             raise ScanTypeError(f"the function returned {type(returned).__name__}", of_function(f),
                                 "the function of a lax scan returns a pair (carry, y)", "return (carry, None)")

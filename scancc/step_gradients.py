@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scancc.errors import ScanValueError
+from scancc.frontend.calling import call
 from scancc.frontend.location import of_function
 from scancc.frontend.scan_arguments import ScanArguments, normalise
 from scancc.gradients import value_and_grad
@@ -50,7 +51,7 @@ class StepGradient:
             given = iter({k: {**wanted, **kept}[k] for k in _order({**wanted, **kept})}.values())
             full = [_filled(part, given) for part in template]
             outputs = self.scan(*full, go_backwards=backwards)
-            return self.loss(*outputs) if isinstance(outputs, tuple) else self.loss(outputs)
+            return call(self.loss, *outputs) if isinstance(outputs, tuple) else call(self.loss, outputs)
 
         run.__name__ = f"{self.scan.name}_loss"
         return run

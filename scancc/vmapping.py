@@ -10,6 +10,7 @@ from scancc.batching.divergence import rows_diverge
 from scancc.batching.loops import batch
 from scancc.calls import compiled_call
 from scancc.errors import ScanTypeError, ScanValueError, ShapeError, UnsupportedError
+from scancc.frontend.calling import call
 from scancc.frontend.fits import may_be_equal, same
 from scancc.frontend.location import here, name_of
 from scancc.frontend.pytrees import LEAF, NONE, flatten, unflatten
@@ -63,21 +64,21 @@ def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
     given = [[wrap(n) for n, axis in zip(nodes, axes, strict=True) if axis is None]
              for nodes, axes in zip(whole, axes_of, strict=True)]  # fmt: skip
 
-    def call(*rows: Any) -> Any:
+    def of_row(*rows: Any) -> Any:
         """The function with one row of what is batched, and all of what is not."""
         row, arguments = iter(rows), []
         for part, axes, (_, tree) in zip(given, axes_of, parts, strict=True):
             rest = iter(part)
             arguments.append(unflatten(tree, [next(rest) if axis is None else next(row) for axis in axes]))
-        return fn(*arguments)
+        return call(fn, *arguments)
 
     leaves: dict[Node, Node] = {}
     for node in batched:
         first = build.make("index", node, loc=here(), axis=0, position=0)
         leaves[build.make("alias", first, loc=here())] = node
     scope = tracing()
-    effects, updates = len(scope.effects), dict(scope.updates)
-    results, tree = flatten(call(*map(wrap, leaves)))
+    effects, updates, take_back = len(scope.effects), dict(scope.updates), scope.mark()
+    results, tree = flatten(of_row(*map(wrap, leaves)))
     nodes = [as_stored(r) for r in results]
     done = [*scope.effects[effects:], *(n for s, n in scope.updates.items() if updates.get(s) is not n)]
     axes = _spread(out_axes, tree, "out_axes")
@@ -89,10 +90,8 @@ def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
     made = None if diverge or not differing.isdisjoint(done) else _together(nodes, leaves, length)
     if made is None:
         # The function is traced once more, as the step of a loop: what it did before does not count.
-        del scope.effects[effects:]
-        scope.updates.clear()
-        scope.updates.update(updates)
-        made = by_rows(call, list(leaves.values()), ragged_axes(nodes, differing), name_of(fn, "function"))
+        take_back()
+        made = by_rows(of_row, list(leaves.values()), ragged_axes(nodes, differing), name_of(fn, "function"))
     out = [wrap(node if axis is None else _to_axis(value, axis))
            for node, value, axis in zip(nodes, made, axes, strict=False)]  # fmt: skip
     return unflatten(tree, out)

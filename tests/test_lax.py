@@ -162,3 +162,15 @@ def test_against_jax():
     theirs = jax.lax.scan(f(jax.numpy), {"h": np.zeros(3, "f4"), "s": np.float32(0)}, x, reverse=True)
     for a, b in zip(flatten(mine)[0], flatten(theirs)[0], strict=True):
         np.testing.assert_allclose(a, np.asarray(b), rtol=2e-5, atol=1e-6)
+
+
+def test_cond_and_switch():
+    branches = (lambda x: x, lambda x: x * 2 if x > 1 else x, lambda x: x + 10)
+    f = sc.jit(lambda i, x: sc.lax.switch(i, branches, x))
+    assert [float(f(i, 3.0)) for i in (-5, 0, 1, 2, 9)] == [3, 3, 6, 13, 13]
+    assert sc.lax.switch(1, branches, 3.0) == 6 and sc.lax.switch(7, branches[:1], 3.0) == 3
+    assert float(sc.jit(lambda x: sc.lax.cond(x > 1, lambda y: y, lambda y: -y, x))(0.5)) == -0.5
+    np.testing.assert_array_equal(sc.scan(lambda i: sc.lax.switch(i, branches, 3.0), np.arange(3)), [3, 6, 13])
+    for bad in ((1.5, branches), (np.arange(2), branches), (0, ())):
+        with pytest.raises((TypeError, ValueError), match="switch"):
+            sc.lax.switch(*bad, 3.0)

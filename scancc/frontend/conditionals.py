@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from scancc.errors import ScanTypeError, ScanValueError, UnsupportedError
+from scancc.frontend.calling import call
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.returns import Returned, parse_return
@@ -29,7 +30,7 @@ def cond(predicate: Any, true_fn: Callable, false_fn: Callable, *operands: Any) 
     if current() is None and not is_traced(predicate):
         return true_fn(*operands) if predicate else false_fn(*operands)
     if not isinstance(predicate, ArrayOperators):
-        return true_fn(*operands) if np.asarray(predicate).item() else false_fn(*operands)
+        return call(true_fn if np.asarray(predicate).item() else false_fn, *operands)
     test = truth_value(predicate)
     form: list[Returned] = []
 
@@ -50,6 +51,8 @@ def cond(predicate: Any, true_fn: Callable, false_fn: Callable, *operands: Any) 
 def truth_value(predicate: Any) -> Node:
     """The node of one truth value."""
     test = unwrap(predicate)
+    if test.type.size == 1:
+        test = build.reshape(test, (), here())
     if test.type.shape != ():
         raise ScanTypeError(f"the predicate of sc.cond has shape {test.type.shape}", here(),
                             "a predicate is one truth value", "use sc.where to choose by element")
@@ -92,7 +95,7 @@ def add_cond(
 
 
 def _branch(fn: Callable, operands: list[Tracer]) -> tuple[Returned, list[Node]]:
-    returned = parse_return(fn(*operands), fn)
+    returned = parse_return(call(fn, *operands), fn)
     if returned.until is not None:
         raise ScanTypeError("a branch of sc.cond returned sc.until", here(), fix="return it from the step itself")
     return returned, [unwrap(v) for v in returned.values]

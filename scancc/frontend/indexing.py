@@ -26,6 +26,9 @@ def getitem(x: Tracer, key: Any) -> Tracer:
     advanced = [i for i, k in enumerate(keys) if isinstance(k, (ArrayOperators, np.ndarray))]
     if any(keys[i].ndim > 0 for i in advanced):
         return _advanced(node, keys)
+    position = flat_position(node, tuple(keys)) if len(advanced) > 1 else None
+    if position is not None:  # no row has to be made
+        return wrap(emit("take", build.reshape(node, (node.type.size,), here()), position, axis=0))
     axis = 0
     for k in keys:
         if k is None:
@@ -45,6 +48,8 @@ def _expanded(key: Any, rank: int) -> list[Any]:
     """One entry an axis (and None for new ones); masks as integer arrays, integers as Python's."""
     keys: list[Any] = []
     for k in key if isinstance(key, tuple) else (key,):
+        if isinstance(k, ArrayOperators) and not k.traced:
+            k = np.asarray(k)
         if isinstance(k, list):
             k = np.asarray(k) if k else np.empty(0, np.int64)
         if isinstance(k, np.ndarray) and k.dtype.kind == "b":
@@ -88,6 +93,21 @@ def _wrapped(node: Node, axis: int, k: Any) -> Node:
             raise ScanIndexError(f"index {k[outside][0]} is out of bounds for axis {axis} of length {n}", here())
         return build.const(np.where(k < 0, k + n, k).astype(np.int64), loc=here())
     return emit("wrap_index", as_int64(unwrap(k)), length)
+
+
+def flat_position(node: Node, keys: tuple) -> Node | None:
+    """Where the element with these integers as its indices is in the flat array; None of anything else."""
+    if len(keys) != node.type.ndim or not node.type.size or not all(
+        isinstance(k, (int, np.integer)) and not isinstance(k, bool)
+        or isinstance(k, ArrayOperators) and k.ndim == 0 and k.dtype.kind in "iu" for k in keys
+    ):  # fmt: skip
+        return None
+    flat: Node | None = None
+    for axis, k in enumerate(keys):
+        at = _wrapped(node, axis, k if isinstance(k, ArrayOperators) else np.asarray(k))
+        scaled = flat and emit("multiply", flat, build.integer(int(node.type.shape[axis])))  # type: ignore[arg-type]
+        flat = emit("add", scaled, at) if scaled else at
+    return flat
 
 
 def _advanced(node: Node, keys: list[Any]) -> Tracer:

@@ -20,6 +20,7 @@ class ArrayOperators:
 
     __slots__ = ()
     __array_priority__ = 1000
+    traced = True  # whether its value is unknown while tracing
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         from scancc.frontend.ufuncs import call_ufunc
@@ -83,12 +84,13 @@ def _operator(name: str, ufunc: np.ufunc) -> None:
         setattr(ArrayOperators, f"__r{name}__", backward)
 
 
-for _name, _ufunc in {
+OPERATORS: dict[str, np.ufunc] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide, "floordiv": np.floor_divide,
     "mod": np.remainder, "pow": np.power, "matmul": np.matmul, "and": np.bitwise_and, "or": np.bitwise_or,
     "xor": np.bitwise_xor, "lshift": np.left_shift, "rshift": np.right_shift, "lt": np.less, "le": np.less_equal,
     "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal, "divmod": np.divmod,
-}.items():  # fmt: skip
+}  # fmt: skip
+for _name, _ufunc in OPERATORS.items():
     _operator(_name, _ufunc)
 
 for _name, _ufunc in {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}.items():

@@ -250,7 +250,7 @@ def check_steps(n_steps: Any) -> Any:
             f"n_steps is {_brief(n_steps)} ({type(n_steps).__name__}), not an integer",
             fix="convert it, for example n_steps=int(n)",
         )
-    if isinstance(n_steps, Tracer):
+    if is_traced(n_steps):
         return n_steps
     if n_steps < 0:
         raise StepsError(

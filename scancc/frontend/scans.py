@@ -15,7 +15,7 @@ import numpy as np
 
 from scancc.errors import CarryShapeError, CarryTypeError, ScanTypeError, ScanValueError
 from scancc.frontend import pytrees
-from scancc.frontend.control_flow import trace_with_control_flow
+from scancc.frontend.calling import call
 from scancc.frontend.fits import as_int64, at_least
 from scancc.frontend.location import of_function
 from scancc.frontend.returns import Returned, parse_return
@@ -68,10 +68,7 @@ def add_scan(
     nonseqs = [(n, unwrap(v)) for n, v in args.non_sequences]
     steps = _steps(args, sequences)
     while True:
-        body, traced = trace_with_control_flow(
-            lambda f, start=initials: _in_a_scope(f, name, outer, strict, args, sequences, start, nonseqs),  # type: ignore[misc]
-            fn, outer.root.control_flow,
-        )  # fmt: skip
+        body, traced = _in_a_scope(fn, name, outer, strict, args, sequences, initials, nonseqs)
         promoted = _promotions(fn, args, initials, traced.results)
         if not promoted:
             break
@@ -195,7 +192,7 @@ def _trace_step(
         leaves.append(Tracer(read, body))
         body.origins[read] = value
     _check_arity(fn, args, leaves)
-    returned = parse_return(fn(*leaves), fn)
+    returned = parse_return(call(fn, *leaves), fn)
     names, results = _results(fn, args, body, returned, initials)
     results = body.effect_results() | results
     if returned.until is not None:

@@ -9,7 +9,7 @@ what it captures. Capturing goes one scope at a time, so nested steps hand a val
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +44,12 @@ class Scope:
     closed: bool = False
     control_flow: bool = True  # whether Python's may be rewritten
     device: bool = False  # whether the program is for one
+    asked: bool = False  # whether Python asked for a traced value
+
+    @property
+    def closes(self) -> bool:
+        """Whether its trace comes to an end."""
+        return True
 
     @property
     def root(self) -> Scope:
@@ -111,6 +117,19 @@ class Scope:
         """Effects as results of the graph that is traced here: they come before the values."""
         return {f"{EFFECT}{i}": node for i, node in enumerate(self.effects)}
 
+    def mark(self) -> Callable[[], None]:
+        """A function that takes back what is traced from here on in this scope and those around it."""
+        self.root.asked = False
+        kept = [(s, dict(s.updates), [len(getattr(s, name)) for name in GROWING]) for s in self.chain() if s.closes]
+
+        def take_back() -> None:
+            for scope, updates, lengths in kept:
+                scope.updates = updates
+                for name, length in zip(GROWING, lengths, strict=True):
+                    _cut(getattr(scope, name), length)
+
+        return take_back
+
     def chain(self) -> Iterator[Scope]:
         scope: Scope | None = self
         while scope is not None:
@@ -176,7 +195,17 @@ def entered(scope: Scope) -> Iterator[Scope]:
     finally:
         _stack.scopes.pop()
         UNUSUAL.remove(scope)
-        scope.closed = scope is not SYMBOLIC
+        scope.closed = scope.closes
+
+
+# What a scope only adds to while it is traced.
+GROWING = ("captures", "origins", "effects", "sites", "inputs", "bound", "_by_id", "_wide")
+
+
+def _cut(grown: Any, length: int) -> None:
+    """A list or dict without what was added after it had this length."""
+    while len(grown) > length:
+        grown.popitem() if isinstance(grown, dict) else grown.pop()
 
 
 class SymbolicScope(Scope):
@@ -184,6 +213,10 @@ class SymbolicScope(Scope):
 
     What a program needs besides its inputs is noted on the input itself, as its attribute `bound`.
     """
+
+    @property
+    def closes(self) -> bool:
+        return False
 
     def add_input(self, name: str, dtype: np.dtype, shape: Shape, bound: Any = None) -> Node:
         # Variables keep the names that the user gave them; a function tells equal ones apart.

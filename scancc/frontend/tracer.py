@@ -76,29 +76,34 @@ class Tracer(ArrayOperators):
         return (self[i] for i in range(len(self)))
 
     # -- values do not exist while tracing -------------------------------------------------------------------
-    def _ask(self, what: str, fix: str = "use sc.where to choose, sc.until to stop", truth: bool = False) -> NoReturn:
-        error = TracedValueError(
+    def _ask(self, what: str, fix: str = "use sc.where to choose, sc.until to stop") -> NoReturn:
+        tracing().root.asked = True  # control flow can be rewritten
+        raise TracedValueError(
             f"Python asked a traced value ({self.node.type}) for {what}",
             here(),
             "a step is traced once: its values exist only when the compiled loop runs",
             fix,
         )
-        error.asks_truth = truth
-        raise error
 
     def __bool__(self) -> bool:
         fix = "use sc.where or sc.cond to choose, sc.until to stop"
-        self._ask("its truth, as in `if`, `while`, `and` or `not`", fix, truth=True)
+        self._ask("its truth, as in `if`, `while`, `and` or `not`", fix)
 
     def __int__(self) -> int:
         self._ask("an int", "use x.astype('int64') to convert; sc.where to choose, sc.until to stop")
 
     def __index__(self) -> int:
         fix = "index arrays with the traced value; use sc.where to choose, sc.until to stop"
-        self._ask("an int", fix, truth=True)  # as range() does
+        self._ask("an int", fix)
 
     def __float__(self) -> float:
         self._ask("a float", "use x.astype('float64') to convert; sc.where to choose, sc.until to stop")
+
+    def __round__(self, ndigits: Any = None) -> int:
+        self._ask("a rounded number", "use np.rint or np.round")
+
+    def __trunc__(self) -> int:
+        self._ask("a whole number", "use np.trunc")
 
     def __complex__(self) -> complex:
         self._ask("a complex", "use x.astype('complex128') to convert; sc.where to choose, sc.until to stop")
@@ -145,10 +150,12 @@ def as_stored(value: Any, dtype: Any = None) -> Node:
         return scope.bring(value.node, value.scope)
     if isinstance(value, Shared):
         return scope.value_of(value)
+    if isinstance(value, ArrayOperators):
+        return as_stored(value.held, dtype)  # type: ignore[attr-defined]
     if isinstance(value, np.ndarray) and dtype is None:
         refuse_masked(value, "an array that the step uses")
         return scope.capture_array(value)
-    if isinstance(value, (list, tuple)) and any(_holds_tracer(v) for v in value):
+    if isinstance(value, (list, tuple)) and any(_holds_array(v) for v in value):
         return as_stored(np.stack([wrap(unwrap(v)) for v in value]))
     array = array_of(value, dtype)
     refuse_large(array, "a value of a step", here())
@@ -183,8 +190,14 @@ def cast(value: Any, dtype: Any) -> Tracer:
 
 
 def _holds_tracer(value: Any) -> bool:
-    return isinstance(value, ArrayOperators) or (
+    return isinstance(value, ArrayOperators) and value.traced or (
         isinstance(value, (list, tuple)) and any(_holds_tracer(v) for v in value)
+    )
+
+
+def _holds_array(value: Any) -> bool:
+    return isinstance(value, ArrayOperators) or (
+        isinstance(value, (list, tuple)) and any(_holds_array(v) for v in value)
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from scancc.errors import ScanTypeError, UnsupportedError
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
-from scancc.frontend.tracer import Tracer, array_of, emit, unwrap, wrap
+from scancc.frontend.tracer import Tracer, array_of, emit, tracing, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node
 from scancc.ir.ops import OPS
@@ -28,6 +28,7 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict[str, An
         return _call_method(ufunc, name, method, inputs, kwargs)
     dtype = kwargs.pop("dtype", None)
     if "out" in kwargs:
+        tracing().root.asked = True  # of an array that the function made, it is an assignment
         raise UnsupportedError(
             f"np.{name}(..., out=...) is not supported in a step", here(), "values of a step are immutable",
             f"use the result of np.{name}(...)",

@@ -15,7 +15,7 @@ import numpy as np
 
 from scancc.errors import ScanTypeError
 from scancc.frontend.axes import array, merged
-from scancc.frontend.indexing import _wrapped, getitem
+from scancc.frontend.indexing import _wrapped, flat_position, getitem
 from scancc.frontend.location import here
 from scancc.frontend.numpy_shapes import broadcast_to
 from scancc.frontend.operators import ArrayOperators
@@ -77,8 +77,12 @@ def update(x: Any, index: Any, value: Any, mode: str) -> Tracer:
         at = _wrapped(target.node, 0, np.asarray(index) if not isinstance(index, ArrayOperators) else index)
         row = broadcast_to(v, target.node.type.shape[1:])
         return wrap(emit("put", target.node, at, row.node, axis=0, mode=mode))
-    # Which flat positions the index means is asked of the indexing itself.
     shape = target.node.type.shape
+    position = flat_position(target.node, index if isinstance(index, tuple) else (index,))
+    if position is not None and v.ndim == 0:
+        put = emit("put", np.ravel(target).node, position, v.node, axis=0, mode=mode)
+        return wrap(build.reshape(put, shape, here()))
+    # Which flat positions the index means is asked of the indexing itself.
     size = merged(target.node, range(len(shape)))
     iota = build.make("iota", type=build.integer(0).type.with_shape((size,)), shape=(size,), loc=here())
     positions = getitem(wrap(build.reshape(iota, shape, here())), index)

@@ -95,7 +95,19 @@ class Clip:
         return max(y, -self.limit) if isinstance(y, float) else np.maximum(y, -self.limit)
 
 
+def in_a_context(x, y):
+    with np.errstate(all="ignore"):
+        z = x if x > 0 else -x
+        if y > 2:
+            z = z + 1
+    with np.errstate(all="ignore"):
+        if x < 0:
+            return y
+        return y + z
+
+
 STEPS = {
+    "with": in_a_context,
     "if": branches, "early return": early, "nested": nested, "logic": logic, "while": loops, "for": ranges,
     "lambda": lambda x, y: y + x if x > 0 else y - x * 2,
     "second lambda of a line": (lambda x, y: y, lambda x, y: y + 1.0 if x > 1 else y)[1],
@@ -181,13 +193,6 @@ def test_zero_rounds_and_dtypes():
     np.testing.assert_array_equal(have, [0, 0, 3])
 
 
-def breaks(x):
-    for i in range(3):
-        if x > i:
-            break
-    return x
-
-
 def one_branch(x):
     if x > 0:
         y = 1.0
@@ -223,7 +228,9 @@ def catches(x):
 
 def enters(x):
     with np.errstate(all="ignore"):
-        return x if x > 0 else -x
+        if x > 0:
+            return x
+    return -x
 
 
 def matches(x):
@@ -263,16 +270,15 @@ def temporary(x):
 @pytest.mark.parametrize(
     ("step", "error", "text"),
     [
-        (breaks, NotImplementedError, "`if` with break, continue or return inside is not supported on traced"),
         (one_branch, UnboundLocalError, "'y' has a value in one branch of an `if` on traced values only"),
         (shapes, ValueError, "has `y` as f64[3], the other f64[]"),
         (kinds, TypeError, "`y` is array in one branch of an `if` on traced values, and None in the other"),
         (no_return, NotImplementedError, "returns, the other goes on to the end"),
         (catches, NotImplementedError, "`try` in a step"),
-        (enters, NotImplementedError, "`with` in a step"),
+        (enters, NotImplementedError, "returns from inside of `with`"),
         (matches, NotImplementedError, "`match` is not supported on traced values"),
         (raises, NotImplementedError, "raise under control flow on traced values"),
-        (stores, NotImplementedError, "assigning to box[0] under control flow"),
+        (stores, NotImplementedError, "assigning to elements of a list under control flow"),
         (grows, ValueError, "carry 'y' has shape (1,) but the step returns shape (2,)"),
         (temporary, TypeError, "t, which is bound in a `while` on traced values only"),
     ],
@@ -346,3 +352,25 @@ def test_switched_off_and_without_source():
     ):
         with pytest.raises(TypeError, match="its truth"):
             call()
+
+
+class Private:
+    __limit = 1.0
+
+    def __init__(self):
+        self.__scale = 2.0
+
+    def step(self, x, y):
+        def inner(__v):
+            return __v * self.__scale if __v > self.__limit else __v
+
+        return inner(x) + (lambda: y if y < self.__limit * 3 else y * 0.5)()
+
+
+def test_private_names_of_a_class():
+    step = Private().step
+    want, y = [], 0.0
+    for x in X.tolist():
+        y = float(step(x, y))
+        want.append(y)
+    np.testing.assert_allclose(sc.scan(step, X, 0.0), want, rtol=1e-13)

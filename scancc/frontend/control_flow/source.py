@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import copy
+import functools
 import linecache
 import types
 from collections.abc import Iterable
@@ -15,10 +17,8 @@ SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef, ast.L
 def syntax_of(fn: types.FunctionType) -> Function | None:
     """The node of a function or lambda in its file, or None where the source is not available."""
     code = fn.__code__
-    text = "".join(linecache.getlines(code.co_filename, fn.__globals__))
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:
+    tree = _parsed("".join(linecache.getlines(code.co_filename, fn.__globals__)))
+    if tree is None:
         return None
     found: list[Function] = []
     columns = {p[2] for p in code.co_positions() if p[0] is not None and p[2] is not None}
@@ -35,7 +35,15 @@ def syntax_of(fn: types.FunctionType) -> Function | None:
         found = [n for n in found if isinstance(n, ast.Lambda) and _holds(n, columns)] or found
         arguments = code.co_varnames[: code.co_argcount]
         found = [n for n in found if tuple(a.arg for a in n.args.args) == arguments] or found
-    return found[0] if len(found) == 1 else None
+    return copy.deepcopy(found[0]) if len(found) == 1 else None  # which rewriting changes
+
+
+@functools.lru_cache(8)
+def _parsed(text: str) -> ast.Module | None:
+    try:
+        return ast.parse(text)
+    except SyntaxError:
+        return None
 
 
 def _holds(node: ast.Lambda, columns: set[int]) -> bool:
@@ -64,28 +72,35 @@ RAISE = "raise"
 
 
 def stored_parts(statements: Iterable[ast.AST]) -> list[str]:
-    """Attributes and elements that statements assign to, and RAISE: what a branch cannot take back."""
+    """Attributes that statements assign to, what they delete, and RAISE: what a branch cannot take back."""
     found: list[str] = []
     pending = list(statements)
     while pending:
         node = pending.pop()
         if isinstance(node, ast.Raise):
             found.append(RAISE)
-        elif isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, (ast.Store, ast.Del)):
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, (ast.Store, ast.Del)) or (
+            isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Del)
+        ):
             found.append(ast.unparse(node))
         if not isinstance(node, SCOPES):
             pending += ast.iter_child_nodes(node)
     return found
 
 
-def holds(node: ast.AST, *kinds: type[ast.AST], loops: bool = True) -> bool:
-    """Whether a statement has one of these kinds inside; in loops of its own only where `loops` says so."""
+def holds(node: ast.AST, *kinds: type[ast.AST], loops: bool = True, own: bool = False) -> bool:
+    """Whether a statement has one of these kinds inside.
+
+    Without `loops`, loops inside of it are not looked into; with `own`, neither is the statement where it is a loop.
+    """
     pending: list[ast.AST] = [node]
     while pending:
         n = pending.pop()
         if isinstance(n, kinds):
             return True
-        if isinstance(n, SCOPES) or (not loops and n is not node and isinstance(n, (ast.For, ast.While))):
+        if isinstance(n, SCOPES) or (
+            not loops and (own or n is not node) and isinstance(n, (ast.For, ast.While))
+        ):
             continue
         pending += ast.iter_child_nodes(n)
     return False

@@ -326,7 +326,10 @@ def _get(b: Batch, node: Node) -> Node | None:
     row = row.with_shape((b.length, *b.shape(node.type.shape[node.type.ndim - (row.ndim - 1) :])))
     if view == "trace":
         value = build.trace(new, name, node.loc)
-        value = Node("get", value.args, row.with_shape((value.type.shape[0], *row.shape)), value.attrs, value.loc)
+        steps = value.type.shape[0]
+        if source not in b.counts:  # as many as before, by the node that tells it of others, too
+            (steps,) = b.shape(node.type.shape[:1])
+        value = Node("get", value.args, row.with_shape((steps, *row.shape)), value.attrs, value.loc)
     elif view == "final":
         value = _view(new, node, row)
     elif view == "every":

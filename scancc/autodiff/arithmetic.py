@@ -110,6 +110,11 @@ def _named(x: Node, shape: Shape) -> Node:
     return x if wanted == x.type.shape else build.make("expect", x, loc=x.loc, shape=wanted)
 
 
+def named_as(x: Node, type_: Type) -> Node:
+    """A derivative that leaves a body: lengths go by the names that the value has there, not by those of the body."""
+    return x if x.type.shape == type_.shape else build.make("expect", x, loc=x.loc, shape=type_.shape)
+
+
 def fitted(x: Node, type_: Type) -> Node:
     """A derivative with the shape of the value it belongs to: broadcast where it is smaller.
 

@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from scancc.autodiff.arithmetic import fresh, integer_add, integer_sub, pad, rows_there, total
+from scancc.autodiff.arithmetic import fresh, integer_add, integer_sub, named_as, pad, rows_there, total
 from scancc.autodiff.reverse import Kept, with_kept
 from scancc.autodiff.rules import differentiable
 from scancc.ir import build
@@ -145,7 +145,7 @@ class Segments:
                 sums[name] = label = fresh_name(f"d_{name}", self.taken)
                 self.carries[Carry(label, (-1,))] = build.zeros(self.value[name].type)
                 tap = build.make("tap", type=nonseqs[name].type, name=label, offset=-1)
-                self.results[label] = build.make("add", tap, sent)
+                self.results[label] = build.make("add", tap, named_as(sent, tap.type))
         parts: dict[str, str] = {}
         for s in spec.sequences:
             sent = found[s.name]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from scancc.autodiff.arithmetic import fitted, total
+from scancc.autodiff.arithmetic import fitted, named_as, total
 from scancc.autodiff.rules import RULES, differentiable
 from scancc.errors import UnsupportedError
 from scancc.ir import build
@@ -147,7 +147,7 @@ def _cond(node: Node, reads: list[tuple[Node, Node]], active: set[Node]) -> list
         for leaf, part in zip(inner, pullback(seeds, inner, kept), strict=True):
             if part is not None:
                 label = f"g_{leaf.attrs['name']}"
-                whole[label] = _sum(whole[label], part)
+                whole[label] = _sum(whole[label], named_as(part, leaf.type))
         mapping = with_kept(whole.values(), kept)
         branches[key] = Graph((), {n: mapping[r] for n, r in whole.items()})
     operands = {**dict(zip(names, args, strict=True)), **derivatives}

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from scancc.autodiff.arithmetic import constant, fresh, integer_sub, pad, rows_there, total, where
+from scancc.autodiff.arithmetic import constant, fresh, integer_sub, named_as, pad, rows_there, total, where
 from scancc.autodiff.checkpoint import Segments
 from scancc.autodiff.overlap import Overlap, Share, overlaps, rows_of
 from scancc.autodiff.residuals import ForwardValues
@@ -401,4 +401,4 @@ def by_leaf(leaves: list[Node], derivatives: list[Node | None]) -> dict[Node, No
     for leaf, d in zip(leaves, derivatives, strict=True):
         known = first.setdefault((leaf.op, leaf.attrs["name"], leaf.attrs.get("offset")), leaf)
         found[known] = d if known not in found else total((found[known], d))
-    return found
+    return {leaf: None if d is None else named_as(d, leaf.type) for leaf, d in found.items()}

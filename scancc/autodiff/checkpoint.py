@@ -18,9 +18,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from scancc.autodiff.arithmetic import fresh, integer_add, integer_sub, named_as, pad, rows_there, total
+from scancc.autodiff.arithmetic import fresh, integer_add, integer_sub, named_as, number_of, pad, rows_there, total
 from scancc.autodiff.reverse import Kept, with_kept
 from scancc.autodiff.rules import differentiable
+from scancc.autodiff.zeros import Flow
 from scancc.ir import build
 from scancc.ir.graph import (
     EFFECT,
@@ -97,8 +98,9 @@ class Segments:
         return build.make("read", type=local(value.type), name=label)
 
     def build(
-        self, rows: dict[str, Node], last: dict[tuple[str, int], Node], initial_rows: dict[str, Node]
+        self, rows: dict[str, Node], last: dict[tuple[str, int], Node], initial_rows: dict[str, Node], flow: Flow
     ) -> list[Node | None]:
+        """`flow` is what is known of all derivatives that come in, or go from one step to another."""
         from scancc.autodiff.reverse_scan import reverse_scan
 
         spec = self.spec
@@ -127,12 +129,15 @@ class Segments:
             d = build.make("tap", type=local(start.type), name=label, offset=-1)
             reads.append(((build.state if c.rows else build.final)(inner, c.name), d))
         for name, d in rows.items():
-            part = build.rows(self.read(f"d_{name}_rows", d), first, build.steps_dim(inner))
+            number, length = number_of(d), build.steps_dim(inner)
+            part = (build.rows(self.read(f"d_{name}_rows", d), first, length) if number is None
+                    else build.broadcast_to(number, (length, *d.type.shape[1:])))  # fmt: skip
             reads.append((build.trace(inner, name), part))
         operand = {x for name, x in given.items() if self.value[name] in self.active
                    and differentiable(x.type.dtype)} | {initials[c] for c in adjoint}  # fmt: skip
         inner_kept: Kept = {}
-        found = dict(zip(given, reverse_scan(inner, reads, operand, inner_kept)[1:], strict=False))
+        flows = {get: flow for get, _ in reads}
+        found = dict(zip(given, reverse_scan(inner, reads, operand, inner_kept, None, flows)[1:], strict=False))
         for c in spec.carries:
             if c.name in adjoint:
                 sent = found[c.name]

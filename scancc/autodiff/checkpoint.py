@@ -38,6 +38,7 @@ from scancc.ir.graph import (
     substitute,
 )
 from scancc.ir.names import fresh_name
+from scancc.ir.ops import OPS
 from scancc.ir.types import INT, Dim, Type
 
 LONGEST = 1 << 20  # steps that the square root is taken of, where a condition ends the loop
@@ -49,11 +50,16 @@ def within(steps: Node, step: int, budget: int) -> Node:
 
 
 def sizes_of(spec: ScanSpec) -> tuple[int, int]:
-    """Bytes of a state that is kept, and of the history of one step."""
+    """Bytes of a state that is kept, and of what one step of a segment leaves in memory until the way back is made:
+    its new state, expensive values, by the rules of `residuals.py` or as work that is done for all steps of the
+    segment, and derivatives of as many numbers, of which the derivatives of weights are made after the loop."""
     rows = {c.name: (spec.body.results[c.name].type.size or 1) * spec.body.results[c.name].type.dtype.itemsize
             for c in spec.carries}  # fmt: skip
     state = sum(rows[c.name] * c.depth for c in spec.carries)
-    return max(1, state), max(1, sum(rows.values()))
+    made = [n for n in spec.body.nodes() if OPS[n.op].kind in ("contract", "linalg")
+            or (OPS[n.op].expensive and OPS[n.op].kind == "elementwise")]  # fmt: skip
+    expensive = sum((n.type.size or 1) * n.type.dtype.itemsize for n in made)
+    return max(1, state), max(1, sum(rows.values()) + 2 * expensive)
 
 
 class Segments:

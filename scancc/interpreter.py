@@ -135,6 +135,8 @@ SPECIAL_ELEMENTWISE: dict[str, Callable] = {
     "real": np.real,
     "imag": np.imag,
     "where": np.where,
+    "zero_product": lambda x, y: np.where(x == 0, np.zeros((), x.dtype), x * y),
+    "either_zero_product": lambda x, y: np.where((x == 0) | (y == 0), np.zeros((), x.dtype), x * y),
     "cast": lambda a, dtype: np.asarray(a).astype(dtype),
     "wrap_index": _wrap_index,
     **draws.GENERATORS,

@@ -18,10 +18,16 @@ def constant(value: Any, like: Node) -> Node:
     return build.const(value, like.type.dtype)
 
 
-def is_number(x: Node, value: float) -> bool:
-    while x.op in ("broadcast_to", "reshape"):
+def number_of(x: Node) -> Node | None:
+    """The constant that is all elements of an array."""
+    while x.op in ("broadcast_to", "reshape", "flip", "expect", "transpose"):
         x = x.args[0]
-    return x.op == "const" and x.type.shape == () and bool(x.attrs["value"] == value)
+    return x if x.op == "const" and x.type.shape == () else None
+
+
+def is_number(x: Node, value: float) -> bool:
+    number = number_of(x)
+    return number is not None and bool(number.attrs["value"] == value)
 
 
 def add(a: Node, b: Node) -> Node:
@@ -108,6 +114,11 @@ def _named(x: Node, shape: Shape) -> Node:
     pairs = zip(x.type.shape, shape, strict=True)
     wanted = tuple(b if isinstance(a, int) or isinstance(b, int) else a for a, b in pairs)
     return x if wanted == x.type.shape else build.make("expect", x, loc=x.loc, shape=wanted)
+
+
+def named_as(x: Node, type_: Type) -> Node:
+    """A derivative that leaves a body: lengths go by the names that the value has there, not by those of the body."""
+    return x if x.type.shape == type_.shape else build.make("expect", x, loc=x.loc, shape=type_.shape)
 
 
 def fitted(x: Node, type_: Type) -> Node:

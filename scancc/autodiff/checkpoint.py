@@ -18,9 +18,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from scancc.autodiff.arithmetic import fresh, integer_add, integer_sub, pad, rows_there, total
+from scancc.autodiff.arithmetic import fresh, integer_add, integer_sub, named_as, number_of, pad, rows_there, total
 from scancc.autodiff.reverse import Kept, with_kept
 from scancc.autodiff.rules import differentiable
+from scancc.autodiff.zeros import Flow
 from scancc.ir import build
 from scancc.ir.graph import (
     EFFECT,
@@ -37,6 +38,7 @@ from scancc.ir.graph import (
     substitute,
 )
 from scancc.ir.names import fresh_name
+from scancc.ir.ops import OPS
 from scancc.ir.types import INT, Dim, Type
 
 LONGEST = 1 << 20  # steps that the square root is taken of, where a condition ends the loop
@@ -48,11 +50,16 @@ def within(steps: Node, step: int, budget: int) -> Node:
 
 
 def sizes_of(spec: ScanSpec) -> tuple[int, int]:
-    """Bytes of a state that is kept, and of the history of one step."""
+    """Bytes of a state that is kept, and of what one step of a segment leaves in memory until the way back is made:
+    its new state, expensive values, by the rules of `residuals.py` or as work that is done for all steps of the
+    segment, and derivatives of as many numbers, of which the derivatives of weights are made after the loop."""
     rows = {c.name: (spec.body.results[c.name].type.size or 1) * spec.body.results[c.name].type.dtype.itemsize
             for c in spec.carries}  # fmt: skip
     state = sum(rows[c.name] * c.depth for c in spec.carries)
-    return max(1, state), max(1, sum(rows.values()))
+    made = [n for n in spec.body.nodes() if OPS[n.op].kind in ("contract", "linalg")
+            or (OPS[n.op].expensive and OPS[n.op].kind == "elementwise")]  # fmt: skip
+    expensive = sum((n.type.size or 1) * n.type.dtype.itemsize for n in made)
+    return max(1, state), max(1, sum(rows.values()) + 2 * expensive)
 
 
 class Segments:
@@ -97,8 +104,9 @@ class Segments:
         return build.make("read", type=local(value.type), name=label)
 
     def build(
-        self, rows: dict[str, Node], last: dict[tuple[str, int], Node], initial_rows: dict[str, Node]
+        self, rows: dict[str, Node], last: dict[tuple[str, int], Node], initial_rows: dict[str, Node], flow: Flow
     ) -> list[Node | None]:
+        """`flow` is what is known of all derivatives that come in, or go from one step to another."""
         from scancc.autodiff.reverse_scan import reverse_scan
 
         spec = self.spec
@@ -127,12 +135,15 @@ class Segments:
             d = build.make("tap", type=local(start.type), name=label, offset=-1)
             reads.append(((build.state if c.rows else build.final)(inner, c.name), d))
         for name, d in rows.items():
-            part = build.rows(self.read(f"d_{name}_rows", d), first, build.steps_dim(inner))
+            number, length = number_of(d), build.steps_dim(inner)
+            part = (build.rows(self.read(f"d_{name}_rows", d), first, length) if number is None
+                    else build.broadcast_to(number, (length, *d.type.shape[1:])))  # fmt: skip
             reads.append((build.trace(inner, name), part))
         operand = {x for name, x in given.items() if self.value[name] in self.active
                    and differentiable(x.type.dtype)} | {initials[c] for c in adjoint}  # fmt: skip
         inner_kept: Kept = {}
-        found = dict(zip(given, reverse_scan(inner, reads, operand, inner_kept)[1:], strict=False))
+        flows = {get: flow for get, _ in reads}
+        found = dict(zip(given, reverse_scan(inner, reads, operand, inner_kept, None, flows)[1:], strict=False))
         for c in spec.carries:
             if c.name in adjoint:
                 sent = found[c.name]
@@ -145,7 +156,7 @@ class Segments:
                 sums[name] = label = fresh_name(f"d_{name}", self.taken)
                 self.carries[Carry(label, (-1,))] = build.zeros(self.value[name].type)
                 tap = build.make("tap", type=nonseqs[name].type, name=label, offset=-1)
-                self.results[label] = build.make("add", tap, sent)
+                self.results[label] = build.make("add", tap, named_as(sent, tap.type))
         parts: dict[str, str] = {}
         for s in spec.sequences:
             sent = found[s.name]

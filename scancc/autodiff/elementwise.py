@@ -1,9 +1,9 @@
 """Partial derivatives of element-wise ops, as functions of the node.
 
 PARTIALS[op] has one entry an operand: a function that makes the partial derivative, or None where it is zero
-everywhere (comparisons, `floor`, integers). A product with a derivative that can be infinite (`sqrt` at 0, `x / 0`) is
-GUARDED: a derivative of exactly zero that comes in gives zero, so that the branch which `where` did not take sends no
-NaN back. At ties `maximum` and `minimum` give half to each operand, `absolute` has derivative 0 at 0; these are JAX's
+everywhere (comparisons, `floor`, integers). Those that can be infinite or NaN at finite operands are UNBOUNDED, those
+that choose between operands CHOOSING: `zeros.py` says what follows for products with them.
+At ties `maximum` and `minimum` give half to each operand, `absolute` has derivative 0 at 0; these are JAX's
 conventions, as are those for complex numbers (no conjugation in the pullback).
 """
 
@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scancc.autodiff.arithmetic import add, call, constant, div, is_number, mul, neg, square, sub, where
+from scancc.autodiff.arithmetic import add, call, constant, div, mul, neg, square, sub, where
+from scancc.autodiff.zeros import bounded_power
 from scancc.ir import build
 from scancc.ir.graph import Node
 
@@ -47,29 +48,32 @@ def _power_base(n: Node) -> Node:
     x, y = n.args
     if y.op == "const" and y.type.shape == ():
         c = float(np.real(y.attrs["value"]))
+        if c == 0:
+            return call("zero_product", constant(0, x), x)
         if c == 2:
             return mul(constant(2, x), x)
         if c == 3:
             return mul(constant(3, x), square(x))
         return mul(y, call("power", x, constant(c - 1, x)))
     less = where(call("equal", y, constant(0, y)), constant(1, y), sub(y, constant(1, y)))
-    return mul(y, call("power", x, less))
+    return call("either_zero_product", y, call("power", x, less))
 
 
 def _power_exponent(n: Node) -> Node:
-    """x ** y log(x); 0 where x is not positive, as there y is an integer or x is 0."""
-    x, y = n.args
-    if x.type.dtype.kind == "c":
-        return mul(n, call("log", x))
-    positive = call("greater", x, constant(0, x))
-    return where(positive, mul(n, call("log", where(positive, x, constant(1, x)))), constant(0, x))
+    """x ** y log(x); 0 where x is 0, and NaN where it is negative: there are no powers beside an integer one."""
+    x = _x(n)
+    some = where(call("equal", x, constant(0, x)), constant(1, x), x)
+    return call("zero_product", n, call("log", some))
 
 
-def _extreme(op: str, first: bool) -> Partial:
+def _extreme(op: str, first: bool, past_nan: bool = False) -> Partial:
     def partial(n: Node) -> Node:
         x, y = n.args if first else n.args[::-1]
         tie = where(call("equal", x, y), constant(0.5, x), constant(0, x))
-        return where(call(op, x, y), constant(1, x), tie)
+        chosen = call(op, x, y)
+        if past_nan and y.op != "const":
+            chosen = call("logical_or", chosen, call("isnan", y))
+        return where(chosen, constant(1, x), tie)
 
     return partial
 
@@ -93,8 +97,15 @@ def _of_signs(n: Node) -> Node:
     return where(differ, constant(-1, x), constant(1, x))
 
 
-def _angle(n: Node) -> Node:
-    return add(square(_x(n)), square(_y(n)))
+def _per_angle(n: Node, x: Node) -> Node:
+    """x / (x ** 2 + y ** 2); 0 where one of them is infinite."""
+    return call("zero_product", _inverse(add(square(_x(n)), square(_y(n)))), x)
+
+
+def _share(n: Node, x: Node) -> Node:
+    """x / n; 0 where the length n is 0, as of `absolute`."""
+    none = call("equal", n, constant(0, n))
+    return where(none, constant(0, n), div(x, where(none, constant(1, n), n)))
 
 
 def _root(x: Node) -> Node:
@@ -113,14 +124,16 @@ PARTIALS: dict[str, tuple[Partial | None, ...]] = {
     "add": (one, one),
     "subtract": (one, lambda n: constant(-1, n)),
     "multiply": (_y, _x),
+    "zero_product": (_y, _x),
+    "either_zero_product": (_y, _x),
     "divide": (lambda n: _inverse(_y(n)), _divisor),
     "power": (_power_base, _power_exponent),
     "maximum": (_extreme("greater", True), _extreme("greater", False)),
     "minimum": (_extreme("less", True), _extreme("less", False)),
-    "fmax": (_extreme("greater", True), _extreme("greater", False)),
-    "fmin": (_extreme("less", True), _extreme("less", False)),
-    "arctan2": (lambda n: div(_y(n), _angle(n)), lambda n: neg(div(_x(n), _angle(n)))),
-    "hypot": (lambda n: div(_x(n), n), lambda n: div(_y(n), n)),
+    "fmax": (_extreme("greater", True, past_nan=True), _extreme("greater", False, past_nan=True)),
+    "fmin": (_extreme("less", True, past_nan=True), _extreme("less", False, past_nan=True)),
+    "arctan2": (lambda n: _per_angle(n, _y(n)), lambda n: neg(_per_angle(n, _x(n)))),
+    "hypot": (lambda n: _share(n, _x(n)), lambda n: _share(n, _y(n))),
     "logaddexp": (_log_sum(True), _log_sum(False)),
     "fmod": (one, _quotient("trunc")),
     "remainder": (one, _quotient("floor")),
@@ -162,28 +175,22 @@ PARTIALS: dict[str, tuple[Partial | None, ...]] = {
     "invert": (None,),
 }
 
-# Derivatives that can be infinite at a finite operand.
-GUARDED = frozenset(
-    "divide power sqrt cbrt log log2 log10 log1p arctan2 hypot tan arcsin arccos arccosh arctanh gammaln "
-    "digamma".split()
+# Derivatives that can be infinite or NaN at a finite operand, by overflow, too.
+UNBOUNDED = frozenset(
+    "zero_product either_zero_product divide power sqrt cbrt exp exp2 expm1 log log2 log10 log1p sinh cosh arctan2 "
+    "hypot tan arcsin arccos arccosh arctanh gammaln digamma".split()
 )
+# Values that are finite where the operand is not; their derivatives are 0 there.
+SATURATING = frozenset("tanh expit erf erfc arctan logaddexp".split())
+# Derivatives that are 0 of an operand that was not chosen.
+CHOOSING = frozenset("maximum minimum fmax fmin absolute".split())
 
 
-def _finite(node: Node) -> bool:
+def unbounded(node: Node) -> bool:
     """Powers of 1 and more, and divisions by a number, have finite derivatives."""
-    if node.op not in ("power", "divide") or node.args[1].op != "const":
-        return False
-    least = np.min(np.real(node.args[1].attrs["value"]))
-    return bool(least >= 1) if node.op == "power" else bool(np.all(node.args[1].attrs["value"] != 0))
-
-
-def product(node: Node, derivative: Node, partial: Node, guarded: bool) -> Node:
-    """What comes in times the partial derivative; zero stays zero where `guarded`."""
-    found = mul(derivative, partial)
-    if not guarded or partial.op == "const" or is_number(derivative, 1) or _finite(node):
-        return found
-    zero = constant(0, derivative)
-    return where(call("equal", derivative, zero), zero, found)
+    if node.op == "divide" and node.args[1].op == "const":
+        return not bool(np.all(node.args[1].attrs["value"] != 0))
+    return node.op in UNBOUNDED and not bounded_power(node)
 
 
 def conjugated(x: Node) -> Node:

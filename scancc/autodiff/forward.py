@@ -17,6 +17,7 @@ from scancc.autodiff.arithmetic import fitted
 from scancc.autodiff.custom import forward_custom
 from scancc.autodiff.reverse import depending
 from scancc.autodiff.rules import RULES, differentiable
+from scancc.autodiff.zeros import ANY, Flow, behind, of_given
 from scancc.errors import UnsupportedError
 from scancc.ir import build
 from scancc.ir.graph import EFFECT, Graph, Node, operands, rebuild, spec_of, topological, with_attrs
@@ -32,11 +33,25 @@ class Pushforward:
     tangent: dict[Node, Node] = field(default_factory=dict)  # of those that have one
     names: dict[Node, dict[str, str]] = field(default_factory=dict)  # of scans and conds: tangents of results, by name
     given: dict[Node, dict[str, Node]] = field(default_factory=dict)  # tangents of values with rules of their own
+    flow: dict[Node, Flow] = field(default_factory=dict)  # of the tangents
+
+    def of_operands(self, node: Node) -> Flow | None:
+        """Of the sum of what the tangents of its operands become; None where there are none."""
+        found: Flow | None = None
+        for a in node.args:
+            if a in self.flow:
+                found = self.flow[a].plus(found)
+        return found
 
 
-def pushforward(roots: Sequence[Node], given: Mapping[Node, Node]) -> tuple[list[Node], list[Node | None]]:
-    """The values of `roots`, computed beside their tangents, and these (None: zero); `given` are the inputs'."""
-    forward = Pushforward()
+def pushforward(
+    roots: Sequence[Node], given: Mapping[Node, Node], flow: dict[Node, Flow] | None = None
+) -> tuple[list[Node], list[Node | None]]:
+    """The values of `roots`, computed beside their tangents, and these (None: zero); `given` are the inputs'.
+
+    `flow` is what is known of the inputs' tangents, and afterwards of all others.
+    """
+    forward = Pushforward(flow={x: of_given(t) for x, t in given.items()} if flow is None else flow)
     for node in topological(roots):
         if node in given:
             forward.value[node], forward.tangent[node] = node, given[node]
@@ -48,9 +63,13 @@ def pushforward(roots: Sequence[Node], given: Mapping[Node, Node]) -> tuple[list
             forward.value[node] = new
             continue
         forward.value[node] = new
+        known = forward.of_operands(node)
+        if known is not None:
+            forward.flow[node] = Flow(known.masked, behind(node, known).infinite)
         if node.op == "custom":
             if any(a in forward.tangent for a in node.args):
                 forward.given[node] = forward_custom(new, [forward.tangent.get(a) for a in node.args])
+                forward.flow[node] = ANY
             continue
         if not differentiable(node.type.dtype):
             continue
@@ -58,6 +77,13 @@ def pushforward(roots: Sequence[Node], given: Mapping[Node, Node]) -> tuple[list
         if t is not None:
             forward.tangent[node] = fitted(t, new.type)
     return [forward.value[n] for n in roots], [forward.tangent.get(n) for n in roots]
+
+
+def _any_of(flows: Sequence[Flow]) -> Flow:
+    found = Flow()
+    for flow in flows:
+        found = found.either(flow)
+    return found
 
 
 def _by_rule(forward: Pushforward, node: Node, new: Node) -> Node | None:
@@ -69,7 +95,8 @@ def _by_rule(forward: Pushforward, node: Node, new: Node) -> Node | None:
         raise UnsupportedError(f"'{node.op}' has no derivative", node.loc,
                                "its value cannot be differentiated with respect to its operands",
                                "use sc.stop_gradient where it shall count as a constant")  # fmt: skip
-    return rule.jvp(new, tangents)
+    # Of each tangent, not of their sum: any may be 0.
+    return rule.jvp(new, tangents, _any_of([forward.flow[a] for a in node.args if a in forward.flow]))
 
 
 def _get(forward: Pushforward, node: Node, new: Node) -> Node | None:
@@ -97,7 +124,15 @@ def _scan(forward: Pushforward, node: Node, new: Node) -> tuple[Node, dict[str, 
              if n in varying or (n in spec.outputs and spec.body.results[n] in reached)}  # fmt: skip
     given = {leaf: with_attrs(leaf, name=named[leaf.attrs["name"]]) for leaf in leaves}
     labels = list(spec.body.results)
-    bodies, found = pushforward([spec.body.results[n] for n in labels], given)
+    known = {n: forward.flow.get(x, Flow()).in_a_step() for n, x in old.items()}
+    while True:
+        flow = {leaf: known[leaf.attrs["name"]] for leaf in leaves}
+        bodies, found = pushforward([spec.body.results[n] for n in labels], given, flow)
+        grown = {c.name: known[c.name].either(flow.get(spec.body.results[c.name], Flow())) for c in spec.carries}
+        if grown == {name: known[name] for name in grown}:
+            break
+        known |= grown
+    forward.flow[node] = _any_of([flow[r] for r in spec.body.results.values() if r in flow])
     results = dict(zip(labels, bodies, strict=True))
     tangent = dict(zip(labels, found, strict=True))
     outputs = [n for n in spec.outputs if n in named and tangent[n] is not None]
@@ -130,18 +165,23 @@ def _scan(forward: Pushforward, node: Node, new: Node) -> tuple[Node, dict[str, 
 
 def _cond(forward: Pushforward, node: Node, new: Node) -> tuple[Node, dict[str, str]]:
     names = node.attrs["names"]
-    tangents = {n: forward.tangent[a] for n, a in zip(names, node.args[1:], strict=True) if a in forward.tangent}
+    operand = dict(zip(names, node.args[1:], strict=True))
+    tangents = {n: forward.tangent[a] for n, a in operand.items() if a in forward.tangent}
     taken = {*names, *node.attrs["then"].results}
     named = {n: fresh_name(f"t_{n}", taken) for n in tangents}
     labels = [n for n in node.attrs["then"].results if not n.startswith(EFFECT)]
     found: dict[str, tuple[dict[str, Node], dict[str, Node | None]]] = {}
+    inner: list[Flow] = []
     for key in ("then", "orelse"):
         graph: Graph = node.attrs[key]
         given = {leaf: with_attrs(leaf, name=named[leaf.attrs["name"]]) for leaf in graph.nodes()
                  if leaf.op == "read" and leaf.attrs["name"] in named}  # fmt: skip
         every = list(graph.results)
-        values, ts = pushforward([graph.results[n] for n in every], given)
+        flow = {leaf: forward.flow.get(operand[leaf.attrs["name"]], Flow()) for leaf in given}
+        values, ts = pushforward([graph.results[n] for n in every], given, flow)
+        inner += [flow[r] for r in graph.results.values() if r in flow]
         found[key] = dict(zip(every, values, strict=True)), dict(zip(every, ts, strict=True))
+    forward.flow[node] = _any_of(inner)
     made = {n: fresh_name(f"t_{n}", taken) for n in labels if any(found[k][1][n] is not None for k in found)}
     branches = {}
     for key, (values_, ts_) in found.items():

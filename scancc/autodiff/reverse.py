@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from scancc.autodiff.arithmetic import fitted, total
+from scancc.autodiff.arithmetic import fitted, named_as, total
 from scancc.autodiff.rules import RULES, differentiable
+from scancc.autodiff.zeros import ANY, Flow, Parts, behind, of_given
 from scancc.errors import UnsupportedError
 from scancc.ir import build
 from scancc.ir.graph import STRIDE, Graph, Node, rebuild, spec_of, substitute, topological, with_attrs
@@ -32,10 +33,19 @@ class Pullback:
     read: dict[Node, list[tuple[Node, Node]]] = field(default_factory=dict)  # of scans and conds: (get, derivative)
     kept: Kept = field(default_factory=dict)
     wrt: frozenset[Node] = frozenset()
+    in_a_step: bool = False
+    flow: dict[Node, Flow] = field(default_factory=dict)  # of the derivatives in `of`
+    parts: dict[Node, Parts] = field(default_factory=dict)  # of those that are read row by row
 
-    def add(self, node: Node, d: Node) -> None:
+    def add(self, node: Node, d: Node, flow: Flow = ANY, parts: Parts | None = None) -> None:
         d = fitted(d, node.type)
+        flow = flow.in_a_step() if self.in_a_step else flow
+        if parts is not None:
+            self.parts[node] = parts = parts.and_of(self.parts.get(node))
+            if len(parts.rows) == node.type.shape[parts.axis]:
+                flow = parts.flow.in_a_step() if self.in_a_step else parts.flow
         self.of[node] = d if node not in self.of else _sum(self.of[node], d)
+        self.flow[node] = flow.plus(self.flow.get(node))
 
 
 def _sum(a: Node, b: Node) -> Node:
@@ -44,21 +54,28 @@ def _sum(a: Node, b: Node) -> Node:
     return found
 
 
-def pullback(seeds: Mapping[Node, Node], wrt: Sequence[Node], kept: Kept) -> list[Node | None]:
+def pullback(
+    seeds: Mapping[Node, Node], wrt: Sequence[Node], kept: Kept, flow: dict[Node, Flow] | None = None,
+    in_a_step: bool = False,
+) -> list[Node | None]:  # fmt: skip
     """Derivatives with respect to `wrt` of values whose own derivatives are `seeds`; None where nothing depends on it.
+
+    `flow` says what is known of the seeds, and afterwards of what was found.
 
     The derivatives read outputs of scans that these do not have yet: what `kept` says afterwards. `with_kept` adds
     them, to the graph of the values as well, so that both use one loop. `wrt` may depend on one another.
     """
-    back = Pullback(kept=kept, wrt=frozenset(wrt))
+    back = Pullback(kept=kept, wrt=frozenset(wrt), in_a_step=in_a_step)
+    known = {} if flow is None else flow
     order = topological(seeds)
     active = depending(order, wrt)
     for node, d in seeds.items():
         if node in active and differentiable(node.type.dtype):
-            back.add(node, d)
+            back.add(node, d, known.get(node) or of_given(d))
     for node in reversed(order):
         if node in active:
             _visit(back, node, active)
+    known |= {x: back.flow[x] for x in wrt if x in back.flow}
     return [back.of.get(x) for x in wrt]
 
 
@@ -76,9 +93,10 @@ def _visit(back: Pullback, node: Node, active: set[Node]) -> None:
     if node.op in ("scan", "cond", "custom"):
         reads = [(g, d) for g, d in back.read.get(node, []) if d is not None]
         if reads:
-            for arg, d in zip(node.args, _control(back, node, reads, active), strict=True):
+            known = {g: back.flow[g] for g, _ in reads}
+            for arg, d in zip(node.args, _control(back, node, reads, active, known), strict=True):
                 if d is not None and arg in active:
-                    back.add(arg, d)
+                    back.add(arg, d, known.get(d, ANY))
         return
     d = back.of.get(node)
     if d is None:
@@ -97,9 +115,10 @@ def _visit(back: Pullback, node: Node, active: set[Node]) -> None:
         raise UnsupportedError(f"'{node.op}' has no derivative", node.loc,
                                "its value cannot be differentiated with respect to its operands",
                                "use sc.stop_gradient where it shall count as a constant")  # fmt: skip
-    for arg, part in zip(node.args, rule.vjp(node, d), strict=True):
+    flow = back.flow[node]
+    for arg, part in zip(node.args, rule.vjp(node, d, flow), strict=True):
         if part is not None and arg in active and differentiable(arg.type.dtype):
-            back.add(arg, part)
+            back.add(arg, part, behind(node, flow), Parts.read_by(node, flow))
 
 
 def _row_of_a_trace(node: Node) -> bool:
@@ -108,7 +127,10 @@ def _row_of_a_trace(node: Node) -> bool:
             and node.attrs["axis"] == 0 and node.attrs["position"] < 0)  # fmt: skip
 
 
-def _control(back: Pullback, node: Node, reads: list[tuple[Node, Node]], active: set[Node]) -> list[Node | None]:
+def _control(
+    back: Pullback, node: Node, reads: list[tuple[Node, Node]], active: set[Node], flow: dict[Node, Flow]
+) -> list[Node | None]:
+    """Derivatives with respect to the operands. `flow` is that of what is read, and later of what is found, too."""
     if node.op == "cond":
         return _cond(node, reads, active)
     if node.op == "custom":
@@ -117,7 +139,7 @@ def _control(back: Pullback, node: Node, reads: list[tuple[Node, Node]], active:
         return reverse_custom(node, reads)
     from scancc.autodiff.reverse_scan import Beyond, reverse_scan
 
-    return reverse_scan(node, reads, active, back.kept, Beyond(back.add, back.wrt))
+    return reverse_scan(node, reads, active, back.kept, Beyond(back.add, back.wrt), flow)
 
 
 def _cond(node: Node, reads: list[tuple[Node, Node]], active: set[Node]) -> list[Node | None]:
@@ -147,7 +169,7 @@ def _cond(node: Node, reads: list[tuple[Node, Node]], active: set[Node]) -> list
         for leaf, part in zip(inner, pullback(seeds, inner, kept), strict=True):
             if part is not None:
                 label = f"g_{leaf.attrs['name']}"
-                whole[label] = _sum(whole[label], part)
+                whole[label] = _sum(whole[label], named_as(part, leaf.type))
         mapping = with_kept(whole.values(), kept)
         branches[key] = Graph((), {n: mapping[r] for n, r in whole.items()})
     operands = {**dict(zip(names, args, strict=True)), **derivatives}

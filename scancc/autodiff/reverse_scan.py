@@ -21,12 +21,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from scancc.autodiff.arithmetic import constant, fresh, integer_sub, pad, rows_there, total, where
+from scancc.autodiff.arithmetic import constant, fresh, integer_sub, number_of, pad, rows_there, total, where
 from scancc.autodiff.checkpoint import Segments
 from scancc.autodiff.overlap import Overlap, Share, overlaps, rows_of
 from scancc.autodiff.residuals import ForwardValues
-from scancc.autodiff.reverse import Kept, depending, pullback
+from scancc.autodiff.reverse import Kept, depending
 from scancc.autodiff.rules import differentiable
+from scancc.autodiff.step_flow import StepFlow
+from scancc.autodiff.zeros import ANY, Flow
 from scancc.ir import build
 from scancc.ir.graph import (
     STRIDE,
@@ -43,10 +45,12 @@ from scancc.ir.types import INT, Type
 
 
 def reverse_scan(
-    node: Node, reads: list[tuple[Node, Node]], active: set[Node], kept: Kept, beyond: Beyond | None = None
-) -> list[Node | None]:
+    node: Node, reads: list[tuple[Node, Node]], active: set[Node], kept: Kept, beyond: Beyond | None = None,
+    flow: dict[Node, Flow] | None = None,
+) -> list[Node | None]:  # fmt: skip
     """Derivatives with respect to the operands of a scan, from those of what is read of it.
 
+    `flow` says what is known of what is read, and afterwards of what was found, as far as it is known.
     Where several operands are parts of one array, that of the array may go to `beyond` instead.
     """
     from scancc.autodiff.geometric import reverse_powers
@@ -60,14 +64,18 @@ def reverse_scan(
         from scancc.autodiff.window import Windowed
 
         back = Windowed(node, active, kept, beyond)
-    back.incoming(reads)
+    back.incoming(reads, {} if flow is None else flow)
     if wanted.checkpoint == "binomial" or wanted.budget is not None:
         from scancc.autodiff.binomial import Binomial
 
-        return Binomial(node, active, kept).build(back.rows, back.last, back.initial_rows)
+        return Binomial(node, active, kept).build(back.rows, back.last, back.initial_rows, back.flow_within())
     if wanted.checkpoint is not None:
-        return Segments(node, active, kept).build(back.rows, back.last, back.initial_rows)
-    return back.build()
+        return Segments(node, active, kept).build(back.rows, back.last, back.initial_rows, back.flow_within())
+    found = back.build()
+    if flow is not None:
+        flow |= {d: back.flow_out[n] for n, d in zip(back.value, found[1:], strict=True)
+                 if d is not None and n in back.flow_out}  # fmt: skip
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ class Beyond:
 
 
 @dataclass
-class BackwardScan(ForwardValues):
+class BackwardScan(ForwardValues, StepFlow):
     """The backward scan under construction."""
 
     scan: Node
@@ -87,6 +95,9 @@ class BackwardScan(ForwardValues):
     kept: Kept
     beyond: Beyond | None = None
     rows: dict[str, Node] = field(default_factory=dict)  # derivatives of traces, by result
+    row_flow: dict[str, Flow] = field(default_factory=dict)  # what is known of them
+    last_flow: dict[tuple[str, int], Flow] = field(default_factory=dict)
+    flow_out: dict[str, Flow] = field(default_factory=dict)  # of what is found, by operand
     last: dict[tuple[str, int], Node] = field(default_factory=dict)  # of the row made k steps before the end
     sequences: dict[Sequence, Node] = field(default_factory=dict)
     nonseqs: dict[str, Node] = field(default_factory=dict)
@@ -118,9 +129,10 @@ class BackwardScan(ForwardValues):
         self.part_of = self._parts()
 
     # -- what comes in ---------------------------------------------------------------------------------------
-    def incoming(self, reads: Iterable[tuple[Node, Node]]) -> None:
+    def incoming(self, reads: Iterable[tuple[Node, Node]], flow: dict[Node, Flow]) -> None:
         """Sort what is read of the scan into derivatives of whole traces and of single rows near the end."""
         for get, d in reads:
+            self.flow = flow.get(get, ANY)  # of the one that is being sorted
             if get.op == "index":
                 self.row(get.args[0], -get.attrs["position"], d, get)
                 continue
@@ -146,9 +158,11 @@ class BackwardScan(ForwardValues):
         else:
             before = integer_sub(self.steps, back)
             row = build.reshape(d, (1, *d.type.shape), d.loc)
+            self.flow = self.flow.either(Flow(masked=True))
             self.add_rows(trace.attrs["name"], pad(row, 0, before, build.integer(back - 1)))
 
     def at_the_end(self, get: Node, d: Node) -> Node:
+        self.flow = self.flow.either(Flow(masked=True))
         return pad(d, 0, integer_sub(self.steps, build.dim_of(d, 0)), build.integer(0))
 
     def with_past(self, carry: Carry, get: Node, d: Node) -> None:
@@ -177,14 +191,17 @@ class BackwardScan(ForwardValues):
             first = build.make("multiply", number, stride)
         at = build.make("add", build.reshape(first, (count, 1)), build.const(np.arange(carry.depth)[None], "int64"))
         whole = build.zeros(build.history(self.scan, carry.name).type)
+        self.flow = self.flow.either(Flow(masked=True))
         self.with_history(carry, build.make("put", whole, at, d, axis=0, mode="add"))
 
     def add_rows(self, name: str, d: Node) -> None:
         self.rows[name] = d if name not in self.rows else build.make("add", self.rows[name], d)
+        self.row_flow[name] = self.flow.plus(self.row_flow.get(name))
 
     def add_last(self, name: str, back: int, d: Node) -> None:
         key = (name, back)
         self.last[key] = d if key not in self.last else build.make("add", self.last[key], d)
+        self.last_flow[key] = self.flow.plus(self.last_flow.get(key))
 
     # -- the backward scan -----------------------------------------------------------------------------------
     def build(self) -> list[Node | None]:
@@ -197,8 +214,7 @@ class BackwardScan(ForwardValues):
             carries[Carry(new, (-k,))] = self.start(name, k)
         seeds = self.seeds(adjoint)
         wanted = [n for n in self.order if n in self.variable]
-        inner: Kept = {}
-        found = by_leaf(wanted, pullback(seeds, wanted, inner))
+        found, inner = self.pulled_back(seeds, wanted, adjoint)
         results: dict[str, Node] = {}
         outputs: list[str] = []
         sums: dict[str, str] = {}
@@ -321,6 +337,9 @@ class BackwardScan(ForwardValues):
         return build.concatenate(parts, 0, None, fresh("start"))
 
     def incoming_row(self, name: str, result: Node) -> Node:
+        number = number_of(self.rows[name])
+        if number is not None and result.type.is_static:
+            return build.broadcast_to(number, result.type.shape, result.loc)
         return self.sequence(f"d_{name}", build.make("flip", self.rows[name], axes=(0,)), 0, result.type)
 
     # -- what goes out -----------------------------------------------------------------------------------------
@@ -392,13 +411,3 @@ class BackwardScan(ForwardValues):
         if self.reversed_steps is self.steps:
             return sent
         return where(build.make("equal", self.steps, self.reversed_steps), sent, constant(0, sent))
-
-
-def by_leaf(leaves: list[Node], derivatives: list[Node | None]) -> dict[Node, Node | None]:
-    """One node a tap or read: a body may have several that read the same."""
-    first: dict[tuple, Node] = {}
-    found: dict[Node, Node | None] = {}
-    for leaf, d in zip(leaves, derivatives, strict=True):
-        known = first.setdefault((leaf.op, leaf.attrs["name"], leaf.attrs.get("offset")), leaf)
-        found[known] = d if known not in found else total((found[known], d))
-    return found

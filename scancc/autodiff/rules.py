@@ -1,10 +1,11 @@
 """RULES: what reverse mode and forward mode make of every op. Scans and conditionals have transformations of their own.
 
-    vjp(node, d)          the derivative d with respect to the result -> those with respect to the operands
-    jvp(node, tangents)   tangents of the operands (None: zero) -> the tangent of the result
+    vjp(node, d, flow)          the derivative d with respect to the result -> those with respect to the operands
+    jvp(node, tangents, flow)   tangents of the operands (None: zero) -> the tangent of the result
 
 Rules build nodes on the operands of `node` and on `node` itself. A derivative has the dtype and shape of its value;
-None stands for zero everywhere. Ops that are in neither table have integers or truth values as results.
+None stands for zero everywhere. `flow` is what `zeros.py` wants to know of what comes in.
+Ops that are in neither table have integers or truth values as results.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from scancc.autodiff.arithmetic import (
     total,
     where,
 )
-from scancc.autodiff.elementwise import GUARDED, PARTIALS, conjugated, product
+from scancc.autodiff.elementwise import CHOOSING, PARTIALS, SATURATING, conjugated, unbounded
+from scancc.autodiff.zeros import Flow, product
 from scancc.ir import build
 from scancc.ir.graph import Node
 from scancc.ir.types import is_half, widened
@@ -36,37 +38,43 @@ Given = list[Node | None]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    vjp: Callable[[Node, Node], Given]
-    jvp: Callable[[Node, Given], Node | None]
+    vjp: Callable[[Node, Node, Flow], Given]
+    jvp: Callable[[Node, Given, Flow], Node | None]
 
 
 def _elementwise(op: str) -> Rule:
-    partials, guarded = PARTIALS[op], op in GUARDED
+    partials = PARTIALS[op]
 
-    def vjp(n: Node, d: Node) -> Given:
+    def vjp(n: Node, d: Node, flow: Flow) -> Given:
         return [
-            None if p is None else reduce_to(fitted_product(n, d, p(n), guarded), x.type)
+            None if p is None else reduce_to(fitted(factor(n, d, p(n), flow), n.type), x.type)
             for p, x in zip(partials, n.args, strict=True)
         ]
 
-    def jvp(n: Node, tangents: Given) -> Node | None:
-        parts = [product(n, t, p(n), guarded) for p, t in zip(partials, tangents, strict=True) if p is not None and t]
-        found = total(parts)
+    def factor(n: Node, d: Node, partial: Node, flow: Flow) -> Node:
+        return product(d, partial, flow, unbounded(n), op in CHOOSING)
+
+    def jvp(n: Node, tangents: Given, flow: Flow) -> Node | None:
+        given = zip(partials, tangents, strict=True)
+        # A tangent may be infinite by overflow, as that of exp(1000) is.
+        choosing = op in CHOOSING or op in SATURATING or unbounded(n)
+        found = total([product(t, p(n), flow, unbounded(n), choosing) for p, t in given if p is not None and t])
         return None if found is None else fitted(found, n.type)
 
     return Rule(vjp, jvp)
 
 
-def fitted_product(n: Node, d: Node, partial: Node, guarded: bool) -> Node:
-    return fitted(product(n, d, partial, guarded), n.type)
-
-
 def _linear(vjp: Callable[[Node, Node], Given]) -> Rule:
     """An op of one operand that is linear in it: its tangent is the op itself."""
-    return Rule(vjp, _on_tangent)
+    return Rule(_plain(vjp), _on_tangent)
 
 
-def _on_tangent(n: Node, t: Given) -> Node:
+def _plain(vjp: Callable[[Node, Node], Given]) -> Callable[[Node, Node, Flow], Given]:
+    """A rule without products: zeros stay what they are."""
+    return lambda n, d, flow: vjp(n, d)
+
+
+def _on_tangent(n: Node, t: Given, flow: Flow) -> Node:
     (x,) = t[:1]
     assert x is not None
     if "shape" in n.attrs or n.op == "slice":
@@ -81,7 +89,7 @@ def _where_vjp(n: Node, d: Node) -> Given:
             reduce_to(fitted(where(c, zero, d), n.type), b.type)]  # fmt: skip
 
 
-def _where_jvp(n: Node, t: Given) -> Node | None:
+def _where_jvp(n: Node, t: Given, flow: Flow) -> Node | None:
     _, a, b = t
     zero = constant(0, n)
     return fitted(where(n.args[0], a or zero, b or zero), n.type)
@@ -95,7 +103,7 @@ def _cast_vjp(n: Node, d: Node) -> Given:
     return [build.cast(d, widened(x.type.dtype))]
 
 
-def _cast_jvp(n: Node, t: Given) -> Node | None:
+def _cast_jvp(n: Node, t: Given, flow: Flow) -> Node | None:
     (x,) = t
     assert x is not None
     return build.cast(x, widened(n.type.dtype)) if differentiable(n.type.dtype) else None
@@ -111,14 +119,18 @@ def _absolute() -> Rule:
         size = build.cast(where(at_zero, constant(1, n), n), z.type.dtype)
         return where(at_zero, constant(0, z), div(conjugated(z), size))
 
-    def vjp(n: Node, d: Node) -> Given:
+    def vjp(n: Node, d: Node, flow: Flow) -> Given:
         (z,) = n.args
-        return real.vjp(n, d) if z.type.dtype.kind != "c" else [mul(build.cast(d, z.type.dtype), direction(n))]
+        if z.type.dtype.kind != "c":
+            return real.vjp(n, d, flow)
+        return [product(build.cast(d, z.type.dtype), direction(n), flow, choosing=True)]
 
-    def jvp(n: Node, t: Given) -> Node | None:
+    def jvp(n: Node, t: Given, flow: Flow) -> Node | None:
         (dz,) = t
         assert dz is not None
-        return real.jvp(n, t) if dz.type.dtype.kind != "c" else call("real", mul(dz, direction(n)))
+        if dz.type.dtype.kind != "c":
+            return real.jvp(n, t, flow)
+        return call("real", product(dz, direction(n), flow, choosing=True))
 
     return Rule(vjp, jvp)
 
@@ -132,10 +144,10 @@ def _part(op: str) -> Rule:
             return [d if op == "real" else None]
         return [mul(build.cast(d, z.type.dtype), build.const(1 if op == "real" else -1j, z.type.dtype))]
 
-    return Rule(vjp, lambda n, t: call(op, t[0]) if t[0] is not None else None)
+    return Rule(_plain(vjp), lambda n, t, flow: call(op, t[0]) if t[0] is not None else None)
 
 
-def _put_jvp(n: Node, t: Given) -> Node | None:
+def _put_jvp(n: Node, t: Given, flow: Flow) -> Node | None:
     a, _, v = t
     x, i, values = n.args
     mode = n.attrs["mode"]
@@ -144,12 +156,12 @@ def _put_jvp(n: Node, t: Given) -> Node | None:
     return build.make("put", a or build.zeros(x.type), i, v or build.zeros(values.type), loc=n.loc, **n.attrs)
 
 
-def _take_jvp(n: Node, t: Given) -> Node | None:
+def _take_jvp(n: Node, t: Given, flow: Flow) -> Node | None:
     assert t[0] is not None
     return build.make("take", t[0], n.args[1], loc=n.loc, **n.attrs)
 
 
-def _concatenate_jvp(n: Node, t: Given) -> Node | None:
+def _concatenate_jvp(n: Node, t: Given, flow: Flow) -> Node | None:
     parts = [build.zeros(x.type) if d is None else d for d, x in zip(t, n.args, strict=True)]
     return build.make("concatenate", *parts, loc=n.loc, type=n.type, axis=n.attrs["axis"])
 
@@ -164,24 +176,24 @@ RULES: dict[str, Rule] = {
     "conjugate": _linear(_conjugate_vjp),
     "real": _part("real"),
     "imag": _part("imag"),
-    "where": Rule(_where_vjp, _where_jvp),
-    "cast": Rule(_cast_vjp, _cast_jvp),
+    "where": Rule(_plain(_where_vjp), _where_jvp),
+    "cast": Rule(_plain(_cast_vjp), _cast_jvp),
     "broadcast_to": Rule(
-        lambda n, d: [reduce_to(d, n.args[0].type)],
-        lambda n, t: None if t[0] is None else broadcast(t[0], n.type.shape),
+        lambda n, d, flow: [reduce_to(d, n.args[0].type)],
+        lambda n, t, flow: None if t[0] is None else broadcast(t[0], n.type.shape),
     ),
     "reshape": _linear(shapes.reshape),
     "expect": _linear(shapes.same),
     "alias": _linear(shapes.same),
-    "stop_gradient": Rule(lambda n, d: [None], lambda n, t: None),
+    "stop_gradient": Rule(lambda n, d, flow: [None], lambda n, t, flow: None),
     "transpose": _linear(shapes.transpose),
     "flip": _linear(shapes.flip),
     "rows": _linear(shapes.rows),
     "index": _linear(shapes.index),
     "slice": _linear(shapes.slice_),
-    "concatenate": Rule(shapes.concatenate, _concatenate_jvp),
-    "take": Rule(shapes.take, _take_jvp),
-    "put": Rule(shapes.put, _put_jvp),
+    "concatenate": Rule(_plain(shapes.concatenate), _concatenate_jvp),
+    "take": Rule(_plain(shapes.take), _take_jvp),
+    "put": Rule(_plain(shapes.put), _put_jvp),
     "reduce_sum": _linear(shapes.reduce_sum),
     "reduce_prod": Rule(shapes.reduce_prod, shapes.reduce_prod_tangent),
     "reduce_min": Rule(shapes.reduce_extreme, shapes.reduce_extreme_tangent),
@@ -196,7 +208,7 @@ RULES: dict[str, Rule] = {
     "cholesky": Rule(algebra.cholesky, algebra.cholesky_tangent),
     "det": Rule(algebra.det, algebra.det_tangent),
     "slogdet_logabs": Rule(algebra.logdet, algebra.logdet_tangent),
-    "slogdet_sign": Rule(lambda n, d: [None], lambda n, t: None),
+    "slogdet_sign": Rule(lambda n, d, flow: [None], lambda n, t, flow: None),
 }
 
 

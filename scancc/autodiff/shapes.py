@@ -19,6 +19,7 @@ from scancc.autodiff.arithmetic import (
     where,
     zeros,
 )
+from scancc.autodiff.zeros import Flow, product
 from scancc.ir import build
 from scancc.ir.graph import Node
 from scancc.ir.types import Type
@@ -171,20 +172,21 @@ def reduce_sum(n: Node, d: Node) -> Given:
 
 
 def _weights(n: Node) -> Node:
-    """The share of each element in a sum of exponentials."""
+    """The share of each element in a sum of exponentials: all of it where the element is infinite."""
     (x,) = n.args
     total = build.reshape(n, _kept(n))
     finite = call("isfinite", total)
-    return where(finite, call("exp", call("subtract", x, where(finite, total, constant(0, n)))), constant(0, x))
+    infinite = build.cast(call("equal", x, constant(np.inf, x)), x.type.dtype)
+    return where(finite, call("exp", call("subtract", x, where(finite, total, constant(0, n)))), infinite)
 
 
-def reduce_logsumexp(n: Node, d: Node) -> Given:
-    return [mul(build.reshape(d, _kept(n)), _weights(n))]
+def reduce_logsumexp(n: Node, d: Node, flow: Flow) -> Given:
+    return [product(build.reshape(d, _kept(n)), _weights(n), flow)]
 
 
-def reduce_logsumexp_tangent(n: Node, t: Given) -> Node | None:
+def reduce_logsumexp_tangent(n: Node, t: Given, flow: Flow) -> Node | None:
     assert t[0] is not None
-    return call("reduce_sum", mul(_weights(n), t[0]), axes=n.attrs["axes"])
+    return call("reduce_sum", product(t[0], _weights(n), flow), axes=n.attrs["axes"])
 
 
 def _share(n: Node) -> Node:
@@ -196,18 +198,14 @@ def _share(n: Node) -> Node:
     return where(found, div(constant(1, x), count), constant(0, x))
 
 
-def reduce_extreme(n: Node, d: Node) -> Given:
-    share = _share(n)
-    spread = build.reshape(d, _kept(n))
-    return [where(call("equal", share, constant(0, share)), constant(0, share), mul(spread, share))]
+def reduce_extreme(n: Node, d: Node, flow: Flow) -> Given:
+    return [product(build.reshape(d, _kept(n)), _share(n), flow, choosing=True)]
 
 
-def reduce_extreme_tangent(n: Node, t: Given) -> Node | None:
+def reduce_extreme_tangent(n: Node, t: Given, flow: Flow) -> Node | None:
     (x,) = t
     assert x is not None
-    share = _share(n)
-    chosen = where(call("equal", share, constant(0, share)), constant(0, share), mul(x, share))
-    return call("reduce_sum", chosen, axes=n.attrs["axes"])
+    return call("reduce_sum", product(x, _share(n), flow, choosing=True), axes=n.attrs["axes"])
 
 
 def _others(n: Node) -> Node:
@@ -239,14 +237,14 @@ def _others(n: Node) -> Node:
     return call("transpose", others, perm=tuple(int(p) for p in np.argsort(perm)))
 
 
-def reduce_prod(n: Node, d: Node) -> Given:
-    return [mul(build.reshape(d, _kept(n)), _others(n))]
+def reduce_prod(n: Node, d: Node, flow: Flow) -> Given:
+    return [product(build.reshape(d, _kept(n)), _others(n), flow)]
 
 
-def reduce_prod_tangent(n: Node, t: Given) -> Node | None:
+def reduce_prod_tangent(n: Node, t: Given, flow: Flow) -> Node | None:
     (x,) = t
     assert x is not None
-    return call("reduce_sum", mul(_others(n), x), axes=n.attrs["axes"])
+    return call("reduce_sum", product(x, _others(n), flow), axes=n.attrs["axes"])
 
 
 def cumsum(n: Node, d: Node) -> Given:
@@ -255,7 +253,7 @@ def cumsum(n: Node, d: Node) -> Given:
     return [call("flip", back, axes=(axis,))]
 
 
-def cumprod(n: Node, d: Node) -> Given:
+def cumprod(n: Node, d: Node, flow: Flow) -> Given:
     """With p the products: x'_t = p_(t-1) r_t where r_t = d_t + x_(t+1) r_(t+1), which needs no division."""
     (x,), axis = n.args, n.attrs["axis"]
     first = (axis, *(a for a in range(x.type.ndim) if a != axis))
@@ -271,12 +269,12 @@ def cumprod(n: Node, d: Node) -> Given:
         return build.rows(joined, build.integer(start), v.type.shape[0])
 
     following = call("flip", shifted(none, xs, 1), axes=(0,))
-    r = linear_recurrence(following, call("flip", ds, axes=(0,)), count)
-    result = mul(shifted(ones, ps, 0), call("flip", r, axes=(0,)))
+    r = linear_recurrence(following, call("flip", ds, axes=(0,)), count, flow)
+    result = product(call("flip", r, axes=(0,)), shifted(ones, ps, 0), flow)
     return [call("transpose", result, perm=back)]
 
 
-def cumprod_tangent(n: Node, t: Given) -> Node | None:
+def cumprod_tangent(n: Node, t: Given, flow: Flow) -> Node | None:
     """p'_t = x_t p'_(t-1) + p_(t-1) x'_t."""
     (x,), (dx,), axis = n.args, t, n.attrs["axis"]
     assert dx is not None
@@ -284,17 +282,17 @@ def cumprod_tangent(n: Node, t: Given) -> Node | None:
     xs, ps, dxs = (call("transpose", v, perm=first) for v in (x, n, dx))
     ones = build.broadcast_to(constant(1, x), (1, *xs.type.shape[1:]))
     before = build.rows(build.concatenate((ones, ps), 0, None, fresh("joined")), build.integer(0), xs.type.shape[0])
-    r = linear_recurrence(xs, mul(before, dxs), build.dim_of(xs, 0))
+    r = linear_recurrence(xs, product(dxs, before, flow), build.dim_of(xs, 0), flow)
     return call("transpose", r, perm=tuple(int(p) for p in np.argsort(first)))
 
 
-def linear_recurrence(a: Node, b: Node, steps: Node) -> Node:
+def linear_recurrence(a: Node, b: Node, steps: Node, flow: Flow) -> Node:
     """y_t = a_t y_(t-1) + b_t from y_(-1) = 0, as a scan."""
     from scancc.ir.graph import Carry, Graph, ScanSpec, Sequence
 
     row = a.type.with_shape(a.type.shape[1:])
     leaf = [build.make("tap", type=row, name=name, offset=k) for name, k in (("a", 0), ("y", -1), ("b", 0))]
-    body = Graph((), {"y": add(mul(leaf[0], leaf[1]), leaf[2])})
+    body = Graph((), {"y": add(product(leaf[1], leaf[0], flow), leaf[2])})
     spec = ScanSpec(fresh("products"), (Sequence("a", (0,)), Sequence("b", (0,))), (Carry("y", (-1,)),), (), (), body)
     node = build.scan(spec, (steps, a, b, build.zeros(row)))
     return fitted(build.trace(node, "y"), a.type)

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from scancc.autodiff.arithmetic import fresh, integer_sub, pad, total
 from scancc.autodiff.reverse import Kept, pullback
-from scancc.autodiff.reverse_scan import BackwardScan, by_leaf
+from scancc.autodiff.reverse_scan import BackwardScan
+from scancc.autodiff.step_flow import by_leaf
+from scancc.autodiff.zeros import Flow
 from scancc.ir import build
 from scancc.ir.graph import Node
 
@@ -27,6 +29,7 @@ class Windowed(BackwardScan):
     def add_last(self, name: str, back: int, d: Node) -> None:
         """Rows near the end are rows like all others: they are as young as these."""
         row = build.reshape(d, (1, *d.type.shape), d.loc)
+        self.flow = self.flow.either(Flow(masked=True))
         self.add_rows(name, pad(row, 0, integer_sub(self.steps, back), build.integer(back - 1)))
 
     def start(self, name: str, k: int) -> Node:
@@ -59,7 +62,7 @@ class Windowed(BackwardScan):
         taps = [n for n in found if n.op == "tap" and (n.attrs["name"], -n.attrs["offset"]) in adjoint]
         one = {r: build.make("alias", build.zeros(r.type)) for r in self.ages}
         every = [n for n in self.order if n in self.variable and n.op == "tap"]
-        sent = by_leaf(every, pullback(one, every, inner))
+        sent = by_leaf(every, pullback(one, every, inner, in_a_step=True))
         parts = [sent[n] for n in taps]
         ages = {one[r]: stack for r, stack in self.ages.items()}
         made = batch([p for p in parts if p is not None], ages, self.window)

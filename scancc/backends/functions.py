@@ -41,6 +41,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("greater", "c", "complexes.less({1}, {0})"),
     ("greater_equal", "c", "complexes.less_equal({1}, {0})"),
     ("where", "biufc", "scalar.select({0}, {1}, {2})"),
+    ("zero_product either_zero_product", "fc", "scalar.{op}({0}, {1})"),
     ("minimum maximum fmin fmax", "iuf", "scalar.{op}({0}, {1})"),
     ("sign", "iuf", "scalar.{op}({0})"),
     ("absolute", "if", "scalar.{op}({0})"),

@@ -128,7 +128,7 @@ class Backward:
     truncate: int | None = None  # only the last k steps get a derivative, as Theano's truncate_gradient
     window: int | None = None  # what a step's result gets flows back through k steps at most
     checkpoint: str | int | None = None  # states kept instead of histories: 'sqrt', 'binomial', or every n-th
-    budget: int | None = None  # bytes that the states which are kept may take
+    budget: int | None = None  # bytes that all that is kept for the way back may take
 
 
 NOTHING_ASKED = Backward()

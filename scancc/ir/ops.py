@@ -194,6 +194,8 @@ OPS: dict[str, OpDef] = _table(
     OpDef("iota", "leaf", 0, None, ("shape",)),  # 0, 1, ..., n-1
     # element-wise
     *_elementwise("add subtract multiply divide minimum maximum fmin fmax copysign", 2),
+    # x y, and 0 where x is 0 (where either is), also times an infinity or NaN: products of derivatives
+    *_elementwise("zero_product either_zero_product", 2),
     *_elementwise("floor_divide remainder fmod power arctan2 hypot logaddexp", 2, expensive=True),
     *_elementwise("bitwise_and bitwise_or bitwise_xor left_shift right_shift", 2),
     *_elementwise("less less_equal greater greater_equal equal not_equal", 2, _predicate),

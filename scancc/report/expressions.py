@@ -14,10 +14,11 @@ from scancc.ir.graph import Graph, Node, users
 from scancc.ir.printer import show_dtype
 
 INFIX = {
-    "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "floor_divide": "//", "remainder": "%", "power": "**",
-    "matmul": "@", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "==",
-    "not_equal": "!=", "bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^", "logical_and": "and",
-    "logical_or": "or", "left_shift": "<<", "right_shift": ">>",
+    "add": "+", "subtract": "-", "multiply": "*", "zero_product": "*", "either_zero_product": "*", "divide": "/",
+    "floor_divide": "//", "remainder": "%", "power": "**", "matmul": "@", "less": "<", "less_equal": "<=",
+    "greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!=", "bitwise_and": "&",
+    "bitwise_or": "|", "bitwise_xor": "^", "logical_and": "and", "logical_or": "or", "left_shift": "<<",
+    "right_shift": ">>",
 }  # fmt: skip
 PREFIXED = {"negative": "-", "invert": "~", "logical_not": "not "}
 SHORT = {"reduce_sum": "sum", "reduce_prod": "prod", "reduce_min": "min", "reduce_max": "max", "reduce_any": "any",

@@ -117,6 +117,32 @@ def test_a_budget_is_kept():
         want = value
 
 
+def test_a_budget_holds_for_work_on_sequences():
+    """Products of all rows with a matrix are not made before the loop: they would be ten times the budget."""
+    rng = np.random.default_rng(2)
+    w, u, x = 0.3 * rng.normal(size=(8, 24)), 0.3 * rng.normal(size=(8, 24)), rng.normal(size=(10_000, 8))
+
+    def gru(w, u, x, **options):
+        def step(x, h, w, u):
+            a, b = x @ u, h @ w
+            r, z = sc.expit(a[:8] + b[:8]), sc.expit(a[8:16] + b[8:16])
+            return (1 - z) * np.tanh(a[16:] + r * b[16:]) + z * h
+
+        return (sc.scan(step, x, np.zeros(8), [w, u], **options)[-1] ** 2).sum()
+
+    budget = 200_000
+    f = sc.grad(lambda w, u, x: gru(w, u, x, memory_budget=budget), (0, 1))
+    for _ in range(2):
+        found = f(w, u, x)
+    tracemalloc.start()
+    f(w, u, x)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1.2 * budget + w.nbytes + u.nbytes + 6_000
+    for have, want in zip(found, sc.grad(gru, (0, 1))(w, u, x), strict=True):
+        assert np.allclose(have, want, rtol=1e-9, atol=1e-12)
+
+
 def test_batches_and_second_derivatives():
     f = sc.vmap(sc.grad(lambda w: loss(w, X[:30], checkpoint="binomial")))
     ws = np.linspace(-1, 1, 5)

@@ -29,7 +29,7 @@ SPREAD = np.array([[1.0, 5.0, -2.0, 0.3], [0.7, -1.0, 2.5, 9.0], [4.0, 0.1, 0.2,
 # op -> operands and attributes
 ELEMENTWISE = {
     **{op: (VECTOR, POSITIVE[::-1]) for op in "add subtract multiply divide maximum minimum fmax fmin arctan2 hypot "
-       "logaddexp fmod remainder copysign floor_divide".split()},
+       "zero_product either_zero_product logaddexp fmod remainder copysign floor_divide".split()},
     "power": (POSITIVE, VECTOR),
     **{op: (VECTOR,) for op in "negative absolute exp exp2 expm1 sin cos tan arctan sinh cosh tanh arcsinh erf erfc "
        "expit cbrt sign floor ceil rint trunc conjugate real".split()},

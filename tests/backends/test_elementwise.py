@@ -26,8 +26,8 @@ from scancc.ir.walk import statements
 from scancc.passes.pipeline import Options
 
 ELEMENTWISE = [n for n, d in OPS.items() if d.kind == "elementwise"]
-OWN_TESTS = {"where", "cast", "wrap_index", "split_steps", *GENERATORS, "log_gamma_variate", "poisson_variate",
-             "binomial_variate", "digamma", "trigamma"}
+OWN_TESTS = {"where", "cast", "wrap_index", "split_steps", "zero_product", "either_zero_product", *GENERATORS,
+             "log_gamma_variate", "poisson_variate", "binomial_variate", "digamma", "trigamma"}
 R = np.random.default_rng(0)
 DTYPES = {short: d for short, d in types.DTYPES.items() if not is_half(d)}  # those of 16 bits are only stored
 FLOATS = [d for d in DTYPES.values() if d.kind == "f"]

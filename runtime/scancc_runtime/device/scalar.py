@@ -7,6 +7,15 @@ def select(condition, a, b):  # type: ignore[no-untyped-def]
     return a if condition else b
 
 
+def zero_product(x, y):  # type: ignore[no-untyped-def]
+    """x y; 0 where x is 0, be y infinite or NaN."""
+    return x if x == 0 else x * y
+
+
+def either_zero_product(x, y):  # type: ignore[no-untyped-def]
+    return x if x == 0 else y if y == 0 else x * y
+
+
 def minimum(x, y):  # type: ignore[no-untyped-def]
     return x if x < y or x != x else y
 

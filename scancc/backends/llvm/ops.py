@@ -177,6 +177,22 @@ def _select(p: OpPrinter, dtype: np.dtype, condition: Any, x: Any, y: Any) -> An
     return p.b.select(condition, x, y)
 
 
+def _zero_product(p: OpPrinter, dtype: np.dtype, x: Any, y: Any) -> Any:
+    return _chosen_product(p, dtype, p.b.not_(p.nonzero(x, dtype)), x, y)
+
+
+def _either_zero_product(p: OpPrinter, dtype: np.dtype, x: Any, y: Any) -> Any:
+    return _chosen_product(p, dtype, p.b.not_(p.b.and_(p.nonzero(x, dtype), p.nonzero(y, dtype))), x, y)
+
+
+def _chosen_product(p: OpPrinter, dtype: np.dtype, none: Any, x: Any, y: Any) -> Any:
+    """The choice comes last, so that of a chain of them it is all that waits beside the product."""
+    made = _multiply(p, dtype, x, y)
+    if dtype.kind == "c":
+        return tuple(p.b.select(none, part.type(0.0), part) for part in made)
+    return p.b.select(none, made.type(0.0), made)
+
+
 def _scalar(function: ScalarFunction) -> Writer:
     return lambda p, dtype, *args: function(p.b, dtype, *args)
 
@@ -240,7 +256,8 @@ def _rows() -> list[tuple[str, str, Writer]]:
         ("not_equal", "c", lambda p, dtype, x, y: p.b.not_(_equal_complex(p, dtype, x, y))),
         ("less", "c", _before(True, False)), ("less_equal", "c", _before(False, False)),
         ("greater", "c", _before(True, True)), ("greater_equal", "c", _before(False, True)),
-        ("where", "biufc", _select),
+        ("where", "biufc", _select), ("zero_product", "fc", _zero_product),
+        ("either_zero_product", "fc", _either_zero_product),
         ("absolute", "bu", _given), ("absolute", "c", _size), ("floor ceil trunc", "biu", _given),
         ("real conjugate", "biuf", _given), ("imag", "biuf", lambda p, dtype, x: x.type(0)),
         ("real", "c", lambda p, dtype, x: x[0]), ("imag", "c", lambda p, dtype, x: x[1]),

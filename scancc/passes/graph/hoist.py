@@ -11,7 +11,8 @@ Cheap ops on top of it stay in the loop and cost no memory.
 
 A hoisted sequence takes memory that grows with the number of steps: none is made whose rows are more than
 MAX_GROWTH times as large as those it is computed from. Nothing moves that could fail (an index out of bounds), since
-a loop of zero steps fails nowhere, and no sequence work leaves a loop that may stop early.
+a loop of zero steps fails nowhere, and no sequence work leaves a loop that may stop early, or one whose derivatives
+have a budget of memory.
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ def _hoist_scan(node: Node, worth: Callable[[Node], bool]) -> Node:
             users.setdefault(a, []).append(n)
     results = set(spec.body.results.values())
     invariants = _invariants(order, varies, users, results)
-    rows = [] if spec.has_until else _sequence_work(order, varies, users, worth)
+    stays = spec.has_until or spec.backward.budget is not None
+    rows = [] if stays else _sequence_work(order, varies, users, worth)
     return _move(node, invariants, rows) if invariants or rows else node
 
 

@@ -124,6 +124,17 @@ def _power(node: Node) -> Node | None:
     return None
 
 
+def _zero_product(node: Node) -> Node | None:
+    """A product with a number that is finite and not 0 needs no care for zeros."""
+    if node.op not in ("zero_product", "either_zero_product"):
+        return None
+    for a in node.args:
+        number = uniform(a)
+        if number is not None and np.isfinite(number) and number != 0:
+            return build.make("multiply", *node.args, loc=node.loc)
+    return None
+
+
 def _involution(node: Node) -> Node | None:
     """-(-x), ~~x, conj(conj(x)): x. A cast to the dtype that is there already, too."""
     if node.op in ("negative", "invert", "conjugate", "logical_not") and node.args[0].op == node.op:
@@ -275,6 +286,6 @@ def _fast(node: Node) -> Node | None:
     return None
 
 
-EXACT: tuple[Rule, ...] = (_fold, _identity, _power, _involution, _choice, _view_of_view, _one_number, _length,
-                           _custom, _reversed_rows, view_of_transposed, elementwise_of_transposed)
+EXACT: tuple[Rule, ...] = (_fold, _identity, _power, _zero_product, _involution, _choice, _view_of_view, _one_number,
+                           _length, _custom, _reversed_rows, view_of_transposed, elementwise_of_transposed)
 FAST: tuple[Rule, ...] = (_fast,)

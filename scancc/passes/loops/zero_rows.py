@@ -10,6 +10,7 @@ import numpy as np
 from scancc.ir.loop import Assign, Buffer, Call, Const, Expr, For, Let, Load, Note, Op, Stmt, Store, Var, const_int
 from scancc.ir.walk import blocks, expressions, made_of, subexpressions, touched, variables
 
+PRODUCTS = frozenset({"multiply", "zero_product", "either_zero_product"})
 MOST_PARTS = 64  # of a number: where there are more, the number itself is looked at
 KEEP_FINITE = frozenset({"sign", "negative", "absolute"})
 
@@ -86,7 +87,7 @@ class _Zeros:
                 continue
             seen.add(e)
             parts = self._parts(e)
-            if isinstance(e, Op) and e.name == "multiply":
+            if isinstance(e, Op) and e.name in PRODUCTS:
                 a, b = e.args
                 parts = (a,) if self.known[a] else (b,)
                 found[b if self.known[a] else a] = None
@@ -110,7 +111,7 @@ class _Zeros:
                 return (self.lets[e],)
             case Op("add", (a, b), _) if (a in self.sums) != (b in self.sums):
                 return (b if a in self.sums else a,)
-            case Op("multiply" | "add" | "subtract" | "negative", args, _):
+            case Op(name, args, _) if name in PRODUCTS or name in ("add", "subtract", "negative"):
                 return args
             case _:
                 return ()
@@ -125,7 +126,7 @@ class _Zeros:
                 return True
             case _:
                 parts = [self.known[p] for p in self._parts(e)]
-                return any(parts) if isinstance(e, Op) and e.name == "multiply" else bool(parts) and all(parts)
+                return any(parts) if isinstance(e, Op) and e.name in PRODUCTS else bool(parts) and all(parts)
 
 
 def _adds_up(state: Var, e: Expr, lets: dict[Var, Expr], reads: Counter[Expr]) -> bool:
@@ -193,8 +194,8 @@ def bounds(e: Expr, lets: dict[Var, Expr]) -> list[tuple[Expr, float]] | None:
         match part:
             case Var() if part in lets:
                 pending.append((lets[part], limit))
-            case Op("add" | "subtract" | "multiply" as name, args, _):
-                pending += [(a, limit**0.5 if name == "multiply" else limit / 2) for a in args if a.dtype.kind == "f"]
+            case Op(name, args, _) if name in PRODUCTS or name in ("add", "subtract"):
+                pending += [(a, limit**0.5 if name in PRODUCTS else limit / 2) for a in args if a.dtype.kind == "f"]
                 if any(a.dtype.kind == "c" for a in args):
                     return None
             case Op("negative" | "absolute", (a,), _) if a.dtype.kind == "f":

@@ -13,6 +13,7 @@ import numpy as np
 from scancc.backends.guards import Guard, can_be_guarded, leaves
 from scancc.backends.host import around_native, host_function
 from scancc.backends.llvm.body import RAISED
+from scancc.backends.llvm.interrupts import HEADER
 from scancc.backends.machine_code import MachineCode
 from scancc.backends.native import native_call
 from scancc.backends.program import Program
@@ -82,7 +83,10 @@ class CpuProgram(Program):
 
 
 class _Owned:
-    """Memory of a kernel's own, which it took from C and handed over: it goes with the last array that shows it."""
+    """Memory of a kernel's own, which it took from C and handed over: it goes with the last array that shows it.
+
+    What C knows of begins with HEADER bytes of other use.
+    """
 
     def __init__(self, address: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self._address = address
@@ -93,7 +97,7 @@ class _Owned:
 
     def __del__(self) -> None:
         if self._address:
-            _free(self._address)
+            _free(self._address - HEADER)
 
 
 _free = ctypes.CDLL(None).free

@@ -26,7 +26,7 @@ from scancc_runtime import messages
 
 from scancc.backends import disk_cache
 from scancc.backends.entry import entry_of
-from scancc.backends.llvm import bitcode, engine
+from scancc.backends.llvm import bitcode, engine, needs
 from scancc.backends.llvm.kernel import KernelPrinter, Stack, prints_of
 from scancc.backends.llvm.locations import Locations
 from scancc.ir.loop import Buffer, Expr, Kernel, Print, show_expr
@@ -86,19 +86,19 @@ class MachineCode:
         key = self._key()
         stored = disk_cache.load(key) if self.pure else None
         if stored is not None:
-            needs, code = _taken_apart(stored)
+            names, code = _taken_apart(stored)
             try:
-                return _Made(engine.Loaded(code, symbols, needs), True)
-            except RuntimeError as e:  # whatever LLVM says of foreign data: the kernel is compiled instead
+                return _Made(engine.Loaded(code, symbols, needs.addresses_of(names)), True)
+            except (RuntimeError, KeyError) as e:  # whatever LLVM says of foreign data: the kernel is compiled instead
                 disk_cache.warn_once(f"a cached kernel could not be loaded ({e})")
         module = self._module()
         start = process_time()
         engine.optimise(module)
-        code, needs = engine.object_code(module), engine.needs_of(module)
-        made = _Made(engine.Loaded(code, symbols, needs), False)
+        code, names = engine.object_code(module), needs.needs_of(module)
+        made = _Made(engine.Loaded(code, symbols, needs.addresses_of(names)), False)
         self.seconds["llvm"] = process_time() - start
         if self.pure:
-            disk_cache.store(key, _put_together(needs, code))
+            disk_cache.store(key, _put_together(names, code))
         return made
 
     def _key(self) -> str:
@@ -221,10 +221,10 @@ def array_at(address: int, shape: tuple[int, ...], buffer: Buffer) -> np.ndarray
     return found
 
 
-def _put_together(needs: list[str], code: bytes) -> bytes:
-    return " ".join(needs).encode() + b"\n" + code
+def _put_together(names: list[str], code: bytes) -> bytes:
+    return " ".join(names).encode() + b"\n" + code
 
 
 def _taken_apart(stored: bytes) -> tuple[list[str], bytes]:
-    needs, _, code = stored.partition(b"\n")
-    return needs.decode().split(), code
+    names, _, code = stored.partition(b"\n")
+    return names.decode().split(), code

@@ -1,26 +1,20 @@
 """LLVM through llvmlite: the processor, the optimiser, object code, and code that is ready to run.
 
 Object code is the same in every process, so it is what the disk cache keeps. It names what it needs of others:
-functions of the C library, which every process has, and BLAS, which SciPy brings.
+functions of the C library, which every process has, and those of `needs.py`.
 """
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import llvmlite.binding as llvm
 from scancc_runtime import processor
 
-NAME_IN_CAPSULE = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
-IN_CAPSULE = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
-    ("PyCapsule_GetPointer", ctypes.pythonapi)
-)
-BLAS = "scipy_"  # symbols of SciPy's BLAS begin so
 # Instructions beyond which loops are not unrolled: those of a large kernel have enough to do in an iteration. The
 # gradient of two layers of LSTM (10,000) became 24,000 with unrolled loops, and 8,000 without, in half of the time.
 LARGE = 7000
@@ -99,7 +93,7 @@ def assembly(module: Any) -> str:
 
 
 @lru_cache(maxsize=1)
-def _jit() -> Any:
+def jit() -> Any:
     machine = _machine(cpu=processor.name(), features=processor.features(), opt=3, jit=True)
     return llvm.create_lljit_compiler(machine)
 
@@ -107,32 +101,19 @@ def _jit() -> Any:
 class Loaded:
     """Object code in memory. It goes with this object."""
 
-    def __init__(self, code: bytes, symbols: Sequence[str], needs: Iterable[str]) -> None:
+    def __init__(self, code: bytes, symbols: Sequence[str], needs: Mapping[str, int]) -> None:
         with _lock:
             builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
-            for name in needs:
-                builder.import_symbol(name, _address_of(name))
+            for name, address in needs.items():
+                builder.import_symbol(name, address)
             for name in symbols:
                 builder.export_symbol(name)
-            self._tracker = builder.link(_jit(), f"scancc.{next(_numbers)}")
+            self._tracker = builder.link(jit(), f"scancc.{next(_numbers)}")
             self.addresses = {name: int(self._tracker[name]) for name in symbols}
-
-
-def needs_of(module: Any) -> list[str]:
-    """Symbols that no process has of itself."""
-    return sorted(f.name for f in module.functions if f.is_declaration and f.name.startswith(BLAS))
-
-
-def _address_of(name: str) -> int:
-    """The function that SciPy offers to Cython under this name."""
-    from scipy.linalg import cython_blas
-
-    capsule = cython_blas.__pyx_capi__[name.removeprefix(BLAS)]
-    return int(IN_CAPSULE(capsule, NAME_IN_CAPSULE(capsule)))
 
 
 def loaded(text: str, symbols: Sequence[str]) -> Loaded:
     """Short, straight code: to optimise it takes longer than what comes of that in many thousand calls."""
     with _lock:
         module = parsed(text)
-        return Loaded(bytes(_machine(opt=0).emit_object(module)), symbols, ())
+        return Loaded(bytes(_machine(opt=0).emit_object(module)), symbols, {})

@@ -20,6 +20,7 @@ from scancc.backends.program import Program
 from scancc.backends.source import SourcePrinter
 from scancc.ir.loop import Const
 from scancc.ir.types import in_memory
+from scancc.locks import made_once
 from scancc.passes.lower import Lowered
 from scancc.passes.pipeline import Compilation
 
@@ -46,11 +47,11 @@ class CpuProgram(Program):
             constant=lambda value: held[id(value)], check=self._check_steps if self.given_steps else None,
         )  # fmt: skip
 
-    @functools.cached_property
+    @made_once
     def call(self) -> Callable[..., tuple]:  # type: ignore[override]
         return self._host(kernel=self._kernel)
 
-    @functools.cached_property
+    @made_once
     def _kernel(self) -> Callable[..., Any]:
         """The kernel: it returns a code, and the arrays that it allocated itself, if it does that."""
         return self._with_arrays if self.lowered.kernel.returned else self.code.call

@@ -17,7 +17,6 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from time import process_time
 from typing import Any
 
@@ -31,6 +30,7 @@ from scancc.backends.llvm.kernel import KernelPrinter, Stack, prints_of
 from scancc.backends.llvm.locations import Locations
 from scancc.ir.loop import Buffer, Expr, Kernel, Print, show_expr
 from scancc.ir.types import in_memory
+from scancc.locks import COMPILING, made_once
 from scancc.passes.pipeline import Options
 
 FAST = ("contract", "reassoc", "nsz", "arcp")
@@ -62,7 +62,6 @@ class MachineCode:
 
     def __post_init__(self) -> None:
         self._found: _Made | None = None
-        self._lock = threading.Lock()
         self.seconds: dict[str, float] = {}
         self.raised = threading.local()  # `error`: what a print of this thread raised
         self._shown = prints_of(self.kernel.body)
@@ -76,7 +75,7 @@ class MachineCode:
     @property
     def _made(self) -> _Made:
         if self._found is None:
-            with self._lock:
+            with COMPILING:
                 if self._found is None:
                     self._found = self._make()
         return self._found
@@ -138,7 +137,7 @@ class MachineCode:
         """Of the function with the C signature."""
         return self._made.code.addresses[self.symbol]
 
-    @cached_property
+    @made_once
     def call(self) -> Callable[..., int]:
         made = self._made
         params = [p for p in self.kernel.params if p.name not in self.stack]
@@ -166,7 +165,7 @@ class MachineCode:
 
     # -- prints --------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @made_once
     def _show(self) -> Any:
         """The function that kernels call to print, as C sees it. ctypes takes the interpreter's lock for it."""
 

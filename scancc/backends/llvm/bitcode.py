@@ -8,7 +8,6 @@ IR kernels link and inline from.
 from __future__ import annotations
 
 import importlib
-import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -21,9 +20,9 @@ from scancc_runtime.code import BYTES, INT, INT32
 from scancc.backends import disk_cache
 from scancc.backends.llvm import engine
 from scancc.backends.llvm.library import symbol_of
+from scancc.locks import COMPILING
 
 ENTRY = "cfunc."  # what numba puts before the name of a function, for that which C calls
-_lock = threading.Lock()
 
 
 def of(name: str, dtypes: Sequence[str]) -> bytes:
@@ -32,7 +31,7 @@ def of(name: str, dtypes: Sequence[str]) -> bytes:
     For a function of numbers `dtypes` are those of the result and of the operands; otherwise those of its arrays, with
     an empty one for each integer.
     """
-    with _lock:
+    with COMPILING:
         return _of(name, tuple(dtypes))
 
 
@@ -77,7 +76,7 @@ def _as_c(text: str, entry: str, symbol: str, integers: Sequence[bool]) -> bytes
     b = ir.IRBuilder(own.append_basic_block("entry"))
     b.call(function, [b.alloca(BYTES), b.alloca(BYTES), *own.args])
     b.ret_void()
-    with engine.locked():
+    with COMPILING:
         made = engine.parsed(str(module))
         made.link_in(llvm.parse_assembly(text))
         for f in made.functions:

@@ -7,7 +7,6 @@ functions of the C library, which every process has, and those of `needs.py`.
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -15,16 +14,12 @@ from typing import Any
 import llvmlite.binding as llvm
 from scancc_runtime import processor
 
+from scancc.locks import COMPILING
+
 # Instructions beyond which loops are not unrolled: those of a large kernel have enough to do in an iteration. The
 # gradient of two layers of LSTM (10,000) became 24,000 with unrolled loops, and 8,000 without, in half of the time.
 LARGE = 7000
-_lock = threading.RLock()  # LLVM's context is one for the process
 _numbers = itertools.count()
-
-
-def locked() -> Any:
-    """A context in which nobody else changes what LLVM knows."""
-    return _lock
 
 
 @lru_cache(maxsize=1)
@@ -60,7 +55,7 @@ def layout() -> str:
 def parsed(text: str, linked: Iterable[bytes] = ()) -> Any:
     """A module with the functions of other ones, which only it sees."""
     _ready()
-    with _lock:
+    with COMPILING:
         module = llvm.parse_assembly(text)
         module.verify()
         for bitcode in linked:
@@ -73,7 +68,7 @@ def parsed(text: str, linked: Iterable[bytes] = ()) -> Any:
 
 
 def optimise(module: Any) -> None:
-    with _lock:
+    with COMPILING:
         options = llvm.create_pipeline_tuning_options(3)
         options.loop_vectorization, options.slp_vectorization = True, False
         size = sum(1 for f in module.functions for b in f.blocks for _ in b.instructions)
@@ -83,12 +78,12 @@ def optimise(module: Any) -> None:
 
 
 def object_code(module: Any) -> bytes:
-    with _lock:
+    with COMPILING:
         return bytes(target().emit_object(module))
 
 
 def assembly(module: Any) -> str:
-    with _lock:
+    with COMPILING:
         return str(target().emit_assembly(module))
 
 
@@ -102,7 +97,7 @@ class Loaded:
     """Object code in memory. It goes with this object."""
 
     def __init__(self, code: bytes, symbols: Sequence[str], needs: Mapping[str, int]) -> None:
-        with _lock:
+        with COMPILING:
             builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
             for name, address in needs.items():
                 builder.import_symbol(name, address)
@@ -114,6 +109,6 @@ class Loaded:
 
 def loaded(text: str, symbols: Sequence[str]) -> Loaded:
     """Short, straight code: to optimise it takes longer than what comes of that in many thousand calls."""
-    with _lock:
+    with COMPILING:
         module = parsed(text)
         return Loaded(bytes(_machine(opt=0).emit_object(module)), symbols, {})

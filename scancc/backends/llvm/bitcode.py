@@ -49,6 +49,7 @@ def _of(name: str, dtypes: tuple[str, ...]) -> bytes:
 
 def _compiled(name: str, dtypes: tuple[str, ...]) -> bytes:
     import numba
+    from scancc_runtime.compiled import compiling
 
     module, function = name.rsplit(".", 1)
     made = getattr(importlib.import_module(f"scancc_runtime.{module}"), function)
@@ -58,7 +59,8 @@ def _compiled(name: str, dtypes: tuple[str, ...]) -> bytes:
     exec(source, scope)
     kinds = [numba.from_dtype(np.dtype(d)) if d else None for d in dtypes]
     signature = numba.types.void(*[numba.types.int64 if k is None else numba.types.CPointer(k) for k in kinds])
-    compiled = numba.cfunc(signature, error_model="numpy")(scope["call"])
+    with compiling():
+        compiled = numba.cfunc(signature, error_model="numpy")(scope["call"])
     return _as_c(compiled.inspect_llvm(), compiled.native_name, symbol_of(name, dtypes), [k is None for k in kinds])
 
 

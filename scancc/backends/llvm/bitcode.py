@@ -8,8 +8,10 @@ IR kernels link and inline from.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -39,12 +41,21 @@ def of(name: str, dtypes: Sequence[str]) -> bytes:
 def _of(name: str, dtypes: tuple[str, ...]) -> bytes:
     from importlib import metadata
 
-    key = disk_cache.key_of("library", metadata.version("numba"), name, repr(dtypes))
+    key = disk_cache.key_of("library", metadata.version("numba"), _settings(), name, repr(dtypes))
     found = disk_cache.load(key)
     if found is None:
         found = _compiled(name, dtypes)
         disk_cache.store(key, found)
     return found
+
+
+def _settings() -> str:
+    """Those of numba's, which is not imported for them: its variables, and the file that it reads."""
+    try:
+        file = Path(".numba_config.yaml").read_text()
+    except OSError:
+        file = ""
+    return repr((sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_")), file))
 
 
 def _compiled(name: str, dtypes: tuple[str, ...]) -> bytes:

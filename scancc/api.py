@@ -24,6 +24,7 @@ from scancc.frontend.shared import Shared, kinds_of, values_of
 from scancc.frontend.tracer import Tracer, is_traced, wrap
 from scancc.inspection import Inspection
 from scancc.ir.graph import NOTHING_ASKED, Backward, Graph
+from scancc.locks import made_once
 from scancc.passes.pipeline import Options
 from scancc.pickling import PickledByName
 from scancc.signature import flatten, forms_of, signature_of
@@ -218,16 +219,16 @@ class EagerProgram(Inspection):
         self.graph = Graph(tuple(scope.inputs), results)
         self._owner = owner
 
-    @functools.cached_property
+    @made_once
     def compiled(self) -> Program:
         return compile_graph(self.graph, _identifier(self._owner.name), self._owner.options)
 
-    @functools.cached_property
+    @made_once
     def is_direct(self) -> bool:
         """Whether the arrays of a call can be handed to the program's function as they are."""
         return self.compiled.direct and self._in_order
 
-    @functools.cached_property
+    @made_once
     def _in_order(self) -> bool:
         """Whether inputs and results of the graph are the arguments of a call and what the step returns, in order."""
         same_inputs = (*self.inputs.values(), *self.captured) == self.compiled.inputs
@@ -258,7 +259,7 @@ class EagerCall:
     program: EagerProgram
     forms: tuple[Form, ...]
 
-    @functools.cached_property
+    @made_once
     def whole_call(self) -> Callable[[tuple], Any] | None:
         """Such a call with arguments that need no conversion, as one function; None where more is to be done."""
         if not self.program.is_direct:

@@ -7,7 +7,6 @@ called directly they become programs of their own, which are kept.
 from __future__ import annotations
 
 import re
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -17,10 +16,11 @@ from scancc.frontend.pytrees import flatten, unflatten
 from scancc.frontend.scope import current
 from scancc.frontend.tracer import is_traced
 from scancc.jit import JitFunction
+from scancc.locks import lock
 
 REMEMBERED = 256  # functions whose compiled form is kept, the latest used ones
 _compiled: OrderedDict[tuple, JitFunction] = OrderedDict()
-_lock = threading.Lock()
+_lock = lock()
 
 
 def compiled_call(run: Callable, name: str, key: Hashable, *trees: Any) -> Any:

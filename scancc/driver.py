@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Hashable, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ from scancc.errors import ScanValueError
 from scancc.frontend.shared import Shared, held, values_of
 from scancc.ir.graph import Graph
 from scancc.ir.printer import show
+from scancc.locks import COMPILING
 from scancc.passes.devices.device import ANY, Device
 from scancc.passes.devices.strategies import STRATEGIES
 from scancc.passes.pipeline import Compilation, Options, analyse
@@ -105,14 +105,13 @@ class Programs:
     """Compiled programs by key; each is compiled once, also under many threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
         self._by_key: dict[Hashable, Any] = {}
 
     def get(self, key: Hashable, make: Callable[[], Any], fits: Callable[[Any], bool] = lambda program: True) -> Any:
         """The program of `key`, made if there is none yet, or if the one there is does not fit any more."""
         found = self._by_key.get(key)
         if found is None or not fits(found):
-            with self._lock:
+            with COMPILING:
                 found = self._by_key.get(key)
                 if found is None or not fits(found):
                     found = self._by_key[key] = make()

@@ -151,7 +151,7 @@ EVALUATE: dict[str, Callable] = {
     **{n: SPECIAL_ELEMENTWISE.get(n) or getattr(np, n) for n, d in OPS.items() if d.kind == "elementwise"},
     "dim": lambda a, axis: np.int64(a.shape[axis]),
     "broadcast_to": np.broadcast_to,
-    "reshape": np.reshape,
+    "reshape": lambda a, shape: np.reshape(a, shape),
     "expect": _expect,
     "transpose": lambda a, perm: np.transpose(a, perm),
     "flip": lambda a, axes: np.flip(a, axes),

@@ -31,6 +31,7 @@ from scancc.frontend.tracer import Tracer, as_stored, is_traced
 from scancc.inspection import Inspection
 from scancc.ir.graph import Graph, Node, graphs_within
 from scancc.ir.lengths import scanned_inputs
+from scancc.locks import made_once
 from scancc.passes.pipeline import Options
 from scancc.pickling import PickledByName
 
@@ -212,7 +213,7 @@ class JitProgram(Inspection):
         self.kinds = kinds_of(self.traced.captured)
         self._owner = owner
 
-    @functools.cached_property
+    @made_once
     def compiled(self) -> Program:
         name = self._owner.name if self._owner.name.isidentifier() else "function"
         return compile_graph(self.traced.graph, name, self._owner.options)
@@ -221,7 +222,7 @@ class JitProgram(Inspection):
         """Whether what the function captured has the dtypes and shapes that this was compiled for."""
         return kinds_of(self.traced.captured) == self.kinds
 
-    @functools.cached_property
+    @made_once
     def is_direct(self) -> bool:
         """Whether arrays of the host can be handed to the program's function as they are, and nothing else is to do."""
         made, traced = self.compiled, self.traced
@@ -230,7 +231,7 @@ class JitProgram(Inspection):
         same_inputs = (*traced.inputs, *traced.captured) == made.inputs
         return same_inputs and tuple(traced.results) == tuple(traced.graph.results)
 
-    @functools.cached_property
+    @made_once
     def whole_call(self) -> Callable[[tuple], Any] | None:
         """The call of this program with arguments that need no conversion, as one function; `is_direct` holds."""
         traced = self.traced

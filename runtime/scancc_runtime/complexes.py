@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from scancc_runtime.compiled import njit
 from scancc_runtime.intrinsics import like
 
 FLAGS = {"error_model": "numpy"}

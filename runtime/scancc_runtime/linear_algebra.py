@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from scancc_runtime.compiled import njit
 from scancc_runtime.intrinsics import like, load, pointer, store
 
 FLAGS = {"fastmath": {"contract", "reassoc"}, "error_model": "numpy"}

@@ -13,6 +13,7 @@ from scancc_runtime.vecmat import vecmat
 
 BLAS = {np.dtype(np.float32): "sgemm", np.dtype(np.float64): "dgemm", np.dtype(np.complex64): "cgemm",
         np.dtype(np.complex128): "zgemm"}  # fmt: skip
+OPERANDS = 13  # of gemm
 SMALL = 1024  # multiplications up to which loops are no slower than a call of BLAS (measured; OpenBLAS, AVX-512)
 LARGEST = 2**31 - 1  # length that BLAS takes
 ROWS = 4  # of a matrix for which a vector is read once

@@ -9,7 +9,7 @@ A. Griewank, A. Walther: "Algorithm 799: revolve" (ACM TOMS 26, 2000).
 
 from __future__ import annotations
 
-from numba import njit
+from scancc_runtime.compiled import njit
 
 
 @njit

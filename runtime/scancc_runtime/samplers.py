@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from scancc_runtime.compiled import njit
 from scancc_runtime.intrinsics import philox4x32
 
 ATTEMPTS = 512

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from scancc_runtime.compiled import njit
 from scancc_runtime.complexes import exp
 from scancc_runtime.intrinsics import like
 

@@ -13,12 +13,14 @@ import numpy as np
 from scancc.backends.guards import Guard, can_be_guarded, leaves
 from scancc.backends.host import around_native, host_function
 from scancc.backends.llvm.body import RAISED
+from scancc.backends.llvm.interrupts import HEADER
 from scancc.backends.machine_code import MachineCode
 from scancc.backends.native import native_call
 from scancc.backends.program import Program
 from scancc.backends.source import SourcePrinter
 from scancc.ir.loop import Const
 from scancc.ir.types import in_memory
+from scancc.locks import made_once
 from scancc.passes.lower import Lowered
 from scancc.passes.pipeline import Compilation
 
@@ -45,11 +47,11 @@ class CpuProgram(Program):
             constant=lambda value: held[id(value)], check=self._check_steps if self.given_steps else None,
         )  # fmt: skip
 
-    @functools.cached_property
+    @made_once
     def call(self) -> Callable[..., tuple]:  # type: ignore[override]
         return self._host(kernel=self._kernel)
 
-    @functools.cached_property
+    @made_once
     def _kernel(self) -> Callable[..., Any]:
         """The kernel: it returns a code, and the arrays that it allocated itself, if it does that."""
         return self._with_arrays if self.lowered.kernel.returned else self.code.call
@@ -82,7 +84,10 @@ class CpuProgram(Program):
 
 
 class _Owned:
-    """Memory of a kernel's own, which it took from C and handed over: it goes with the last array that shows it."""
+    """Memory of a kernel's own, which it took from C and handed over: it goes with the last array that shows it.
+
+    What C knows of begins with HEADER bytes of other use.
+    """
 
     def __init__(self, address: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self._address = address
@@ -93,7 +98,7 @@ class _Owned:
 
     def __del__(self) -> None:
         if self._address:
-            _free(self._address)
+            _free(self._address - HEADER)
 
 
 _free = ctypes.CDLL(None).free

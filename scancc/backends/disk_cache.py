@@ -6,6 +6,9 @@ what numba compiles of the run-time library, LLVM's bitcode. A file is written u
 so that processes at once never see half of one; its first bytes are the hash of its name and of the rest, so that a
 damaged one is noticed, reported once, and replaced.
 
+What is in a file runs in this process, so a file or a directory that others own or may write to is left alone, which
+is reported once. The files together stay below `SCANCC_CACHE_SIZE` bytes: what was not used for longest goes first.
+
 `SCANCC_CACHE_DIR` names the directory; set to the empty string it turns the cache off.
 """
 
@@ -14,8 +17,10 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import stat
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
@@ -29,7 +34,11 @@ from scancc_runtime import processor
 from scancc.errors import CacheWarning
 
 SUFFIX = ".kernel"
+UNFINISHED = ".tmp"
 DIGEST = 32
+SIZE = 2**30  # bytes of all files, where SCANCC_CACHE_SIZE says nothing
+KEPT = 0.9  # of that, when it was exceeded
+ABANDONED = 3600  # seconds after which a file that is not finished has nobody who writes it
 _warned: set[str] = set()
 
 
@@ -70,10 +79,9 @@ def load(key: str) -> bytes | None:
     if folder is None:
         return None
     path = folder / (key + SUFFIX)
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None  # not there, or not ours to read: compile
+    data = _read(folder, path)
+    if data is None:
+        return None
     payload = data[DIGEST:]
     if _digest(key, payload) != data[:DIGEST]:
         warn_once(f"a cached kernel is damaged and was compiled again ({path})")
@@ -83,6 +91,38 @@ def load(key: str) -> bytes | None:
     except OSError:
         pass
     return payload
+
+
+def _read(folder: Path, path: Path) -> bytes | None:
+    """What a file holds, if it is there and nobody else can have written it. Does not wait, whatever the file is."""
+    try:
+        if not _is_own(folder, folder.stat()):
+            return None
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None  # not there, or not ours to read: compile
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            warn_once(f"what should be a cached kernel is no file ({path})")
+            return None
+        if not _is_own(path, found):
+            return None
+        with open(handle, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
+
+
+def _is_own(path: Path, found: os.stat_result) -> bool:
+    """Whether only this user, or the system's administrator, can have made it what it is."""
+    own = found.st_uid in (os.geteuid(), 0) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if not own:
+        warn_once(
+            f"cached kernels are not used: {path} belongs to another user or others may write to it; remove it, make "
+            "it yours alone (chmod go-w), or set SCANCC_CACHE_DIR"
+        )
+    return own
 
 
 def _digest(key: str, payload: bytes) -> bytes:
@@ -97,7 +137,10 @@ def store(key: str, payload: bytes) -> None:
         return
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder, suffix=".tmp")
+        if not _is_own(folder, folder.stat()):
+            return
+        _bound.make_room(folder, DIGEST + len(payload))
+        handle, name = tempfile.mkstemp(dir=folder, suffix=UNFINISHED)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(_digest(key, payload) + payload)
@@ -115,19 +158,79 @@ def warn_once(message: str) -> None:
         warnings.warn(message, CacheWarning, stacklevel=2)
 
 
+class _Bound:
+    """How much there is in a directory, as far as this process knows: looked at when it is first stored to."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._bytes = 0
+
+    def make_room(self, folder: Path, size: int) -> None:
+        """For a file of this size. What other processes store meanwhile is seen when there is no room left."""
+        limit = size_limit()
+        if folder != self._folder:
+            self._folder, self._bytes = folder, limit + 1
+        self._bytes += size
+        if self._bytes > limit:
+            self._bytes = size + _trim(limit - size, KEPT)
+
+
+_bound = _Bound()
+
+
+def size_limit() -> int:
+    """Raises ValueError where SCANCC_CACHE_SIZE is no number."""
+    given = os.environ.get("SCANCC_CACHE_SIZE")
+    return int(given) if given else SIZE
+
+
+def _trim(limit: int, kept: float) -> int:
+    """Remove what was not used for longest where there is more than `limit`; returns the bytes that are left."""
+    found = []
+    for path in (*files(), *unfinished()):
+        try:
+            seen = path.lstat()
+        except OSError:
+            continue
+        if path.suffix == UNFINISHED and seen.st_mtime < time.time() - ABANDONED:
+            path.unlink(missing_ok=True)
+        elif stat.S_ISREG(seen.st_mode):
+            found.append((seen.st_mtime, seen.st_size, path))
+    total = sum(size for _, size, _ in found)
+    if total > limit:
+        for _, size, path in sorted(found):
+            if total <= limit * kept:
+                break
+            path.unlink(missing_ok=True)
+            total -= size
+    return total
+
+
 def files() -> Iterator[Path]:
     """The kernels in the cache."""
+    yield from _named(SUFFIX)
+
+
+def unfinished() -> Iterator[Path]:
+    """What is being written, or was when a process was killed."""
+    yield from _named(UNFINISHED)
+
+
+def _named(suffix: str) -> Iterator[Path]:
     folder = directory()
     if folder is not None and folder.is_dir():
-        yield from sorted(folder.glob("*" + SUFFIX))
+        yield from sorted(folder.glob("*" + suffix))
 
 
 def clear() -> tuple[int, int]:
-    """Remove every kernel; returns how many there were and their bytes."""
+    """Remove every kernel, and what is not finished; returns how many files there were and their bytes."""
     count = size = 0
-    for path in files():
+    for path in (*files(), *unfinished()):
         try:
-            size += path.stat().st_size
+            found = path.lstat()
+            if stat.S_ISDIR(found.st_mode):
+                continue  # not ours
+            size += found.st_size
             path.unlink()
             count += 1
         except FileNotFoundError:

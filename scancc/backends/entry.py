@@ -19,6 +19,7 @@ import numpy as np
 from llvmlite import ir
 from scancc_runtime.code import BYTE, BYTES, INT, INT32
 
+from scancc.backends.llvm.interrupts import around
 from scancc.backends.python_function import MANY_ARGUMENTS, PythonFunction
 from scancc.ir.loop import Buffer, Var
 from scancc.ir.types import in_memory
@@ -129,7 +130,8 @@ class _Entry(PythonFunction):
         b.position_at_end(ready)
         thread = self._python("PyEval_SaveThread", BYTES)
         kernel = b.inttoptr(self._described(INT(0)), ir.FunctionType(INT, [INT.as_pointer()]).as_pointer())
-        code = b.call(kernel, [words])
+        code, where_left = around(self._function, b, thread, lambda: b.call(kernel, [words]))
+        where_left(lambda b: b.ret(ir.Constant(BYTES, None)))
         self._python("PyEval_RestoreThread", ir.VoidType(), thread)
         b.ret(self._python("PyLong_FromLongLong", BYTES, code))
 

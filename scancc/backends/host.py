@@ -2,7 +2,7 @@
 
     def call(x, y0, a):
         n_x = x.shape[0]
-        y_rows = empty((n_x,), dtype_y_rows)
+        y_rows = empty((n_x,), dtype_y_rows_)
         code = kernel(x, y0, a[()], n_x, y_rows)
         if code: fail(code)
         return (y_rows,)
@@ -72,9 +72,9 @@ def host_function(
         if buffer.name in stacked:
             continue
         shape = ", ".join(map(lengths.rows, buffer.shape))
-        scope[f"dtype_{buffer.name}"] = in_memory(buffer.dtype, halves)
+        scope[f"dtype_{buffer.name}_"] = in_memory(buffer.dtype, halves)
         make = "zeros_" if buffer.role == "zeros" else "empty_"
-        lines.append(f"{buffer.name} = {make}(({shape},), dtype_{buffer.name})")
+        lines.append(f"{buffer.name} = {make}(({shape},), dtype_{buffer.name}_)")
     for buffer, value in lowered.constants.items():
         # Writable copies: a kernel is compiled for writable arrays, whatever it does with them.
         scope[buffer.name] = constant(value)
@@ -83,7 +83,7 @@ def host_function(
     lines.append(f"code_{made} = kernel_({', '.join(given)})")
     lines.append("if code_: fail_(code_, locals())")
     for label, (buffer, _) in lowered.results.items():
-        scope[f"as_{buffer.name}"] = graph.results[label].type.dtype
+        scope[f"as_{buffer.name}_"] = graph.results[label].type.dtype
     results = returned if returned is not None else [_result(lowered, graph, label) for label in lowered.results]
     answer = front.result(results) if front is not None else f"({''.join(r + ', ' for r in results)})"
     parameters = "arguments_" if front is not None else ", ".join(inputs)
@@ -138,7 +138,7 @@ def _function(parameters: str, lines: list[str], lowered: Lowered, scope: dict[s
 
 def _result(lowered: Lowered, graph: Graph, label: str) -> str:
     buffer, lead = lowered.results[label]
-    name = buffer.name if in_memory(buffer.dtype) == buffer.dtype else f"{buffer.name}.view(as_{buffer.name})"
+    name = buffer.name if in_memory(buffer.dtype) == buffer.dtype else f"{buffer.name}.view(as_{buffer.name}_)"
     if label in lowered.executed:
         return f"{name}[{lead} : {lead} + int({lowered.executed[label].name}[0])]"
     scalar = graph.results[label].type.ndim == 0 and len(buffer.shape) == 1

@@ -17,7 +17,6 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from time import process_time
 from typing import Any
 
@@ -26,12 +25,13 @@ from scancc_runtime import messages
 
 from scancc.backends import disk_cache
 from scancc.backends.entry import entry_of
-from scancc.backends.llvm import bitcode, engine
+from scancc.backends.llvm import bitcode, engine, needs
 from scancc.backends.llvm.kernel import KernelPrinter, Stack
 from scancc.backends.llvm.locations import Locations
 from scancc.backends.llvm.statements import prints_of
 from scancc.ir.loop import Buffer, Expr, Kernel, Print, show_expr
 from scancc.ir.types import in_memory
+from scancc.locks import COMPILING, made_once
 from scancc.passes.pipeline import Options
 
 FAST = ("contract", "reassoc", "nsz", "arcp")
@@ -72,7 +72,6 @@ class MachineCode:
 
     def __post_init__(self) -> None:
         self._found: _Made | None = None
-        self._lock = threading.Lock()
         self.seconds: dict[str, float] = {}
         self.raised = threading.local()  # `error`: what a print of this thread raised
         self._shown = prints_of(self.kernel.body)
@@ -86,7 +85,7 @@ class MachineCode:
     @property
     def _made(self) -> _Made:
         if self._found is None:
-            with self._lock:
+            with COMPILING:
                 if self._found is None:
                     self._found = self._make()
         return self._found
@@ -96,19 +95,19 @@ class MachineCode:
         key = self._key()
         stored = disk_cache.load(key) if self.pure else None
         if stored is not None:
-            needs, code = _taken_apart(stored)
+            names, code = _taken_apart(stored)
             try:
-                return _Made(engine.Loaded(code, symbols, needs), True)
-            except RuntimeError as e:  # whatever LLVM says of foreign data: the kernel is compiled instead
+                return _Made(engine.Loaded(code, symbols, needs.addresses_of(names)), True)
+            except (RuntimeError, KeyError) as e:  # whatever LLVM says of foreign data: the kernel is compiled instead
                 disk_cache.warn_once(f"a cached kernel could not be loaded ({e})")
         module = self._module()
         start = process_time()
         engine.optimise(module)
-        code, needs = engine.object_code(module), engine.needs_of(module)
-        made = _Made(engine.Loaded(code, symbols, needs), False)
+        code, names = engine.object_code(module), needs.needs_of(module)
+        made = _Made(engine.Loaded(code, symbols, needs.addresses_of(names)), False)
         self.seconds["llvm"] = process_time() - start
         if self.pure:
-            disk_cache.store(key, _put_together(needs, code))
+            disk_cache.store(key, _put_together(names, code))
         return made
 
     def _key(self) -> str:
@@ -148,7 +147,7 @@ class MachineCode:
         """Of the function with the C signature."""
         return self._made.code.addresses[self.symbol]
 
-    @cached_property
+    @made_once
     def call(self) -> Callable[..., int]:
         made = self._made
         params = [p for p in self.kernel.params if p.name not in self.stack]
@@ -182,7 +181,7 @@ class MachineCode:
 
     # -- prints --------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @made_once
     def _show(self) -> Any:
         """The function that kernels call to print, as C sees it. ctypes takes the interpreter's lock for it."""
 
@@ -237,10 +236,10 @@ def array_at(address: int, shape: tuple[int, ...], buffer: Buffer) -> np.ndarray
     return found
 
 
-def _put_together(needs: list[str], code: bytes) -> bytes:
-    return " ".join(needs).encode() + b"\n" + code
+def _put_together(names: list[str], code: bytes) -> bytes:
+    return " ".join(names).encode() + b"\n" + code
 
 
 def _taken_apart(stored: bytes) -> tuple[list[str], bytes]:
-    needs, _, code = stored.partition(b"\n")
-    return needs.decode().split(), code
+    names, _, code = stored.partition(b"\n")
+    return names.decode().split(), code

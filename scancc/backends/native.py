@@ -20,6 +20,7 @@ from scancc_runtime.code import memory_type
 
 from scancc.backends.entry import COUNT, DATA, DIMENSIONS, DTYPE, FLAGS, ITEMS, RANK, VALUE
 from scancc.backends.guards import NUMBERS
+from scancc.backends.llvm.interrupts import around
 from scancc.backends.llvm.kernel import ALIGNMENT
 from scancc.backends.machine_code import MachineCode
 from scancc.backends.python_function import BIT, BYTES, INT, INT32, VOID, PythonFunction, numpy_function
@@ -288,7 +289,10 @@ class NativeCall(PythonFunction):
         kernel = self._code.address  # made here, where it was not before
         ty = ir.FunctionType(INT, [v.type for v in values])
         thread = self._python("PyEval_SaveThread", BYTES)
-        code = b.call(b.inttoptr(INT(kernel), ty.as_pointer()), values)
+        code, where_left = around(
+            self._function, b, thread, lambda: b.call(b.inttoptr(INT(kernel), ty.as_pointer()), values)
+        )
+        where_left(self._give_up)
         self._python("PyEval_RestoreThread", VOID, thread)
         self._demand(self._equal(code, 0), to=self._undo)
         results = [self._objects[buffer] for buffer in result_buffers(self._lowered)]
@@ -302,6 +306,12 @@ class NativeCall(PythonFunction):
             if not any(array is r for r in results):
                 self._python("Py_DecRef", VOID, array)
         b.ret(answer)
+
+    def _give_up(self, b: Any) -> None:
+        """The kernel was left, and an error is set."""
+        for array in self._objects.values():
+            self._python("Py_DecRef", VOID, array)
+        b.ret(ir.Constant(BYTES, None))
 
 
 def _int(n: Length) -> Any:

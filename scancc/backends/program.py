@@ -10,7 +10,7 @@ from scancc_runtime.messages import failed_check
 
 from scancc.arrays import as_kernel_array, on_host
 from scancc.backends.guards import Guard
-from scancc.backends.llvm.body import NO_MEMORY, STOPPED
+from scancc.backends.llvm.body import NO_MEMORY
 from scancc.errors import CheckError, LengthError, ScanError, ScanIndexError, ScanValueError, StepsError
 from scancc.ir.graph import Node, operands, spec_of
 from scancc.ir.lengths import steps_fit
@@ -71,8 +71,6 @@ class Program:
         """Raise what a failure code stands for; the buffers of the call hold what a check reports."""
         if code == NO_MEMORY:
             raise MemoryError("a kernel had no memory for arrays whose lengths are known in the loop only")
-        if code == STOPPED:
-            raise KeyboardInterrupt
         failure = self.lowered.kernel.failures[code - 1]
         if failure.seen is not None:
             seen = failure.seen

@@ -21,6 +21,7 @@ from scancc.frontend.location import here
 from scancc.ir.build import cast, const, make
 from scancc.ir.graph import EFFECT, Node
 from scancc.ir.types import Dim, Shape, Type, is_half, supported, widened
+from scancc.locks import lock
 
 
 @dataclass(eq=False)
@@ -241,7 +242,7 @@ class SymbolicScope(Scope):
         with self.lock:
             return super().unique(base)
 
-    lock = threading.RLock()
+    lock = lock()
 
 
 CONSTANT_ELEMENTS = 64

@@ -8,7 +8,6 @@ A step reads the value from before its own updates, as all assignments of one st
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -20,6 +19,7 @@ from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.scope import current
 from scancc.ir.types import is_half, supported
+from scancc.locks import lock
 
 
 class Shared(ArrayOperators):
@@ -41,7 +41,7 @@ class Shared(ArrayOperators):
             raise ScanTypeError(f"a shared variable cannot hold {array.dtype}",
                                 rule="values are bool, integers, float32, float64, complex64 or complex128")
         self._value: Any = array
-        self._lock = threading.RLock()
+        self._lock = lock()
         self.name = name
         self.default_update: Any = None  # of a random stream: applied when nobody gives another
         self.symbol: Any = None  # its node outside of any trace, in the Theano layer

@@ -9,7 +9,7 @@ from scancc.static.assembly import Function, Immediate, Instruction, Memory, Reg
 PREFIX = re.compile(r"(\d+)")
 ESCAPE = re.compile(r"_([0-9a-f]{2})")
 ALLOCATORS = re.compile(
-    r"NRT_(Allocate|Reallocate|MemInfo_(new|alloc|varsize|realloc))|numba_(alloc|unicode_alloc)|(m|c|re)alloc$"
+    r"NRT_(Allocate|Reallocate|MemInfo_(new|alloc|varsize|realloc))|numba_(alloc|unicode_alloc)|(m|c|re)alloc$|scancc\.host\.(re)?allocate$"
     r"|posix_memalign$|aligned_alloc$|_Zn[wa]m|Py\w*_(New|Malloc|Alloc)"
 )
 UNKNOWN = "?"  # a call to where only the run tells

@@ -11,6 +11,7 @@ from kernels import in_python, kernel, machine_code
 
 from scancc.backends.llvm.allocations import FIRST_ROWS
 from scancc.backends.llvm.body import NO_MEMORY
+from scancc.backends.llvm.interrupts import HEADER
 from scancc.backends.machine_code import array_at
 from scancc.ir.loop import (
     BOOL,
@@ -180,7 +181,7 @@ def test_arrays_that_the_kernel_returns(name):
         code, expected = in_python(made)(array, ROWS, COLUMNS, n)
         assert code == 0 and tuple(found[1:]) == expected.shape
         have = array_at(int(found[0]), tuple(found[1:].tolist()), rows).copy()
-        free(int(found[0]))
+        free(int(found[0]) - HEADER)
         np.testing.assert_array_equal(words(have[:n]), words(expected[:n]))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from scancc.errors import DeviceError
 from scancc.ir.loop import Kernel, Prefix, const_int
 from scancc.ir.types import in_memory
 from scancc.ir.walk import shared_buffers, statements
+from scancc.locks import made_once
 from scancc.passes.devices.spread_lanes import LANES
 from scancc.passes.devices.strategies import LANES_FIRST
 from scancc.passes.lower.prefix import TILE, TILES
@@ -47,7 +47,7 @@ class CudaProgram(Program):
         self._tiles = next((i for i, p in enumerate(kernel.params) if p is TILES), None)
         self._lanes = next((i for i, p in enumerate(kernel.params) if p is LANES), None)
 
-    @cached_property
+    @made_once
     def call(self) -> Callable[..., tuple]:  # type: ignore[override]
         """Of numba's arrays: results as they lie in memory, then the counts of executed steps."""
         names = [b.name for b, _ in self.lowered.results.values()] + [b.name for b in self.lowered.executed.values()]
@@ -59,7 +59,7 @@ class CudaProgram(Program):
         """Of a thread: more threads than their registers allow would not start at all."""
         return None if self.threads <= limits().lane_threads else limits().registers_of_each(self.threads)
 
-    @cached_property
+    @made_once
     def _kernel(self) -> Launch:
         fastmath, kernel, most = self.compilation.options.fastmath, self.kernel, self.most_registers
         held = sum(b.nbytes or 0 for b in shared_buffers(kernel) if b.role == "held")
@@ -174,7 +174,7 @@ class CudaProgram(Program):
             raise
         TRAFFIC["launch"] += 1
 
-    @cached_property
+    @made_once
     def _no_status(self) -> Any:
         """For kernels that cannot fail, so that all calls can have the same."""
         return zeros((1,), np.dtype(np.int64))

@@ -8,6 +8,7 @@ from llvmlite import ir
 from scancc_runtime.code import BYTES, INT, Variable, declared, memory_type
 
 from scancc.backends.llvm.body import NO_MEMORY, Body
+from scancc.backends.llvm.interrupts import HOST
 from scancc.ir.loop import Buffer
 from scancc.ir.types import in_memory
 
@@ -33,7 +34,7 @@ class Allocations(Body):
         pointer.set(ir.Constant(pointer.places[0].type.pointee, None))
         lengths = [self._length(self.expr(d)) for d in buffer.shape]
         size = self._bytes(buffer, lengths)
-        malloc = declared(self.module, "malloc", ir.FunctionType(BYTES, [INT]))
+        malloc = declared(self.module, HOST + "allocate", ir.FunctionType(BYTES, [INT]))
         malloc.return_value.attributes.add("noalias")
         self._take(buffer, b.call(malloc, [size]), lengths)
 
@@ -43,7 +44,7 @@ class Allocations(Body):
             twice = b.mul(rows, INT(2))
             lengths = [b.select(b.icmp_signed(">", twice, INT(FIRST_ROWS)), twice, INT(FIRST_ROWS)), *others]
             size = self._bytes(buffer, lengths)
-            realloc = declared(self.module, "realloc", ir.FunctionType(BYTES, [BYTES, INT]))
+            realloc = declared(self.module, HOST + "reallocate", ir.FunctionType(BYTES, [BYTES, INT]))
             old = b.bitcast(self.memory[buffer.name].get(), BYTES)
             self._take(buffer, b.call(realloc, [old, size]), lengths)
 
@@ -72,5 +73,5 @@ class Allocations(Body):
             self.fail(NO_MEMORY)
 
     def free(self, buffer: Buffer) -> None:
-        free = declared(self.module, "free", ir.FunctionType(ir.VoidType(), [BYTES]))
+        free = declared(self.module, HOST + "release", ir.FunctionType(ir.VoidType(), [BYTES]))
         self.b.call(free, [self.b.bitcast(self.memory[buffer.name].get(), BYTES)])

@@ -8,9 +8,10 @@ IR kernels link and inline from.
 from __future__ import annotations
 
 import importlib
-import threading
+import os
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -21,9 +22,9 @@ from scancc_runtime.code import BYTES, INT, INT32
 from scancc.backends import disk_cache
 from scancc.backends.llvm import engine
 from scancc.backends.llvm.library import symbol_of
+from scancc.locks import COMPILING
 
 ENTRY = "cfunc."  # what numba puts before the name of a function, for that which C calls
-_lock = threading.Lock()
 
 
 def of(name: str, dtypes: Sequence[str]) -> bytes:
@@ -32,7 +33,7 @@ def of(name: str, dtypes: Sequence[str]) -> bytes:
     For a function of numbers `dtypes` are those of the result and of the operands; otherwise those of its arrays, with
     an empty one for each integer.
     """
-    with _lock:
+    with COMPILING:
         return _of(name, tuple(dtypes))
 
 
@@ -40,7 +41,7 @@ def of(name: str, dtypes: Sequence[str]) -> bytes:
 def _of(name: str, dtypes: tuple[str, ...]) -> bytes:
     from importlib import metadata
 
-    key = disk_cache.key_of("library", metadata.version("numba"), name, repr(dtypes))
+    key = disk_cache.key_of("library", metadata.version("numba"), _settings(), name, repr(dtypes))
     found = disk_cache.load(key)
     if found is None:
         found = _compiled(name, dtypes)
@@ -48,8 +49,18 @@ def _of(name: str, dtypes: tuple[str, ...]) -> bytes:
     return found
 
 
+def _settings() -> str:
+    """Those of numba's, which is not imported for them: its variables, and the file that it reads."""
+    try:
+        file = Path(".numba_config.yaml").read_text()
+    except OSError:
+        file = ""
+    return repr((sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_")), file))
+
+
 def _compiled(name: str, dtypes: tuple[str, ...]) -> bytes:
     import numba
+    from scancc_runtime.compiled import compiling
 
     module, function = name.rsplit(".", 1)
     made = getattr(importlib.import_module(f"scancc_runtime.{module}"), function)
@@ -59,7 +70,8 @@ def _compiled(name: str, dtypes: tuple[str, ...]) -> bytes:
     exec(source, scope)
     kinds = [numba.from_dtype(np.dtype(d)) if d else None for d in dtypes]
     signature = numba.types.void(*[numba.types.int64 if k is None else numba.types.CPointer(k) for k in kinds])
-    compiled = numba.cfunc(signature, error_model="numpy")(scope["call"])
+    with compiling():
+        compiled = numba.cfunc(signature, error_model="numpy")(scope["call"])
     return _as_c(compiled.inspect_llvm(), compiled.native_name, symbol_of(name, dtypes), [k is None for k in kinds])
 
 
@@ -77,7 +89,7 @@ def _as_c(text: str, entry: str, symbol: str, integers: Sequence[bool]) -> bytes
     b = ir.IRBuilder(own.append_basic_block("entry"))
     b.call(function, [b.alloca(BYTES), b.alloca(BYTES), *own.args])
     b.ret_void()
-    with engine.locked():
+    with COMPILING:
         made = engine.parsed(str(module))
         made.link_in(llvm.parse_assembly(text))
         for f in made.functions:

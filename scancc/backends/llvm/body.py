@@ -21,8 +21,8 @@ from scancc.ir.loop import INT64, Buffer, Const, Expr, Load, Op, Stmt, Var
 from scancc.ir.types import in_memory
 
 INTEGER = {"add": "add", "subtract": "sub", "multiply": "mul"}
-# What a kernel returns where memory is not there, where a print raised an error, and where it was told to stop.
-NO_MEMORY, RAISED, STOPPED = -1, -2, -3
+# What a kernel returns where memory is not there, where a print raised an error, and by a way out that is not taken.
+NO_MEMORY, RAISED, LEFT = -1, -2, -3
 
 At = Callable[[ir.Function, "Stmt | None"], Any]  # where the instructions of a statement come from
 

@@ -1,36 +1,25 @@
 """LLVM through llvmlite: the processor, the optimiser, object code, and code that is ready to run.
 
 Object code is the same in every process, so it is what the disk cache keeps. It names what it needs of others:
-functions of the C library, which every process has, and BLAS, which SciPy brings.
+functions of the C library, which every process has, and those of `needs.py`.
 """
 
 from __future__ import annotations
 
-import ctypes
 import itertools
-import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import llvmlite.binding as llvm
 from scancc_runtime import processor
 
-NAME_IN_CAPSULE = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
-IN_CAPSULE = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
-    ("PyCapsule_GetPointer", ctypes.pythonapi)
-)
-BLAS = "scipy_"  # symbols of SciPy's BLAS begin so
+from scancc.locks import COMPILING
+
 # Instructions beyond which loops are not unrolled: those of a large kernel have enough to do in an iteration. The
 # gradient of two layers of LSTM (10,000) became 24,000 with unrolled loops, and 8,000 without, in half of the time.
 LARGE = 7000
-_lock = threading.RLock()  # LLVM's context is one for the process
 _numbers = itertools.count()
-
-
-def locked() -> Any:
-    """A context in which nobody else changes what LLVM knows."""
-    return _lock
 
 
 @lru_cache(maxsize=1)
@@ -66,7 +55,7 @@ def layout() -> str:
 def parsed(text: str, linked: Iterable[bytes] = ()) -> Any:
     """A module with the functions of other ones, which only it sees."""
     _ready()
-    with _lock:
+    with COMPILING:
         module = llvm.parse_assembly(text)
         module.verify()
         for bitcode in linked:
@@ -79,7 +68,7 @@ def parsed(text: str, linked: Iterable[bytes] = ()) -> Any:
 
 
 def optimise(module: Any) -> None:
-    with _lock:
+    with COMPILING:
         options = llvm.create_pipeline_tuning_options(3)
         options.loop_vectorization, options.slp_vectorization = True, False
         size = str(module).count("\n")  # nearly all of them instructions: to visit those takes several times as long
@@ -93,17 +82,17 @@ def instructions(module: Any) -> int:
 
 
 def object_code(module: Any) -> bytes:
-    with _lock:
+    with COMPILING:
         return bytes(target().emit_object(module))
 
 
 def assembly(module: Any) -> str:
-    with _lock:
+    with COMPILING:
         return str(target().emit_assembly(module))
 
 
 @lru_cache(maxsize=1)
-def _jit() -> Any:
+def jit() -> Any:
     machine = _machine(cpu=processor.name(), features=processor.features(), opt=3, jit=True)
     return llvm.create_lljit_compiler(machine)
 
@@ -111,32 +100,19 @@ def _jit() -> Any:
 class Loaded:
     """Object code in memory. It goes with this object."""
 
-    def __init__(self, code: bytes, symbols: Sequence[str], needs: Iterable[str]) -> None:
-        with _lock:
+    def __init__(self, code: bytes, symbols: Sequence[str], needs: Mapping[str, int]) -> None:
+        with COMPILING:
             builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
-            for name in needs:
-                builder.import_symbol(name, _address_of(name))
+            for name, address in needs.items():
+                builder.import_symbol(name, address)
             for name in symbols:
                 builder.export_symbol(name)
-            self._tracker = builder.link(_jit(), f"scancc.{next(_numbers)}")
+            self._tracker = builder.link(jit(), f"scancc.{next(_numbers)}")
             self.addresses = {name: int(self._tracker[name]) for name in symbols}
-
-
-def needs_of(module: Any) -> list[str]:
-    """Symbols that no process has of itself."""
-    return sorted(f.name for f in module.functions if f.is_declaration and f.name.startswith(BLAS))
-
-
-def _address_of(name: str) -> int:
-    """The function that SciPy offers to Cython under this name."""
-    from scipy.linalg import cython_blas
-
-    capsule = cython_blas.__pyx_capi__[name.removeprefix(BLAS)]
-    return int(IN_CAPSULE(capsule, NAME_IN_CAPSULE(capsule)))
 
 
 def loaded(text: str, symbols: Sequence[str]) -> Loaded:
     """Short, straight code: to optimise it takes longer than what comes of that in many thousand calls."""
-    with _lock:
+    with COMPILING:
         module = parsed(text)
-        return Loaded(bytes(_machine(opt=0).emit_object(module)), symbols, ())
+        return Loaded(bytes(_machine(opt=0).emit_object(module)), symbols, {})

@@ -10,7 +10,7 @@
     long        a loop whose body is long straight code: LLVM would compare every access to memory with every other, to
                 find out whether it can be vectorised (it cannot: steps wait for one another) and whether values stay in
                 registers from one iteration to the next (the storage plan has done that). A second way out of the loop,
-                a flag, keeps it from both. An iteration of a hundred operations does not feel it.
+                behind a flag that nobody sets, keeps it from both. A hundred operations do not feel it.
 """
 
 from __future__ import annotations

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from llvmlite import ir
-from scancc_runtime.code import INT, Variable, scalar_type, store_element
+from scancc_runtime.code import INT, Variable, declared, scalar_type, store_element
 
 from scancc.backends.llvm.allocations import Allocations
-from scancc.backends.llvm.body import RAISED, STOPPED, At
+from scancc.backends.llvm.body import LEFT, RAISED, At
 from scancc.backends.llvm.hints import Hints, is_long
+from scancc.backends.llvm.interrupts import HOST
 from scancc.backends.llvm.library import Argument, Library
 from scancc.backends.llvm.parts import Part
 from scancc.ir.loop import (
@@ -33,7 +34,7 @@ from scancc.ir.loop import (
 from scancc.ir.types import in_memory
 from scancc.ir.walk import statements
 
-STOP = "scancc.stop"  # the flag that tells it
+FLAG = "scancc.flag"  # which nobody sets
 
 
 class StatementPrinter(Allocations):
@@ -104,7 +105,7 @@ class StatementPrinter(Allocations):
         self.ranges.count(s.var, s.start, s.stop)
         self.after.append(after)
         if is_long(s):
-            self._look_at_flag()
+            self._second_way_out()
         self.run(s.body)
         self.after.pop()
         self.go(latch)
@@ -133,14 +134,14 @@ class StatementPrinter(Allocations):
             self.go(after)
         b.position_at_end(after)
 
-    def _look_at_flag(self) -> None:
-        """Whoever wants the kernel to end sets the flag."""
-        flag = self.module.globals.get(STOP)
+    def _second_way_out(self) -> None:
+        """It is not taken: `hints.py` says what it is for."""
+        flag = self.module.globals.get(FLAG)
         if flag is None:
-            flag = ir.GlobalVariable(self.module, ir.IntType(32), STOP)
+            flag = ir.GlobalVariable(self.module, ir.IntType(32), FLAG)
             flag.initializer, flag.linkage = ir.IntType(32)(0), "weak"
         with self.unlikely(self.b.icmp_signed("!=", self.b.load(flag), ir.IntType(32)(0))):
-            self.fail(STOPPED)
+            self.fail(LEFT)
 
     def call(self, s: Call) -> None:
         args: list[Argument] = []
@@ -165,9 +166,8 @@ class StatementPrinter(Allocations):
             place = b.alloca(ir.ArrayType(INT, len(words)))
         for k, word in enumerate(words):
             b.store(word, b.gep(place, [INT(0), INT(k)]))
-        kind = ir.FunctionType(INT, [INT.as_pointer()])
-        function = b.inttoptr(INT(self.show), kind.as_pointer())
-        raised = b.call(function, [b.bitcast(place, INT.as_pointer())])
+        show = declared(self.module, HOST + "show", ir.FunctionType(INT, [INT, INT.as_pointer()]))
+        raised = b.call(show, [INT(self.show), b.bitcast(place, INT.as_pointer())])
         with self.unlikely(b.icmp_signed("!=", raised, INT(0))):
             self.fail(RAISED)
 

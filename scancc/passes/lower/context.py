@@ -50,14 +50,15 @@ from scancc.passes.lower.values import Index, Lazy, Registers, Value, registers
 from scancc.passes.storage.plan_taps import Plan
 
 INLINE_WEIGHT = 6  # operations in one statement
+HOST = "_"  # what the names of the host's side of a call end with, which no name of a kernel does
 # Names that mean something in every target's source: the user's variables must not hide them.
 RESERVED = frozenset(keyword.kwlist) | {
     "abs", "at", "base", "busy", "cells", "cmath", "complex", "complexes", "counters", "cuda", "failed", "far",
-    "first", "float", "found", "full", "grid", "grown", "halves", "here", "int", "integers", "item", "known",
-    "lane", "lanes", "linear_algebra", "looking", "math", "matrices", "messages", "more", "nearest", "np", "numba",
-    "panels", "place", "polygamma", "products", "range", "rank", "reach", "reals", "recurrences", "revolve", "samplers",
-    "scalar", "special", "status", "sums", "thread", "threads", "tile", "tiles", "transcendental", "warp", "warps",
-    "words",
+    "first", "float", "found", "full", "grid", "grown", "halves", "here", "int", "integers", "item", "known", "lane",
+    "lanes", "len", "linear_algebra", "locals", "looking", "math", "matrices", "max", "messages", "min", "more",
+    "nearest", "np", "numba", "panels", "place", "polygamma", "products", "range", "rank", "reach", "reals",
+    "recurrences", "revolve", "samplers", "scalar", "special", "status", "sums", "thread", "threads", "tile", "tiles",
+    "transcendental", "type", "warp", "warps", "words",
 }  # fmt: skip
 
 
@@ -119,7 +120,7 @@ class Lowering:
     # -- names, statements, blocks ---------------------------------------------------------------------------
     def name(self, base: str) -> str:
         name, n = base, self._numbers.get(base, 1)
-        while name in self._names:
+        while name in self._names or name.endswith(HOST):
             n += 1
             name = f"{base}_{n}" if base[-1:].isdigit() or base in RESERVED else f"{base}{n}"
         self._numbers[base] = n

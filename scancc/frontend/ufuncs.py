@@ -11,6 +11,7 @@ import numpy as np
 from scancc.errors import ScanTypeError, UnsupportedError
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
+from scancc.frontend.signatures import bound_call
 from scancc.frontend.tracer import Tracer, array_of, emit, guard_broadcast, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node
@@ -26,25 +27,42 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict[str, An
     name = ALIASES.get(ufunc.__name__, ufunc.__name__)
     if method != "__call__":
         return _call_method(ufunc, name, method, inputs, kwargs)
-    dtype = kwargs.pop("dtype", None)
-    if "out" in kwargs:
-        raise UnsupportedError(
-            f"np.{name}(..., out=...) is not supported in a step", here(), "values of a step are immutable",
-            f"use the result of np.{name}(...)",
-        )  # fmt: skip
-    where = kwargs.pop("where", True)
-    kwargs.pop("casting", None)
-    kwargs.pop("order", None)
-    if kwargs or where is not True:
-        unknown = ", ".join(kwargs) or "where"
-        raise UnsupportedError(f"np.{name}(..., {unknown}=...) is not supported in a step", here(), fix="use sc.where")
-    if dtype is not None:
-        inputs = tuple(wrap(build.cast(unwrap(x), dtype, here())) for x in inputs)
+    if kwargs:
+        inputs = _converted(ufunc, inputs, kwargs)
     if name in COMPOSITES:
         return COMPOSITES[name](*inputs)
     if name in OPS and OPS[name].kind == "elementwise":
         return wrap(elementwise(name, ufunc, *inputs))
     raise unsupported(f"{_module(ufunc)}.{name}", name)
+
+
+# Parameters of ufuncs, as honoured, of no effect (where results lie in memory, of which class they are), or refused.
+PARAMETERS = {"dtype": "honoured", "casting": "honoured", "order": "no effect", "subok": "no effect",
+              **dict.fromkeys(("out", "where", "signature", "axis", "axes", "keepdims"), "refused")}  # fmt: skip
+
+
+def _converted(ufunc: np.ufunc, inputs: tuple, kwargs: dict[str, Any]) -> tuple:
+    """The inputs as `dtype=` asks for, if `casting=` allows that. Raises UnsupportedError for other parameters."""
+    for given, value in kwargs.items():
+        nothing = {"out": None, "where": True, "signature": None}
+        if PARAMETERS.get(given, "refused") == "refused" and not (given in nothing and value is nothing[given]):
+            if given == "out":
+                raise UnsupportedError(
+                    f"np.{ufunc.__name__}(..., out=...) is not supported in a step", here(),
+                    "values of a step are immutable", f"use the result of np.{ufunc.__name__}(...)",
+                )  # fmt: skip
+            raise UnsupportedError(f"np.{ufunc.__name__}(..., {given}=...) is not supported in a step", here(),
+                                   fix="use sc.where" if given == "where" else "leave the argument out")  # fmt: skip
+    dtype, casting = kwargs.get("dtype"), kwargs.get("casting", "same_kind")
+    if dtype is None and casting == "same_kind":
+        return inputs
+    types = (*map(_dtype_or_weak, inputs), *[None] * ufunc.nout)
+    signature = None if dtype is None else (*[None] * ufunc.nin, *[np.dtype(dtype)] * ufunc.nout)
+    try:
+        loop = ufunc.resolve_dtypes(types, signature=signature, casting=casting)
+    except TypeError as e:
+        raise ScanTypeError(f"np.{ufunc.__name__}: {e}", here()) from None
+    return tuple(wrap(operand(x, widened(d))) for x, d in zip(inputs, loop, strict=False))
 
 
 def _module(ufunc: np.ufunc) -> str:
@@ -72,7 +90,24 @@ def elementwise(op: str, ufunc: np.ufunc, *operands: Any) -> Node:
         (other,) = [x for x, d in zip(operands, loop, strict=False) if not _beyond(x, d)]
         return build.broadcast_to(build.const(bool(truth)), unwrap(other).type.shape, here())
     nodes = [operand(x, d) for x, d in zip(operands, loop, strict=False)]
+    if op in COMPARISONS and loop[0] != loop[1]:
+        return _compared_by_value(op, *nodes)
     return emit(op, *guard_broadcast(nodes))
+
+
+def _compared_by_value(op: str, a: Node, b: Node) -> Node:
+    """uint64 and a signed integer, which no dtype of integers holds both: a negative number is less than all of uint64.
+
+    The others are compared as uint64.
+    """
+    if a.type.dtype.kind == "u":
+        mirrored = {"less": "greater", "less_equal": "greater_equal", "greater": "less", "greater_equal": "less_equal"}
+        return _compared_by_value(mirrored.get(op, op), b, a)
+    negative = emit("less", a, build.const(0, a.type.dtype))
+    beyond = emit(op, *guard_broadcast([build.cast(a, b.type.dtype, here()), b]))
+    if op in ("less", "less_equal", "not_equal"):
+        return emit("logical_or", negative, beyond)
+    return emit("logical_and", emit("logical_not", negative), beyond)
 
 
 def _beyond(x: Any, dtype: np.dtype) -> bool:
@@ -107,6 +142,10 @@ def _dtype_or_weak(x: Any) -> Any:
 
 
 def _call_method(ufunc: np.ufunc, name: str, method: str, inputs: tuple, kwargs: dict[str, Any]) -> Any:
+    if method == "accumulate" and ufunc in (np.maximum, np.minimum):
+        from scancc.frontend.numpy_statistics import running_extreme
+
+        return bound_call(f"np.{name}.accumulate", ufunc.accumulate, running_extreme(ufunc), inputs, kwargs)
     functions: dict[tuple[str, str], Callable] = {
         ("reduce", "add"): np.sum, ("reduce", "multiply"): np.prod, ("reduce", "minimum"): np.min,
         ("reduce", "maximum"): np.max, ("reduce", "logical_and"): np.all, ("reduce", "logical_or"): np.any,
@@ -118,8 +157,10 @@ def _call_method(ufunc: np.ufunc, name: str, method: str, inputs: tuple, kwargs:
         return functions[method, name](*inputs, **kwargs)
     if method == "outer" and len(inputs) == 2:
         a, b = (wrap(unwrap(x)) for x in inputs)
-        return ufunc(a.reshape((*a.shape, *[1] * b.ndim)), b)
-    raise UnsupportedError(f"np.{name}.{method} is not supported in a step", here(), fix=f"use np.{name} and sc.reduce")
+        return ufunc(a.reshape((*a.shape, *[1] * b.ndim)), b, **kwargs)
+    instead = {"at": "use x.at[index]", "reduceat": "use sc.scan", "accumulate": "use sc.lax.associative_scan"}
+    raise UnsupportedError(f"np.{name}.{method} is not supported in a step", here(),
+                           fix=instead.get(method, f"use np.{name} and sc.reduce"))  # fmt: skip
 
 
 # -- ufuncs that are several ops ---------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple:
     off = columns - matmul(x, found)
     rows, width = x.shape
     residuals = total(off * off, 0) if rows > width else np.zeros(0, dtype)
-    return (found[:, 0] if y.ndim == 1 else found), residuals, rank, s
+    return (found[:, 0] if y.ndim == 1 else found), residuals, rank.astype(np.int32), s
 
 
 def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, rtol: Any = None) -> Any:  # noqa: N803

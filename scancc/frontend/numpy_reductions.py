@@ -168,7 +168,7 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     x = array(a)
     if weights is None:
         found = mean(x, axis, keepdims=keepdims)
-        return (found, found * 0 + count(x, axis)) if returned else found
+        return (found, np.zeros_like(found) + count(x, axis)) if returned else found
     w = array(weights)
     if w.ndim < x.ndim:
         shape = [1] * x.ndim

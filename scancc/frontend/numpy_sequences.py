@@ -92,10 +92,7 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Tracer:
     x, y, swapped = _long_and_short(a, np.conjugate(array(v)), "correlate")
     if not swapped:
         return _sliding(x, y, mode)
-    # With the longer one sliding over the shorter one, the result comes the other way round.
-    if mode == "same" and not len(y) % 2:
-        return flip(_sliding(x, y, "full")[len(y) // 2 :][: len(x)])
-    return flip(_sliding(x, y, mode))
+    return flip(_sliding(x, y, mode))  # the shorter one slides over the longer one, the other way round
 
 
 def unwrap(p: Any, discont: Any = None, axis: int = -1, period: Any = 2 * np.pi) -> Any:

@@ -91,7 +91,7 @@ def _check_place(kth: Any, x: Tracer, at: int) -> None:
             raise ScanValueError(f"kth(={k}) out of bounds ({n})", here())
 
 
-def partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect") -> Tracer:
+def partition(a: Any, kth: Any, axis: Any = -1) -> Tracer:
     """Sorted as a whole: that is a partition by every place."""
     x = ravel(a) if axis is None else array(a)
     at = 0 if axis is None else axis_of(axis, x.ndim)
@@ -99,7 +99,7 @@ def partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect") -> Tr
     return sort(x, at)
 
 
-def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect") -> Tracer:
+def argpartition(a: Any, kth: Any, axis: Any = -1) -> Tracer:
     x = ravel(a) if axis is None else array(a)
     at = 0 if axis is None else axis_of(axis, x.ndim)
     _check_place(kth, x, at)
@@ -141,7 +141,7 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Tracer:
         if edges.ndim != 1:
             raise ScanValueError("object too deep for desired array", here(), "bins have one axis")
         up = searchsorted(edges, x, "left" if right else "right")
-        down = edges.shape[0] - searchsorted(edges[::-1], x, "right" if right else "left")
+        down = edges.shape[0] - searchsorted(edges[::-1], x, "left" if right else "right")
         return np.where(edges[-1] < edges[0], down, up)  # type: ignore[return-value]
     edges = np.asarray(bins)
     if edges.ndim != 1:
@@ -151,7 +151,7 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Tracer:
         return searchsorted(edges, x, "left" if right else "right")
     if not (steps <= 0).all():
         raise ScanValueError("bins must be monotonically increasing or decreasing", here())
-    return len(edges) - searchsorted(edges[::-1], x, "right" if right else "left")  # type: ignore[return-value]
+    return len(edges) - searchsorted(edges[::-1], x, "left" if right else "right")  # type: ignore[return-value]
 
 
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
@@ -180,7 +180,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     low = fp[0] if left is None else left
     high = fp[-1] if right is None else right
     if n == 1:
-        inside = fp[0] + 0 * x
+        inside = np.zeros_like(x) + fp[0]
     else:
         k = np.clip(searchsorted(xp, x, "right") - 1, 0, n - 2)
         (x0, x1), (y0, y1) = (xp[k], xp[k + 1]), (fp[k], fp[k + 1])
@@ -341,8 +341,8 @@ def _quantiles(a: Any, q: Any, axis: Any, method: str, keepdims: bool, known: Ca
         raise UnsupportedError(f"quantiles by method={method!r} are not supported in a step", here(),
                                fix=f"use one of {', '.join((*CONTINUOUS, *DISCRETE))}")  # fmt: skip
     x, kept = _flattened(a, axis)
-    if x.dtype.kind == "b" and method != "median":
-        x = x.astype(np.uint8) if method in DISCRETE[:3] else x.astype(np.float64)
+    if x.dtype.kind == "b" and method not in ("median", *DISCRETE[:3]):
+        x = x.astype(np.float64)
     x, counts = known(_real(x, "quantiles"))
     n = counts if counts is not None else static_length(x, x.ndim - 1, "a quantile")
     if counts is None and n == 0:

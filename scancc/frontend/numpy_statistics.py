@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scancc.errors import ScanValueError, UnsupportedError
+from scancc.errors import ScanValueError
 from scancc.frontend.axes import array, axis_of
 from scancc.frontend.contractions import matmul
 from scancc.frontend.location import here
@@ -121,11 +121,9 @@ def _nan_position(function: Callable, neutral: float) -> Callable:
 
 
 def cov(
-    m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, fweights: Any = None,
-    aweights: Any = None, dtype: Any = None,
+    m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, aweights: Any = None,
+    dtype: Any = None,
 ) -> Any:  # fmt: skip
-    if fweights is not None:
-        raise UnsupportedError("np.cov with fweights is not supported in a step", here(), fix="use aweights")
     if ddof is not None and ddof != int(ddof):
         raise ScanValueError("ddof must be integer", here())
     x = _variables(m, rowvar, dtype)

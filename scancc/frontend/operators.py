@@ -99,6 +99,15 @@ class ArrayOperators:
         return self
 
     @property
+    def _numba_type_(self) -> NoReturn:
+        """What numba asks of the arguments of its functions."""
+        raise UnsupportedError(
+            "a function that numba compiles (njit, vectorize) was called with a traced value", here(),
+            "it takes arrays, and a step's values exist only when its loop runs",
+            "call the Python function that it is made of: f.py_func(x), or leave its decorator out",
+        )  # fmt: skip
+
+    @property
     def itemsize(self) -> int:
         return self.dtype.itemsize  # type: ignore[attr-defined, no-any-return]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,10 @@ from scancc.ir.ops import OPS
 from scancc.ir.types import widened
 
 # scipy.special has ufuncs too; they are found by name, so that scipy is not imported for it.
+KNOWN = frozenset(f for f in vars(np).values() if isinstance(f, np.ufunc))
+UFUNCS = frozenset(n for n, d in OPS.items() if d.kind == "elementwise") - {
+    "where", "cast", "wrap_index", "split_steps", "digamma", "trigamma", "real", "imag"} - {
+    n for n in OPS if "variate" in n or "x32" in n or "x64" in n}  # fmt: skip
 COMPARISONS = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
 ALIASES = {"true_divide": "divide", "mod": "remainder", "abs": "absolute", "conj": "conjugate"}
 
@@ -29,11 +34,25 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict[str, An
         return _call_method(ufunc, name, method, inputs, kwargs)
     if kwargs:
         inputs = _converted(ufunc, inputs, kwargs)
-    if name in COMPOSITES:
+    numpys = ufunc in KNOWN
+    if numpys and name in COMPOSITES:
         return COMPOSITES[name](*inputs)
-    if name in OPS and OPS[name].kind == "elementwise":
+    if numpys and name in UFUNCS:
         return wrap(elementwise(name, ufunc, *inputs))
-    raise unsupported(f"{_module(ufunc)}.{name}", name)
+    scipys = not numpys and getattr(sys.modules.get("scipy.special"), ufunc.__name__, None) is ufunc
+    if scipys and name in UFUNCS:
+        return wrap(elementwise(name, ufunc, *inputs))
+    if scipys:
+        from scancc.frontend.special_functions import SPECIAL
+
+        if name in SPECIAL:
+            return SPECIAL[name](*inputs)
+    if not numpys and not scipys:
+        raise UnsupportedError(
+            f"the ufunc {name!r} is neither NumPy's nor of scipy.special: it is not supported in a step", here(),
+            "what it does to its operands is not known to the compiler", "call the Python function that it is made of",
+        )  # fmt: skip
+    raise unsupported(f"{'np' if numpys else 'scipy.special'}.{name}", name)
 
 
 # Parameters of ufuncs, as honoured, of no effect (where results lie in memory, of which class they are), or refused.
@@ -57,27 +76,27 @@ def _converted(ufunc: np.ufunc, inputs: tuple, kwargs: dict[str, Any]) -> tuple:
     if dtype is None and casting == "same_kind":
         return inputs
     types = (*map(_dtype_or_weak, inputs), *[None] * ufunc.nout)
-    signature = None if dtype is None else (*[None] * ufunc.nin, *[np.dtype(dtype)] * ufunc.nout)
+    asked: dict[str, Any] = {"casting": casting}
+    if dtype is not None:
+        asked["signature"] = (*[None] * ufunc.nin, *[np.dtype(dtype)] * ufunc.nout)
     try:
-        loop = ufunc.resolve_dtypes(types, signature=signature, casting=casting)
+        loop = ufunc.resolve_dtypes(types, **asked)
     except TypeError as e:
         raise ScanTypeError(f"np.{ufunc.__name__}: {e}", here()) from None
     return tuple(wrap(operand(x, widened(d))) for x, d in zip(inputs, loop, strict=False))
 
 
-def _module(ufunc: np.ufunc) -> str:
-    return "np" if getattr(np, ufunc.__name__, None) is ufunc else "scipy.special"
+# What computes the same, by another name.
+SAME = {"trapz": "np.trapezoid", "in1d": "np.isin", "row_stack": "np.vstack", "msort": "np.sort(x, axis=0)",
+        "softmax": "sc.softmax, whose axis is the last one unless it is given", "logsumexp": "sc.logsumexp",
+        "cosm1": "-2 * np.sin(x / 2) ** 2",
+        "fill_diagonal": "np.where(np.eye(n, dtype=bool), value, x)", "copyto": "np.where(mask, values, x)",
+        "put_along_axis": "x.at[index].set(values)"}  # fmt: skip
 
 
 def unsupported(spelling: str, name: str) -> UnsupportedError:
-    from difflib import get_close_matches
-
-    from scancc.frontend.numpy_functions import FUNCTIONS
-
-    known = {**{n: f"np.{n}" for n in COMPOSITES}, **{n: f"np.{n}" for n, d in OPS.items() if d.kind == "elementwise"}}
-    known |= {f.__name__: f"np.{f.__name__}" for f in FUNCTIONS}
-    near = get_close_matches(name, known, 1, 0.76)  # below it "sort" would be "sqrt"
-    fix = f"the nearest supported spelling is {known[near[0]]}" if near else "compute it outside the step"
+    """The error for what there is nothing of; it names another spelling only where that computes the same."""
+    fix = f"use {SAME[name]}" if name in SAME else "compute it outside the step"
     return UnsupportedError(f"{spelling} is not supported in a step", here(), fix=fix)
 
 
@@ -223,20 +242,6 @@ def _fabs(x: Any) -> Any:
     return np.absolute(_as_taken(np.fabs, x))
 
 
-def _xlogy(x: Any, y: Any) -> Any:
-    return np.where((x == 0) & ~np.isnan(_float(y)), 0.0, x * np.log(y))
-
-
-def _logit(x: Any) -> Any:
-    x = _float(x)
-    return np.log(x) - np.log1p(-x)
-
-
-def _ndtr(x: Any) -> Any:
-    erfc = wrap(emit("erfc", unwrap(_float(x) * -math.sqrt(0.5))))
-    return 0.5 * erfc
-
-
 def _whole(name: str) -> Callable[[Any], Any]:
     def apply(x: Any) -> Any:
         # Since NumPy 2.1 floor, ceil and trunc of integers are the identity.
@@ -296,8 +301,5 @@ COMPOSITES: dict[str, Callable] = {
     "isfinite": _integer_test("isfinite", True),
     "conjugate": _conjugate,
     "absolute": _absolute,
-    "xlogy": _xlogy,
-    "logit": _logit,
-    "ndtr": _ndtr,
     "exp10": lambda x: np.power(10.0, x),
 }

@@ -24,6 +24,14 @@ Arguments are those of NumPy. Those named under "also" are honoured as NumPy hon
 refused, with the line, unless they are given what NumPy does without them. What is neither is about memory (`copy`,
 `subok`, `order` of a new array, `overwrite_input`), and has no effect on values that never change. A function that is
 not listed is an error that names the line.
+
+Where a step cannot do as NumPy does, because shapes may not depend on values:
+
+- `bincount` needs `minlength`, which is the length of its result; a larger value is an IndexError when the step runs.
+- `x[i : i + 4]` of a traced `i` is an IndexError where NumPy would give fewer rows.
+- `lstsq` gives residuals wherever the matrix has more rows than columns, NumPy only if its rank is full.
+- `nanargmin` and `nanargmax` of nothing but NaN are 0; NumPy raises an error. `digitize` does not check traced bins.
+- Signs of eigenvectors and singular vectors are not LAPACK's. Decompositions take one real matrix of fixed size.
 """
 
 

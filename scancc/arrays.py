@@ -35,6 +35,9 @@ def refuse_large(array: np.ndarray, what: str, loc: Loc | None = None) -> None:
     """Raises OverflowError for integers that only Python has: NumPy makes objects of them."""
     if array.dtype == object and array.size and all(type(v) is int for v in array.flat):
         worst = max(array.flat, key=abs)
+        if -(2**63) <= min(array.flat) and max(array.flat) < 2**63:
+            raise ScanTypeError(f"{what} has dtype object: it holds Python's integers, one by one", loc,
+                                "arrays have numbers of one dtype", "convert it first, for example with .astype(int)")
         is_or_has = "is" if array.ndim == 0 else "has the element"
         raise ScanOverflowError(f"{what} {is_or_has} {shown(worst)}", loc,
                                 "integers have 64 bits at most, from -2**63 to 2**64 - 1",

@@ -95,6 +95,10 @@ class UnsupportedError(ScanError, NotImplementedError):
     """A function or spelling that scancc does not support."""
 
 
+class UnsupportedAttributeError(UnsupportedError, AttributeError):
+    """An attribute of arrays that traced values do not have."""
+
+
 class CheckError(ScanError, AssertionError):
     """A condition that a step demands by `sc.check` does not hold."""
 

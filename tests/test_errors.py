@@ -45,7 +45,7 @@ CASES = [
      "its truth(.|\n)*sc.where or sc.cond to choose, sc.until"),
     (dict(fn=lambda x: int(x), sequences=X, control_flow=False), TypeError, "an int(.|\n)*sc.where"),
     (dict(fn=lambda x: float(x), sequences=X, control_flow=False), TypeError, "a float(.|\n)*sc.where"),
-    (dict(fn=lambda x: np.interp(x, X, X), sequences=X), NotImplementedError, "np.interp is not supported in a step"),
+    (dict(fn=lambda x: np.i0(x), sequences=X), NotImplementedError, "np.i0 is not supported in a step"),
     (dict(fn=lambda x: x + X[:1], sequences=X, strict=True), ValueError, "the step uses a captured array"),
     (dict(fn=lambda x: x, sequences=3.0), ValueError, "sequence 'x' is a scalar"),
     (dict(fn=step, sequences=X), TypeError,
@@ -174,7 +174,7 @@ def test_containers_given_to_a_compiled_function():
 
 def test_no_spelling_is_proposed_that_only_looks_alike():
     with pytest.raises(NotImplementedError, match="compute it outside the step"):
-        sc.map(lambda x: np.sort(x), np.ones((2, 3)))
+        sc.map(lambda x: np.unique(x), np.ones((2, 3)))
 
 
 def test_a_list_of_numbers_is_a_list_of_sequences():

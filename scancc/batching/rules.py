@@ -179,7 +179,7 @@ def _contract(b: Batch, node: Node, terms: list[str], out: str) -> Node:
 RULES: dict[str, Callable[[Batch, Node], Node]] = {
     **{name: _elementwise for name, d in OPS.items() if d.kind == "elementwise" and name != "wrap_index"},
     **{name: _axes for name in OPS if name.startswith("reduce_") or name == "flip"},
-    **{name: _axis for name in ("index", "argmin", "argmax", "cumsum", "cumprod")},
+    **{name: _axis for name in ("index", "argmin", "argmax", "cumsum", "cumprod", "cummin", "cummax", "argsort")},
     "broadcast_to": _broadcast_to,
     "reshape": _reshape,
     "transpose": _transpose,

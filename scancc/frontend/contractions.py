@@ -14,7 +14,7 @@ from scancc.frontend.axes import array, axes_of, static_length
 from scancc.frontend.fits import same
 from scancc.frontend.location import here
 from scancc.frontend.numpy_reductions import total
-from scancc.frontend.numpy_shapes import diagonal, expand_dims
+from scancc.frontend.numpy_shapes import diagonal, expand_dims, moveaxis
 from scancc.frontend.tracer import Tracer, emit, wrap
 from scancc.ir import build
 from scancc.ir.ops import ShapeMismatch, unify_dims
@@ -55,13 +55,12 @@ def _alike(a: Any, b: Any) -> tuple[Tracer, Tracer]:
     return x.astype(dtype), y.astype(dtype)
 
 
-def einsum(subscripts: Any, *operands: Any, **options: Any) -> Tracer:
+def einsum(
+    subscripts: Any, *operands: Any, dtype: Any = None, casting: str = "safe", order: str = "K"
+) -> Tracer:  # fmt: skip
     """Einstein summation; letters repeated in one operand take its diagonal."""
     if not isinstance(subscripts, str):
         subscripts, operands = _of_lists((subscripts, *operands))
-    options.pop("optimize", None)
-    if options:
-        raise TypeError(f"einsum() got an unexpected keyword argument '{next(iter(options))}'")
     text = subscripts.replace(" ", "")
     terms, arrow, out = text.partition("->")
     names = terms.split(",")
@@ -79,13 +78,16 @@ def einsum(subscripts: Any, *operands: Any, **options: Any) -> Tracer:
         out = rest + "".join(sorted(c for c in set(flat) - set(rest) if flat.count(c) == 1))
     if not set(out) <= set("".join(names)) or len(set(out)) != len(out):
         raise ScanValueError(f"einsum: the result {out!r} names axes that the terms do not", here())
-    dtype = np.result_type(*(p.dtype for p in parts))
+    wanted = np.result_type(*(p.dtype for p in parts)) if dtype is None else np.dtype(dtype)
+    for p in parts:
+        if not np.can_cast(p.dtype, wanted, casting):  # type: ignore[arg-type]
+            raise ScanTypeError(f"einsum: {p.dtype} cannot be cast to {wanted} by the rule {casting!r}", here())
     for i, (term, part) in enumerate(zip(names, parts, strict=True)):
         if not set(term) <= set(string.ascii_letters):
             raise ScanValueError(f"einsum: {term!r} does not consist of letters and one ellipsis", here())
         if len(term) != part.ndim:
             raise ShapeError(f"einsum: {term!r} names {len(term)} axes of an operand that has {part.ndim}", here())
-        names[i], parts[i] = _distinct(term, part.astype(dtype))
+        names[i], parts[i] = _distinct(term, part.astype(wanted))
     names, parts = _unit_axes(names, parts, out)
     return wrap(emit("einsum", *(p.node for p in parts), subscripts=f"{','.join(names)}->{out}"))
 
@@ -194,21 +196,26 @@ def kron(a: Any, b: Any) -> Any:
     return wide.reshape(tuple(m * n for m, n in zip(x.shape, y.shape, strict=True)))
 
 
-def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    return total(diagonal(a, offset, axis1, axis2), -1)
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Any:
+    return total(diagonal(a, offset, axis1, axis2), -1, dtype)
 
 
-def cross(a: Any, b: Any, axis: int = -1) -> Any:
+def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None) -> Any:
     """Of vectors with three components."""
-    x, y = array(a), array(b)
-    if static_length(x, x.ndim - 1, "np.cross") != 3 or static_length(y, y.ndim - 1, "np.cross") != 3 or axis != -1:
-        raise ShapeError("np.cross in a step takes vectors of three components along the last axis", here())
+    axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
+    x, y = moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)
+    if static_length(x, x.ndim - 1, "np.cross") != 3 or static_length(y, y.ndim - 1, "np.cross") != 3:
+        raise ShapeError("np.cross in a step takes vectors of three components", here())
     xs, ys = ([v[..., i] for i in range(3)] for v in (x, y))
-    return np.stack([xs[1] * ys[2] - xs[2] * ys[1], xs[2] * ys[0] - xs[0] * ys[2], xs[0] * ys[1] - xs[1] * ys[0]], -1)
+    found = [xs[1] * ys[2] - xs[2] * ys[1], xs[2] * ys[0] - xs[0] * ys[2], xs[0] * ys[1] - xs[1] * ys[0]]
+    return moveaxis(np.stack(found, -1), -1, axisc)
 
 
 def matrix_power(a: Any, n: int) -> Any:
     x = array(a)
+    n = operator.index(n)
+    if x.ndim < 2 or x.node.type.shape[-1] != x.node.type.shape[-2]:
+        raise ShapeError(f"np.linalg.matrix_power of an array of type {x.node.type}", here(), "matrices are square")
     if n < 0:
         return matrix_power(np.linalg.inv(x), -n)
     result = None
@@ -217,13 +224,17 @@ def matrix_power(a: Any, n: int) -> Any:
             result = x if result is None else matmul(result, x)
         n >>= 1
         x = matmul(x, x) if n else x
-    return np.eye(static_length(x, 0, "np.linalg.matrix_power"), dtype=x.dtype) if result is None else result
+    if result is None:
+        one = np.eye(static_length(x, x.ndim - 1, "np.linalg.matrix_power"), dtype=x.dtype)
+        return wrap(build.broadcast_to(array(one).node, x.node.type.shape, here()))
+    return result
 
 
 def polyval(p: Any, x: Any) -> Any:
     coefficients = array(p)
-    value = coefficients[0] * np.ones((), coefficients.dtype)
-    for i in range(1, static_length(coefficients, 0, "np.polyval")):
+    x = array(x)
+    value = np.zeros_like(x)  # as NumPy begins, so that shapes and dtypes are its
+    for i in range(static_length(coefficients, 0, "np.polyval")):
         value = value * x + coefficients[i]
     return value
 

@@ -14,6 +14,7 @@ from scancc.errors import ScanIndexError, UnsupportedError
 from scancc.frontend.fits import as_int64
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
+from scancc.frontend.slices_in_steps import rows_in_step
 from scancc.frontend.tracer import Tracer, emit, tracing, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node
@@ -22,7 +23,7 @@ from scancc.ir.types import Dim
 
 def getitem(x: Tracer, key: Any) -> Tracer:
     node = unwrap(x)
-    keys = _expanded(key, node.type.ndim)
+    keys = expanded(key, node.type.ndim)
     advanced = [i for i, k in enumerate(keys) if isinstance(k, (ArrayOperators, np.ndarray))]
     if any(keys[i].ndim > 0 for i in advanced):
         return _advanced(node, keys)
@@ -40,11 +41,11 @@ def getitem(x: Tracer, key: Any) -> Tracer:
         elif isinstance(k, int):
             node = _index(node, axis, k)
         else:
-            node = emit("take", node, _wrapped(node, axis, k), axis=axis)
+            node = emit("take", node, wrapped_index(node, axis, k), axis=axis)
     return wrap(node)
 
 
-def _expanded(key: Any, rank: int) -> list[Any]:
+def expanded(key: Any, rank: int) -> list[Any]:
     """One entry an axis (and None for new ones); masks as integer arrays, integers as Python's."""
     keys: list[Any] = []
     for k in key if isinstance(key, tuple) else (key,):
@@ -83,7 +84,7 @@ def _expanded(key: Any, rank: int) -> list[Any]:
     return [*keys[:at], *fill, *keys[at + 1 :]]
 
 
-def _wrapped(node: Node, axis: int, k: Any) -> Node:
+def wrapped_index(node: Node, axis: int, k: Any) -> Node:
     """Indices of one axis, negative ones counted from the end; checked when the kernel runs unless constant."""
     length = build.dim_of(node, axis, here())
     if isinstance(k, np.ndarray) and isinstance(node.type.shape[axis], int):
@@ -104,7 +105,7 @@ def flat_position(node: Node, keys: tuple) -> Node | None:
         return None
     flat: Node | None = None
     for axis, k in enumerate(keys):
-        at = _wrapped(node, axis, k if isinstance(k, ArrayOperators) else np.asarray(k))
+        at = wrapped_index(node, axis, k if isinstance(k, ArrayOperators) else np.asarray(k))
         scaled = flat and emit("multiply", flat, build.integer(int(node.type.shape[axis])))  # type: ignore[arg-type]
         flat = emit("add", scaled, at) if scaled else at
     return flat
@@ -130,7 +131,7 @@ def _advanced(node: Node, keys: list[Any]) -> Tracer:
             places.append(axis)
             indices.append(np.asarray(k) if isinstance(k, int) else k)
         axis += 1
-    wrapped = [_wrapped(source, a, k) for a, k in zip(places, indices, strict=True)]
+    wrapped = [wrapped_index(source, a, k) for a, k in zip(places, indices, strict=True)]
     neighbours = places == list(range(places[0], places[-1] + 1))
     front = places[0] if neighbours else 0
     order = [*plain[:front], *places, *plain[front:]]
@@ -161,10 +162,7 @@ def _index(node: Node, axis: int, position: int) -> Node:
 def _run_time_slice(node: Node, axis: int, k: slice) -> Node:
     """Rows from a traced bound, or up to one, with NumPy's meaning of bounds that are negative or too large."""
     if tracing().parent is not None:
-        raise UnsupportedError(
-            "slices with traced bounds are not supported in a step: the length would depend on values", here(),
-            fix="index with start + np.arange(length)",
-        )  # fmt: skip
+        return rows_in_step(node, axis, k)
     if isinstance(k.step, ArrayOperators) or k.step not in (None, 1):
         raise UnsupportedError("a slice with traced bounds has step 1", here(), fix="slice once more: x[a:b][::2]")
     zero, length = build.integer(0), build.dim_of(node, axis, here())

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from functools import lru_cache
+from importlib.util import find_spec
 from itertools import islice
 from types import CodeType, FrameType
-
-import numpy as np
 
 import scancc
 from scancc.ir.graph import Loc
 
-# Frames of these packages are machinery, not the user's code.
-_MACHINERY = tuple(os.path.dirname(m.__file__ or "") + os.sep for m in (scancc, np))
+# Frames of these packages are machinery, not the user's code. Some are not imported for it.
+_MACHINERY = (
+    os.path.dirname(scancc.__file__ or "") + os.sep,
+    *(os.path.dirname(spec.origin or "") + os.sep for spec in map(find_spec, ("numpy", "scipy", "numba")) if spec),
+    functools.__file__,
+)
 
 
 def here() -> Loc | None:
-    """Location of the innermost frame outside scancc and NumPy."""
+    """Location of the innermost frame outside scancc, NumPy, SciPy and numba."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and _is_machinery(frame.f_code.co_filename):
         frame = frame.f_back
@@ -28,6 +32,14 @@ def here() -> Loc | None:
 @lru_cache(maxsize=1024)
 def _is_machinery(file: str) -> bool:
     return file.startswith(_MACHINERY)
+
+
+def library_function() -> str:
+    """The name of the function of these packages that the user's code called."""
+    frame, name = sys._getframe(1), ""
+    while frame is not None and _is_machinery(frame.f_code.co_filename):
+        frame, name = frame.f_back, frame.f_code.co_name  # type: ignore[assignment]
+    return name
 
 
 def of_frame(frame: FrameType) -> Loc:

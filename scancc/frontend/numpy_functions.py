@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from scancc.errors import ScanTypeError, ShapeError, UnsupportedError
-from scancc.frontend.axes import array, floating
+from scancc.errors import ScanTypeError, UnsupportedError
+from scancc.frontend.axes import array, floating, static_shape
 from scancc.frontend.contractions import CONTRACTIONS
 from scancc.frontend.location import here
+from scancc.frontend.numpy_arrangements import ARRANGEMENTS
+from scancc.frontend.numpy_linalg import LINALG
 from scancc.frontend.numpy_reductions import REDUCTIONS, every
+from scancc.frontend.numpy_sequences import SEQUENCES
 from scancc.frontend.numpy_shapes import SHAPES
+from scancc.frontend.numpy_sorting import SORTING
+from scancc.frontend.numpy_statistics import STATISTICS
 from scancc.frontend.operators import ArrayOperators
+from scancc.frontend.signatures import bound_call
 from scancc.frontend.tracer import Tracer, emit, unwrap, wrap
 from scancc.frontend.ufuncs import loop_dtypes, operand, unsupported
 from scancc.ir import build
@@ -24,21 +30,11 @@ def call_function(func: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
     module = "np.linalg" if getattr(np.linalg, name, None) is func else "np"
     if func not in FUNCTIONS:
         raise unsupported(f"{module}.{name}", name)
-    given = {k: v for k, v in kwargs.items() if v is not np._NoValue}  # type: ignore[attr-defined]
-    if given.get("out", given) is None:
-        del given["out"]
-    try:
-        return FUNCTIONS[func](*args, **given)
-    except TypeError as e:
-        if "unexpected keyword" in str(e):
-            keyword = str(e).rsplit("argument ", 1)[-1]
-            raise UnsupportedError(f"{module}.{name} with {keyword} is not supported in a step", here(),
-                                   fix="leave the argument out") from None
-        raise
+    return bound_call(f"{module}.{name}", func, FUNCTIONS[func], args, kwargs)
 
 
-def where(condition: Any, a: Any = None, b: Any = None) -> Tracer:
-    if a is None or b is None:
+def where(condition: Any, x: Any = None, y: Any = None) -> Tracer:
+    if x is None or y is None:
         raise UnsupportedError(
             "np.where with a condition only is not supported in a step: the shape of its result depends on values",
             here(), fix="use np.where(condition, a, b)",
@@ -46,8 +42,8 @@ def where(condition: Any, a: Any = None, b: Any = None) -> Tracer:
     c = unwrap(condition)
     if c.type.dtype.kind != "b":
         c = emit("not_equal", c, build.const(0, c.type.dtype))
-    dtype = loop_dtypes(np.maximum, (a, b))[0]
-    return wrap(emit("where", c, operand(a, dtype), operand(b, dtype)))
+    dtype = loop_dtypes(np.maximum, (x, y))[0]
+    return wrap(emit("where", c, operand(x, dtype), operand(y, dtype)))
 
 
 def select(conditions: Any, choices: Any, default: Any = 0) -> Any:
@@ -112,6 +108,14 @@ def angle(z: Any, deg: bool = False) -> Any:
     return found * (180 / np.pi) if deg else found
 
 
+def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
+    x, y = array(a1), array(a2)
+    if static_shape(x, "np.array_equal") != static_shape(y, "np.array_equal"):
+        return array(False)
+    same = x == y
+    return every(same | np.isnan(x) & np.isnan(y) if equal_nan else same)
+
+
 def imag(a: Any) -> Any:
     x = array(a)
     return wrap(emit("imag", x.node)) if x.dtype.kind == "c" else np.zeros_like(x)
@@ -122,43 +126,21 @@ def real(a: Any) -> Any:
     return wrap(emit("real", x.node)) if x.dtype.kind == "c" else x
 
 
-class SlogdetResult(NamedTuple):
-    sign: Any
-    logabsdet: Any
-
-
-def _linalg(op: str) -> Callable:
-    def call(*arrays: Any) -> Tracer:
-        parts = [array(a) for a in arrays]
-        matrix = parts[0].node.type
-        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.is_static:
-            raise UnsupportedError(f"np.linalg.{op} in a step takes one square matrix of fixed size, not {matrix}",
-                                   here(), fix="loop over stacked matrices with sc.map")
-        if len(parts) == 2 and parts[1].ndim not in (1, 2):
-            raise UnsupportedError("np.linalg.solve in a step takes right-hand sides of one or two axes", here(),
-                                   fix="reshape the right-hand sides to columns of one matrix")  # fmt: skip
-        if len(parts) == 2 and parts[1].node.type.shape[0] != matrix.shape[0]:
-            raise ShapeError(f"np.linalg.solve of a matrix {matrix} and a right-hand side {parts[1].node.type}", here(),
-                             "the right-hand side has as many rows as the matrix")
-        dtype = np.result_type(*(floating(p).dtype for p in parts))
-        return wrap(emit(op, *(build.cast(p.node, dtype, here()) for p in parts)))
-
-    return call
-
-
 FUNCTIONS: dict[Callable, Callable] = {
     **REDUCTIONS,
     **SHAPES,
     **CONTRACTIONS,
+    **SORTING,
+    **STATISTICS,
+    **SEQUENCES,
+    **ARRANGEMENTS,
+    **LINALG,
     np.where: where, np.select: select, np.clip: clip, np.round: rounded, np.around: rounded,
     np.fix: lambda x: np.trunc(x), np.isclose: isclose,
     np.allclose: lambda a, b, rtol=1e-5, atol=1e-8, equal_nan=False: every(isclose(a, b, rtol, atol, equal_nan)),
-    np.array_equal: lambda a, b: every(array(a) == array(b)), np.nan_to_num: nan_to_num, np.sinc: sinc,
+    np.array_equal: array_equal, np.nan_to_num: nan_to_num, np.sinc: sinc,
     np.angle: angle, np.real: real, np.imag: imag, np.iscomplexobj: lambda x: array(x).dtype.kind == "c",
     np.isrealobj: lambda x: array(x).dtype.kind != "c", np.result_type: lambda *a: np.result_type(*map(_kind, a)),
-    np.linalg.solve: _linalg("solve"), np.linalg.inv: _linalg("inv"), np.linalg.det: _linalg("det"),
-    np.linalg.cholesky: _linalg("cholesky"),
-    np.linalg.slogdet: lambda a: SlogdetResult(_linalg("slogdet_sign")(a), _linalg("slogdet_logabs")(a)),
 }  # fmt: skip
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from scancc.errors import ScanValueError
+from scancc.errors import ScanTypeError, ScanValueError
 from scancc.frontend.axes import array, axes_of, axis_of, floating, static_length
 from scancc.frontend.location import here
-from scancc.frontend.tracer import Tracer, array_of, emit, wrap
+from scancc.frontend.tracer import Tracer, array_of, emit, is_traced, wrap
 from scancc.ir import build
 
 
@@ -38,7 +38,7 @@ def _reduction(op: str, accumulate: Callable, combine: np.ufunc, neutral: Callab
             if not has_identity and initial is None:
                 raise ScanValueError(f"{op.removeprefix('reduce_')} with where= needs initial=", here(),
                                      fix="pass initial=, the result where nothing is chosen")  # fmt: skip
-            x = np.where(where, x, np.asarray(neutral(x.dtype), x.dtype))  # type: ignore[assignment]
+            x = _chosen(x, where, np.asarray(neutral(x.dtype), x.dtype))
         axes = axes_of(axis, x.ndim)
         if not has_identity and initial is None and any(x.node.type.shape[i] == 0 for i in axes):
             raise ScanValueError("zero-size array to a minimum or maximum, which has no identity", here(),
@@ -49,9 +49,21 @@ def _reduction(op: str, accumulate: Callable, combine: np.ufunc, neutral: Callab
         if axes:
             node = emit(op, x.node, axes=axes)
             result = wrap(build.reshape(node, _kept(x, axes), here()) if keepdims else node)
-        return result if initial is None else combine(result, array_of(initial, x.dtype))
+        return result if initial is None else combine(result, _start(initial, x.dtype))
 
     return reduce
+
+
+def _chosen(x: Tracer, where: Any, other: Any) -> Tracer:
+    """`x` where a mask holds, which may make it larger; NumPy takes no numbers for a mask."""
+    mask = array(where)
+    if mask.dtype.kind != "b":
+        raise ScanTypeError(f"where= is a mask, not an array of {mask.dtype}", here())
+    return np.where(mask, x, other)  # type: ignore[return-value]
+
+
+def _start(initial: Any, dtype: np.dtype) -> Any:
+    return array(initial).astype(dtype) if is_traced(initial) else array_of(initial, dtype)
 
 
 def _never_empty(x: Tracer, axes: tuple[int, ...], initial: Any) -> Tracer:
@@ -60,7 +72,7 @@ def _never_empty(x: Tracer, axes: tuple[int, ...], initial: Any) -> Tracer:
         length = x.node.type.shape[axis]
         if not isinstance(length, int) or length == 0:
             row = (*x.node.type.shape[:axis], 1, *x.node.type.shape[axis + 1 :])
-            more = wrap(build.broadcast_to(build.const(array_of(initial, x.dtype)[()], x.dtype, here()), row, here()))
+            more = wrap(build.broadcast_to(array(_start(initial, x.dtype)).node, row, here()))
             x = np.concatenate([x, more], axis=axis)  # type: ignore[assignment, list-item]
     return x
 
@@ -81,8 +93,11 @@ some = _reduction("reduce_any", _truth, np.logical_or, lambda d: False)
 every = _reduction("reduce_all", _truth, np.logical_and, lambda d: True)
 
 
-def count(x: Tracer, axis: Any) -> Tracer:
-    """Number of elements along axes, which may be known at run time only."""
+def count(x: Tracer, axis: Any, keepdims: bool = False, where: Any = True) -> Tracer:
+    """Number of elements along axes, which may be known at run time only, or of those where a mask holds."""
+    if where is not True:
+        ones = build.broadcast_to(build.integer(1), x.node.type.shape, here())
+        return total(wrap(ones), axis, keepdims=keepdims, where=where)
     n = build.integer(1)
     for a in axes_of(axis, x.ndim):
         n = emit("multiply", n, build.dim_of(x.node, a))
@@ -92,26 +107,31 @@ def count(x: Tracer, axis: Any) -> Tracer:
 def mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False, where: Any = True) -> Any:
     x = array(a)
     x = x.astype(dtype) if dtype is not None else floating(x)
-    if where is not True:
-        mask = np.broadcast_to(where, x.node.type.shape) if x.node.type.is_static else array(where) | (x != x) & False
-        n = total(mask, axis, keepdims=keepdims)
-        return total(x, axis, keepdims=keepdims, where=where) / n.astype(x.dtype)
-    return total(x, axis, keepdims=keepdims) / count(x, axis).astype(x.dtype)
+    return total(x, axis, keepdims=keepdims, where=where) / count(x, axis, keepdims, where).astype(x.dtype)
 
 
 def variance(
-    a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, correction: Any = None
-) -> Any:
+    a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, where: Any = True,
+    mean: Any = None, correction: Any = None,
+) -> Any:  # fmt: skip
+    """`mean`, where it is given, is that of the elements, with the axes kept."""
     ddof = ddof if correction is None else correction
     x = array(a)
     x = x.astype(dtype) if dtype is not None else floating(x)
-    d = x - mean(x, axis, keepdims=True)
+    d = x - (average_of(x, axis, keepdims=True, where=where) if mean is None else mean)
     squares = (d * np.conjugate(d)).real if x.dtype.kind == "c" else d * d
-    return total(squares, axis, keepdims=keepdims) / (count(x, axis) - ddof).astype(squares.dtype)
+    n = np.maximum(count(x, axis, keepdims, where) - ddof, 0)
+    return total(squares, axis, keepdims=keepdims, where=where) / n.astype(squares.dtype)
 
 
-def deviation(*args: Any, **kwargs: Any) -> Any:
-    return np.sqrt(variance(*args, **kwargs))
+average_of = mean
+
+
+def deviation(
+    a: Any, axis: Any = None, dtype: Any = None, ddof: float = 0, keepdims: bool = False, where: Any = True,
+    mean: Any = None, correction: Any = None,
+) -> Any:  # fmt: skip
+    return np.sqrt(variance(a, axis, dtype, ddof, keepdims, where, mean, correction))
 
 
 def _position(op: str) -> Callable:
@@ -144,50 +164,22 @@ argmin, argmax = _position("argmin"), _position("argmax")
 cumsum, cumprod = _running("cumsum"), _running("cumprod")
 
 
-def average(a: Any, axis: Any = None, weights: Any = None) -> Any:
+def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: bool = False) -> Any:
+    x = array(a)
     if weights is None:
-        return mean(a, axis)
-    x, w = array(a), array(weights)
-    if w.ndim == 1 and x.ndim > 1:
+        found = mean(x, axis, keepdims=keepdims)
+        return (found, np.zeros_like(found) + count(x, axis)) if returned else found
+    w = array(weights)
+    if w.ndim < x.ndim:
         shape = [1] * x.ndim
-        shape[axis_of(axis, x.ndim)] = w.node.type.shape[0]
+        for at, length in zip(axes_of(axis, x.ndim), w.node.type.shape, strict=True):
+            shape[at] = length  # type: ignore[call-overload]
         w = wrap(build.reshape(w.node, tuple(shape), here()))
-    whole = np.broadcast_arrays(x, w)[1]
-    return total(x * w, axis) / total(whole, axis)
-
-
-def _without_nans(function: Callable, neutral: Any) -> Callable:
-    def reduce(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
-        x = array(a)
-        if x.dtype.kind not in "fc":
-            return function(x, axis, keepdims=keepdims)
-        filled = np.where(np.isnan(x), np.asarray(neutral, x.dtype), x)
-        return function(filled, axis, keepdims=keepdims)
-
-    return reduce
-
-
-nansum, nanprod = _without_nans(total, 0), _without_nans(product, 1)
-
-
-def nanmean(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    x = floating(array(a))
-    n = total(~np.isnan(x), axis, keepdims=keepdims)
-    return nansum(x, axis, keepdims=keepdims) / n.astype(x.dtype)
-
-
-def _nan_extreme(function: Callable, neutral: float) -> Callable:
-    def reduce(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
-        x = array(a)
-        if x.dtype.kind != "f":
-            return function(x, axis, keepdims=keepdims)
-        found = _without_nans(function, neutral)(x, axis, keepdims)
-        return np.where(every(np.isnan(x), axis, keepdims=keepdims), np.asarray(np.nan, x.dtype), found)
-
-    return reduce
-
-
-nanmin, nanmax = _nan_extreme(minimum, np.inf), _nan_extreme(maximum, -np.inf)
+    dtype = np.result_type(x.dtype, w.dtype, *["f8"] * (x.dtype.kind in "biu"))
+    x, w = x.astype(dtype), w.astype(dtype)
+    weight = total(np.broadcast_arrays(x, w)[1], axis, keepdims=keepdims)
+    found = total(x * w, axis, keepdims=keepdims) / weight
+    return (found, weight) if returned else found
 
 
 def peak_to_peak(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -198,9 +190,16 @@ def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     return total(array(a) != 0, axis, keepdims=keepdims)
 
 
-def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     x = array(a)
+    if n < 0:
+        raise ScanValueError(f"order must be non-negative but got {n}", here())
     at = axis_of(axis, x.ndim)
+    row = (*x.node.type.shape[:at], 1, *x.node.type.shape[at + 1 :])
+    ends = [None if e is None or n == 0 else array(e) for e in (prepend, append)]
+    ends = [e if e is None or e.ndim else wrap(build.broadcast_to(e.node, row, here())) for e in ends]
+    if any(e is not None for e in ends):
+        x = np.concatenate([p for p in (ends[0], x, ends[1]) if p is not None], axis=at)  # type: ignore[assignment]
     for _ in range(n):
         static_length(x, at, "np.diff")
         before = (slice(None),) * at
@@ -221,32 +220,9 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     return total(step * (y[(*before, slice(1, None))] + y[(*before, slice(None, -1))]) / 2.0, at)
 
 
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """np.linalg.norm for vectors (any order) and matrices (Frobenius, 1, inf, -1, -inf)."""
-    a = floating(array(x))
-    size = np.absolute(a)
-    if ord is None or (ord == 2 and (a.ndim == 1 or isinstance(axis, int))) or ord == "fro":
-        return np.sqrt(total(size * size, axis, keepdims=keepdims))
-    if a.ndim == 1 or isinstance(axis, int):
-        if ord in (np.inf, -np.inf):
-            return (maximum if ord > 0 else minimum)(size, axis, keepdims=keepdims)
-        if ord == 0:
-            return total(size != 0, axis, keepdims=keepdims).astype(size.dtype)
-        if ord == 1:
-            return total(size, axis, keepdims=keepdims)
-        return total(size**ord, axis, keepdims=keepdims) ** (1.0 / ord)
-    if a.ndim == 2 and axis is None and ord in (1, -1, np.inf, -np.inf):
-        sums = total(size, 0 if abs(ord) == 1 else 1)
-        found = (maximum if ord > 0 else minimum)(sums)
-        return found.reshape(1, 1) if keepdims else found
-    raise ScanValueError(f"np.linalg.norm with ord={ord!r} is not supported in a step", here(),
-                         fix="use the Frobenius norm, 1 or inf for matrices")
-
-
 REDUCTIONS: dict[Callable, Callable] = {
     np.sum: total, np.prod: product, np.min: minimum, np.max: maximum, np.any: some, np.all: every, np.mean: mean,
     np.var: variance, np.std: deviation, np.argmin: argmin, np.argmax: argmax, np.cumsum: cumsum,
-    np.cumprod: cumprod, np.average: average, np.nansum: nansum, np.nanprod: nanprod, np.nanmean: nanmean,
-    np.nanmin: nanmin, np.nanmax: nanmax, np.ptp: peak_to_peak, np.count_nonzero: count_nonzero, np.diff: diff,
-    np.trapezoid: trapezoid, np.linalg.norm: norm,
+    np.cumprod: cumprod, np.average: average, np.ptp: peak_to_peak, np.count_nonzero: count_nonzero, np.diff: diff,
+    np.trapezoid: trapezoid,
 }  # fmt: skip

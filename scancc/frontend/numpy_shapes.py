@@ -7,26 +7,46 @@ from typing import Any
 
 import numpy as np
 
-from scancc.errors import ShapeError
+from scancc.errors import ScanIndexError, ScanTypeError, ScanValueError, ShapeError, UnsupportedError
 from scancc.frontend.axes import array, axes_of, axis_of, merged, reshaped, static_length, static_shape
 from scancc.frontend.fits import fitting, fitting_into
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
-from scancc.frontend.tracer import Tracer, array_of, emit, length_of, tracing, unwrap, wrap
+from scancc.frontend.tracer import Tracer, array_of, emit, is_traced, length_of, tracing, unwrap, wrap
 from scancc.ir import build
+from scancc.ir.graph import Node
 from scancc.ir.ops import broadcast
 from scancc.ir.types import Dim, show_shape
 
 
 def reshape(a: Any, shape: Any, order: str = "C") -> Tracer:
-    if order not in ("C", "A"):
-        raise ShapeError(f"reshape with order={order!r} is not supported in a step", here(), fix="transpose first")
-    return wrap(reshaped(unwrap(a), shape))
+    x = unwrap(a)
+    if _by_columns(x, order, len(shape) if isinstance(shape, (tuple, list)) else 1):
+        back = tuple(shape)[::-1] if isinstance(shape, (tuple, list)) else shape
+        return transpose(reshape(transpose(x_of(x)), back))
+    return wrap(reshaped(x, shape))
 
 
 def ravel(a: Any, order: str = "C") -> Tracer:
     x = unwrap(a)
+    if _by_columns(x, order, 1):
+        return ravel(transpose(x_of(x)))
     return wrap(build.reshape(x, (merged(x, range(x.type.ndim)),), here()))
+
+
+x_of = wrap
+
+
+def _by_columns(x: Node, order: str, rank: int) -> bool:
+    """Whether elements are taken in Fortran's order. Traced values have no order in memory to go by."""
+    if order not in ("C", "F", "A", "K"):
+        raise ScanValueError(f"order must be one of 'C', 'F', 'A', or 'K' (got {order!r})", here())
+    if order in ("A", "K") and x.type.ndim > 1:
+        raise UnsupportedError(
+            f"order={order!r} goes by the order in memory, which traced values do not have", here(),
+            fix="write order='C' or order='F'",
+        )  # fmt: skip
+    return order == "F" and max(x.type.ndim, rank) > 1
 
 
 def transpose(a: Any, axes: Any = None) -> Tracer:
@@ -87,13 +107,18 @@ def broadcast_arrays(*arrays: Any) -> tuple[Tracer, ...]:
     return tuple(broadcast_to(p, shape) for p in parts)
 
 
-def concatenate(arrays: Any, axis: Any = 0, dtype: Any = None) -> Tracer:
+def concatenate(arrays: Any, axis: Any = 0, dtype: Any = None, casting: str = "same_kind") -> Tracer:
     parts = [array(a) for a in arrays]
     if not parts:
         raise ShapeError("need at least one array to concatenate", here())
     if axis is None:
         parts, axis = [ravel(p) for p in parts], 0
     wanted = np.dtype(dtype) if dtype is not None else np.result_type(*(p.dtype for p in parts))
+    for p in parts:
+        if not np.can_cast(p.dtype, wanted, casting):  # type: ignore[arg-type]
+            raise ScanTypeError(f"cannot cast an array of {p.dtype} to {wanted} by the rule {casting!r}", here())
+        if not p.ndim:
+            raise ShapeError("zero-dimensional arrays cannot be concatenated", here(), fix="use np.stack")
     at = axis_of(axis, parts[0].ndim)
     for p in parts[1:]:
         same = [a == b or isinstance(a, Dim) or isinstance(b, Dim)
@@ -107,8 +132,8 @@ def concatenate(arrays: Any, axis: Any = 0, dtype: Any = None) -> Tracer:
     return wrap(build.concatenate([build.cast(p.node, wanted, here()) for p in parts], at, here(), name))
 
 
-def stack(arrays: Any, axis: int = 0, dtype: Any = None) -> Tracer:
-    return concatenate([expand_dims(array(a), axis) for a in arrays], axis, dtype)
+def stack(arrays: Any, axis: int = 0, dtype: Any = None, casting: str = "same_kind") -> Tracer:
+    return concatenate([expand_dims(array(a), axis) for a in arrays], axis, dtype, casting)
 
 
 def _at_least(rank: int) -> Callable:
@@ -131,9 +156,13 @@ def _at_least(rank: int) -> Callable:
 at_least_1d, at_least_2d, at_least_3d = _at_least(1), _at_least(2), _at_least(3)
 
 
-def hstack(arrays: Any) -> Tracer:
+def hstack(arrays: Any, dtype: Any = None, casting: str = "same_kind") -> Tracer:
     parts = [at_least_1d(a) for a in arrays]
-    return concatenate(parts, 0 if parts[0].ndim == 1 else 1)
+    return concatenate(parts, 0 if parts[0].ndim == 1 else 1, dtype, casting)
+
+
+def vstack(arrays: Any, dtype: Any = None, casting: str = "same_kind") -> Tracer:
+    return concatenate([at_least_2d(a) for a in arrays], 0, dtype, casting)
 
 
 def column_stack(arrays: Any) -> Tracer:
@@ -168,22 +197,33 @@ def flip(a: Any, axis: Any = None) -> Tracer:
 
 def roll(a: Any, shift: Any, axis: Any = None) -> Tracer:
     x = array(a)
-    if axis is None:
+    if axis is None:  # shifts of the flat array add up
+        shift = sum(shift) if isinstance(shift, (tuple, list)) else np.sum(shift) if np.ndim(shift) else shift
         return reshape(roll(ravel(x), shift, 0), x.node.type.shape) if x.ndim != 1 else roll(x, shift, 0)
-    shifts = shift if isinstance(shift, (tuple, list)) else [shift] * len(axes_of(axis, x.ndim))
-    for s, at in zip(shifts, axes_of(axis, x.ndim), strict=True):
+    axes = [axis_of(a, x.ndim) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]  # one may come twice
+    if is_traced(shift):
+        shifts = list(shift) if isinstance(shift, (tuple, list)) else [shift] * len(axes)
+    else:
+        shifts, axes = (list(p) for p in np.broadcast_arrays(shift, axes))
+    for s, at in zip(shifts, map(int, axes), strict=True):
         n = static_length(x, at, "np.roll")
-        k = int(s) % n if n else 0
         before = (slice(None),) * at
+        if is_traced(s):
+            x = x[(*before, np.remainder(np.arange(n) - s, max(n, 1)))]
+            continue
+        k = int(s) % n if n else 0
         if k:
             x = concatenate([x[(*before, slice(n - k, None))], x[(*before, slice(None, n - k))]], at)
     return x
 
 
-def repeat(a: Any, repeats: int, axis: Any = None) -> Tracer:
+def repeat(a: Any, repeats: Any, axis: Any = None) -> Tracer:
     x = ravel(a) if axis is None else array(a)
     at = axis_of(0 if axis is None else axis, x.ndim)
     n = static_length(x, at, "np.repeat")
+    if is_traced(repeats):
+        raise UnsupportedError("np.repeat a traced number of times is not supported in a step: the length would depend "
+                               "on values", here(), fix="give a fixed number")  # fmt: skip
     times = np.broadcast_to(np.asarray(repeats), (n,))
     return x[(*(slice(None),) * at, np.repeat(np.arange(n), times))]
 
@@ -199,23 +239,6 @@ def tile(a: Any, reps: Any) -> Tracer:
     return x
 
 
-def pad(a: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Tracer:
-    if mode != "constant":
-        raise ShapeError(f"np.pad with mode={mode!r} is not supported in a step", here(), fix="use mode='constant'")
-    x = array(a)
-    widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2))
-    for at, (low, high) in enumerate(widths):
-        shape = list(x.node.type.shape)
-        parts = [x]
-        for k, place in ((int(low), 0), (int(high), len(parts) + 1)):
-            if k:
-                shape[at] = k
-                fill = wrap(build.broadcast_to(build.cast(unwrap(constant_values), x.dtype, here()), tuple(shape)))
-                parts.insert(min(place, len(parts)), fill)
-        x = concatenate(parts, at)
-    return x
-
-
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tracer:
     x = moveaxis(a, (axis1, axis2), (-2, -1))
     m, n = static_length(x, x.ndim - 2, "np.diagonal"), static_length(x, x.ndim - 1, "np.diagonal")
@@ -228,7 +251,8 @@ def diag(v: Any, k: int = 0) -> Tracer:
     if x.ndim == 2:
         return diagonal(x, k)
     n = static_length(x, 0, "np.diag") + abs(k)
-    column = pad(x, ((max(k, 0), max(-k, 0)),)) if k else x
+    ends = [np.zeros(max(k, 0), x.dtype), np.zeros(max(-k, 0), x.dtype)]
+    column = concatenate([ends[0], x, ends[1]]) if k else x
     return np.where(np.eye(n, k=k, dtype=bool), column, np.zeros((), x.dtype))  # type: ignore[return-value]
 
 
@@ -244,7 +268,11 @@ def _triangle(function: Callable) -> Callable:
 def take(a: Any, indices: Any, axis: Any = None, mode: str = "raise") -> Tracer:
     x = ravel(a) if axis is None else array(a)
     at = 0 if axis is None else axis_of(axis, x.ndim)
-    index = indices if isinstance(indices, (ArrayOperators, np.ndarray)) else np.asarray(indices)
+    index = indices if isinstance(indices, ArrayOperators) else array(indices) if is_traced(indices) else (
+        np.asarray(indices)
+    )  # fmt: skip
+    if mode not in ("raise", "clip", "wrap"):
+        raise ScanValueError(f"mode must be one of 'clip', 'raise', or 'wrap' (got {mode!r})", here())
     if mode == "clip":
         index = np.clip(index, 0, x.shape[at] - 1)
     elif mode == "wrap":
@@ -254,10 +282,16 @@ def take(a: Any, indices: Any, axis: Any = None, mode: str = "raise") -> Tracer:
 
 def take_along_axis(a: Any, indices: Any, axis: Any = -1) -> Tracer:
     x, i = array(a), array(indices)
+    if i.dtype.kind not in "iu":
+        raise ScanIndexError("`indices` must be an integer array", here())
     if axis is None:
+        if i.ndim != 1:
+            raise ScanValueError("when axis=None, `indices` must have a single dimension.", here())
         return ravel(x)[i]
+    if i.ndim != x.ndim:
+        raise ScanValueError("`indices` and `arr` must have the same number of dimensions", here())
     at = axis_of(axis, x.ndim)
-    grid = np.ogrid[tuple(slice(n) for n in static_shape(i, "np.take_along_axis"))]
+    grid = np.ogrid[tuple(slice(n) for n in static_shape(x, "np.take_along_axis"))]
     return x[tuple(i if k == at else g for k, g in enumerate(grid))]
 
 
@@ -275,19 +309,23 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> 
     number = type(fill_value) is int
     value = build.const(array_of(fill_value, dtype), loc=here()) if number else unwrap(fill_value)
     value = build.cast(value, dtype, here())
-    return wrap(build.broadcast_to(value, x.type.shape if shape is None else tuple(np.atleast_1d(shape)), here()))
+    entries = shape if isinstance(shape, (tuple, list)) else (shape,)
+    wanted = x.type.shape if shape is None else tuple(length_of(n) for n in entries)
+    if any(isinstance(n, int) and n < 0 for n in wanted):
+        raise ScanValueError("negative dimensions are not allowed", here())
+    return wrap(build.broadcast_to(value, wanted, here()))
 
 
 SHAPES: dict[Callable, Callable] = {
     np.reshape: reshape, np.ravel: ravel, np.transpose: transpose, np.moveaxis: moveaxis, np.swapaxes: swapaxes,
     np.expand_dims: expand_dims, np.squeeze: squeeze, np.broadcast_to: broadcast_to,
     np.broadcast_arrays: broadcast_arrays, np.concatenate: concatenate, np.stack: stack, np.hstack: hstack,
-    np.vstack: lambda arrays: concatenate([at_least_2d(a) for a in arrays], 0),
+    np.vstack: vstack,
     np.dstack: lambda arrays: concatenate([at_least_3d(a) for a in arrays], 2), np.column_stack: column_stack,
     np.atleast_1d: at_least_1d, np.atleast_2d: at_least_2d, np.atleast_3d: at_least_3d, np.split: split,
     np.array_split: array_split, np.hsplit: lambda a, n: split(a, n, 0 if array(a).ndim == 1 else 1),
     np.vsplit: lambda a, n: split(a, n, 0), np.flip: flip, np.flipud: lambda m: flip(m, 0),
-    np.fliplr: lambda m: flip(m, 1), np.roll: roll, np.repeat: repeat, np.tile: tile, np.pad: pad,
+    np.fliplr: lambda m: flip(m, 1), np.roll: roll, np.repeat: repeat, np.tile: tile,
     np.diagonal: diagonal, np.diag: diag, np.tril: _triangle(np.tril), np.triu: _triangle(np.triu), np.take: take,
     np.take_along_axis: take_along_axis, np.zeros_like: _filled(0), np.ones_like: _filled(1),
     np.empty_like: _filled(0), np.full_like: full_like, np.copy: lambda a: array(a), np.shape: lambda a: a.shape,

@@ -11,8 +11,18 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from scancc.errors import UnsupportedError
+from scancc.errors import ScanTypeError, UnsupportedAttributeError, UnsupportedError
 from scancc.frontend.location import here
+
+# What to write for methods that change an array in place, or look into its memory.
+INSTEAD = {
+    "sort": "use x = np.sort(x)", "partition": "use x = np.partition(x, kth)", "resize": "use np.resize(x, shape)",
+    "fill": "use np.full_like(x, value)", "put": "use x.at[index].set(values)", "setflags": "leave it out",
+    "itemset": "use x.at[index].set(value)", "byteswap": "leave it out", "nonzero": "use np.where(mask, a, b)",
+    "compress": "use np.where(mask, a, b)", "flat": "use x.ravel()", "tobytes": "return the value from the step",
+    "tofile": "return the value from the step", "dump": "return the value from the step",
+    "dumps": "return the value from the step",
+}  # fmt: skip
 
 
 class ArrayOperators:
@@ -66,10 +76,48 @@ class ArrayOperators:
 
         return At(self)
 
-    def astype(self, dtype: Any, **_: Any) -> Any:
+    @property
+    def mT(self) -> Any:  # noqa: N802
+        return np.matrix_transpose(self)  # type: ignore[call-overload]
+
+    def astype(
+        self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Any:
+        """Converted, if the rule `casting` allows it; the other arguments are about memory."""
         from scancc.frontend.tracer import cast
 
+        if not np.can_cast(self.dtype, dtype, casting):  # type: ignore[attr-defined, arg-type]
+            raise ScanTypeError(
+                f"cannot cast an array of {self.dtype} to {np.dtype(dtype)} "  # type: ignore[attr-defined]
+                f"according to the rule {casting!r}", here(),
+            )  # fmt: skip
         return cast(self, dtype)
+
+    def view(self, dtype: Any = None) -> Any:
+        if dtype is not None and np.dtype(dtype) != self.dtype:  # type: ignore[attr-defined]
+            raise UnsupportedError("x.view(dtype) is not supported in a step", here(),
+                                   "values of a step have no bytes to look at", "convert with x.astype(dtype)")
+        return self
+
+    @property
+    def _numba_type_(self) -> NoReturn:
+        """What numba asks of the arguments of its functions."""
+        raise UnsupportedError(
+            "a function that numba compiles (njit, vectorize) was called with a traced value", here(),
+            "it takes arrays, and a step's values exist only when its loop runs",
+            "call the Python function that it is made of: f.py_func(x), or leave its decorator out",
+        )  # fmt: skip
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize  # type: ignore[attr-defined, no-any-return]
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Called for what there is no attribute of: that of an array is an error which says so."""
+        if name.startswith("_") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"a traced value has no attribute {name!r}")
+        raise UnsupportedAttributeError(f"x.{name} of a traced value is not supported in a step", here(),
+                                        fix=INSTEAD.get(name, "compute it outside the step"))
 
 
 def _operator(name: str, ufunc: np.ufunc) -> None:
@@ -106,8 +154,8 @@ def _method(name: str, function: Callable) -> None:
 
 
 for _name in (
-    "sum prod mean var std min max argmin argmax any all cumsum cumprod ravel squeeze transpose swapaxes repeat "
-    "diagonal trace dot round clip take"
+    "sum prod mean var std min max argmin argmax any all cumsum cumprod ravel squeeze swapaxes repeat "
+    "diagonal trace dot round clip take argsort argpartition searchsorted choose"
 ).split():
     _method(_name, getattr(np, _name))
 _method("flatten", np.ravel)
@@ -115,8 +163,13 @@ for _name in ("conj", "conjugate"):  # of an array that is real, as it is; np.co
     _method(_name, lambda x: np.conjugate(x) if x.dtype.kind == "c" else x)
 
 
-def _reshape(self: ArrayOperators, *shape: Any, **_: Any) -> Any:
-    return np.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[call-overload]
+def _reshape(self: ArrayOperators, *shape: Any, order: Any = "C", copy: Any = None) -> Any:
+    return np.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)  # type: ignore[call-overload]
 
 
-ArrayOperators.reshape = ArrayOperators.view = _reshape  # type: ignore[attr-defined]
+def _transpose(self: ArrayOperators, *axes: Any) -> Any:
+    return np.transpose(self, axes[0] if len(axes) == 1 else axes or None)  # type: ignore[call-overload]
+
+
+ArrayOperators.reshape = _reshape  # type: ignore[attr-defined]
+ArrayOperators.transpose = _transpose  # type: ignore[attr-defined]

@@ -27,7 +27,7 @@ from scancc.errors import ScanTypeError, ScanValueError, StepsError
 from scancc.frontend.scope import current
 from scancc.frontend.shared import Shared
 from scancc.frontend.tracer import Tracer, is_traced, unwrap, wrap
-from scancc.ir.graph import Backward
+from scancc.ir.graph import RESERVED, Backward
 from scancc.ir.types import is_half
 
 SEQUENCE_KEYS = ("input", "taps")
@@ -314,7 +314,7 @@ def _names(fn: Callable, sequences: list[int], outputs: list[int], nonseqs: int)
         position += count
         base = _base(group[0]) if group else fallback
         name, n = base or fallback, 1
-        while name in names:
+        while name in names or name in RESERVED:
             n += 1
             name = f"{base}_{n}"
         names.append(name)

@@ -24,7 +24,7 @@ from scancc.frontend.scope import SYMBOLIC, Scope, entered
 from scancc.frontend.shared import Shared
 from scancc.frontend.tracer import Tracer, as_stored, tracing, unwrap
 from scancc.ir import build
-from scancc.ir.graph import NOTHING_ASKED, UNTIL, Backward, Carry, Graph, Node, ScanSpec, Sequence, substitute
+from scancc.ir.graph import NOTHING_ASKED, RESERVED, UNTIL, Backward, Carry, Graph, Node, ScanSpec, Sequence, substitute
 from scancc.ir.types import Dim, Shape, Type, is_half, show_shape
 
 
@@ -177,6 +177,7 @@ def _trace_step(
     nonseqs: list[tuple[str, Node]],
 ) -> _TracedStep:
     leaves: list[Tracer] = []
+    body.used_names |= RESERVED
     for s, (node, taps) in zip(args.sequences, sequences, strict=True):
         body.used_names.add(s.name)
         row = _inner(node.type.shape[1:])

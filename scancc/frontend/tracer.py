@@ -11,7 +11,7 @@ import numpy as np
 from scancc.arrays import refuse_large, refuse_masked, shown
 from scancc.errors import ScanOverflowError, ScanTypeError, ShapeError, TracedValueError, UnsupportedError
 from scancc.frontend.fits import as_int64, fitting
-from scancc.frontend.location import here
+from scancc.frontend.location import here, library_function
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.scope import SYMBOLIC, Scope, current
 from scancc.frontend.shared import Shared
@@ -109,8 +109,11 @@ class Tracer(ArrayOperators):
         self._ask("a complex", "use x.astype('complex128') to convert; sc.where to choose, sc.until to stop")
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        from scancc.frontend.ufuncs import SAME
+
         fix = "join traced values with np.stack([...]), index an array by one with sc.take(array, i, axis=0)"
-        self._ask("a NumPy array", fix)
+        called = library_function()  # a function in Python, as some of scipy.special are
+        self._ask("a NumPy array", f"use {SAME[called]}" if called in SAME else fix)
 
     def item(self) -> NoReturn:
         self._ask("its value with .item()")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from scancc.errors import ScanTypeError, UnsupportedError
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
+from scancc.frontend.signatures import bound_call
 from scancc.frontend.tracer import Tracer, array_of, emit, tracing, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node
@@ -18,6 +20,10 @@ from scancc.ir.ops import OPS
 from scancc.ir.types import widened
 
 # scipy.special has ufuncs too; they are found by name, so that scipy is not imported for it.
+KNOWN = frozenset(f for f in vars(np).values() if isinstance(f, np.ufunc))
+UFUNCS = frozenset(n for n, d in OPS.items() if d.kind == "elementwise") - {
+    "where", "cast", "wrap_index", "split_steps", "digamma", "trigamma", "real", "imag"} - {
+    n for n in OPS if "variate" in n or "x32" in n or "x64" in n}  # fmt: skip
 COMPARISONS = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
 ALIASES = {"true_divide": "divide", "mod": "remainder", "abs": "absolute", "conj": "conjugate"}
 
@@ -26,41 +32,73 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple, kwargs: dict[str, An
     name = ALIASES.get(ufunc.__name__, ufunc.__name__)
     if method != "__call__":
         return _call_method(ufunc, name, method, inputs, kwargs)
-    dtype = kwargs.pop("dtype", None)
-    if "out" in kwargs:
+    if "out" in kwargs and kwargs["out"] is not None:
         tracing().root.asked = True  # of an array that the function made, it is an assignment
-        raise UnsupportedError(
-            f"np.{name}(..., out=...) is not supported in a step", here(), "values of a step are immutable",
-            f"use the result of np.{name}(...)",
-        )  # fmt: skip
-    where = kwargs.pop("where", True)
-    kwargs.pop("casting", None)
-    kwargs.pop("order", None)
-    if kwargs or where is not True:
-        unknown = ", ".join(kwargs) or "where"
-        raise UnsupportedError(f"np.{name}(..., {unknown}=...) is not supported in a step", here(), fix="use sc.where")
-    if dtype is not None:
-        inputs = tuple(wrap(build.cast(unwrap(x), dtype, here())) for x in inputs)
-    if name in COMPOSITES:
+    if kwargs:
+        inputs = _converted(ufunc, inputs, kwargs)
+    numpys = ufunc in KNOWN
+    if numpys and name in COMPOSITES:
         return COMPOSITES[name](*inputs)
-    if name in OPS and OPS[name].kind == "elementwise":
+    if numpys and name in UFUNCS:
         return wrap(elementwise(name, ufunc, *inputs))
-    raise unsupported(f"{_module(ufunc)}.{name}", name)
+    scipys = not numpys and getattr(sys.modules.get("scipy.special"), ufunc.__name__, None) is ufunc
+    if scipys and name in UFUNCS:
+        return wrap(elementwise(name, ufunc, *inputs))
+    if scipys:
+        from scancc.frontend.special_functions import SPECIAL
+
+        if name in SPECIAL:
+            return SPECIAL[name](*inputs)
+    if not numpys and not scipys:
+        raise UnsupportedError(
+            f"the ufunc {name!r} is neither NumPy's nor of scipy.special: it is not supported in a step", here(),
+            "what it does to its operands is not known to the compiler", "call the Python function that it is made of",
+        )  # fmt: skip
+    raise unsupported(f"{'np' if numpys else 'scipy.special'}.{name}", name)
 
 
-def _module(ufunc: np.ufunc) -> str:
-    return "np" if getattr(np, ufunc.__name__, None) is ufunc else "scipy.special"
+# Parameters of ufuncs, as honoured, of no effect (where results lie in memory, of which class they are), or refused.
+PARAMETERS = {"dtype": "honoured", "casting": "honoured", "order": "no effect", "subok": "no effect",
+              **dict.fromkeys(("out", "where", "signature", "axis", "axes", "keepdims"), "refused")}  # fmt: skip
+
+
+def _converted(ufunc: np.ufunc, inputs: tuple, kwargs: dict[str, Any]) -> tuple:
+    """The inputs as `dtype=` asks for, if `casting=` allows that. Raises UnsupportedError for other parameters."""
+    for given, value in kwargs.items():
+        nothing = {"out": None, "where": True, "signature": None}
+        if PARAMETERS.get(given, "refused") == "refused" and not (given in nothing and value is nothing[given]):
+            if given == "out":
+                raise UnsupportedError(
+                    f"np.{ufunc.__name__}(..., out=...) is not supported in a step", here(),
+                    "values of a step are immutable", f"use the result of np.{ufunc.__name__}(...)",
+                )  # fmt: skip
+            raise UnsupportedError(f"np.{ufunc.__name__}(..., {given}=...) is not supported in a step", here(),
+                                   fix="use sc.where" if given == "where" else "leave the argument out")  # fmt: skip
+    dtype, casting = kwargs.get("dtype"), kwargs.get("casting", "same_kind")
+    if dtype is None and casting == "same_kind":
+        return inputs
+    types = (*map(_dtype_or_weak, inputs), *[None] * ufunc.nout)
+    asked: dict[str, Any] = {"casting": casting}
+    if dtype is not None:
+        asked["signature"] = (*[None] * ufunc.nin, *[np.dtype(dtype)] * ufunc.nout)
+    try:
+        loop = ufunc.resolve_dtypes(types, **asked)
+    except TypeError as e:
+        raise ScanTypeError(f"np.{ufunc.__name__}: {e}", here()) from None
+    return tuple(wrap(operand(x, widened(d))) for x, d in zip(inputs, loop, strict=False))
+
+
+# What computes the same, by another name.
+SAME = {"trapz": "np.trapezoid", "in1d": "np.isin", "row_stack": "np.vstack", "msort": "np.sort(x, axis=0)",
+        "softmax": "sc.softmax, whose axis is the last one unless it is given", "logsumexp": "sc.logsumexp",
+        "cosm1": "-2 * np.sin(x / 2) ** 2",
+        "fill_diagonal": "np.where(np.eye(n, dtype=bool), value, x)", "copyto": "np.where(mask, values, x)",
+        "put_along_axis": "x.at[index].set(values)"}  # fmt: skip
 
 
 def unsupported(spelling: str, name: str) -> UnsupportedError:
-    from difflib import get_close_matches
-
-    from scancc.frontend.numpy_functions import FUNCTIONS
-
-    known = {**{n: f"np.{n}" for n in COMPOSITES}, **{n: f"np.{n}" for n, d in OPS.items() if d.kind == "elementwise"}}
-    known |= {f.__name__: f"np.{f.__name__}" for f in FUNCTIONS}
-    near = get_close_matches(name, known, 1, 0.76)  # below it "sort" would be "sqrt"
-    fix = f"the nearest supported spelling is {known[near[0]]}" if near else "compute it outside the step"
+    """The error for what there is nothing of; it names another spelling only where that computes the same."""
+    fix = f"use {SAME[name]}" if name in SAME else "compute it outside the step"
     return UnsupportedError(f"{spelling} is not supported in a step", here(), fix=fix)
 
 
@@ -73,7 +111,24 @@ def elementwise(op: str, ufunc: np.ufunc, *operands: Any) -> Node:
         (other,) = [x for x, d in zip(operands, loop, strict=False) if not _beyond(x, d)]
         return build.broadcast_to(build.const(bool(truth)), unwrap(other).type.shape, here())
     nodes = [operand(x, d) for x, d in zip(operands, loop, strict=False)]
+    if op in COMPARISONS and loop[0] != loop[1]:
+        return _compared_by_value(op, *nodes)
     return emit(op, *nodes)
+
+
+def _compared_by_value(op: str, a: Node, b: Node) -> Node:
+    """uint64 and a signed integer, which no dtype of integers holds both: a negative number is less than all of uint64.
+
+    The others are compared as uint64.
+    """
+    if a.type.dtype.kind == "u":
+        mirrored = {"less": "greater", "less_equal": "greater_equal", "greater": "less", "greater_equal": "less_equal"}
+        return _compared_by_value(mirrored.get(op, op), b, a)
+    negative = emit("less", a, build.const(0, a.type.dtype))
+    beyond = emit(op, build.cast(a, b.type.dtype, here()), b)
+    if op in ("less", "less_equal", "not_equal"):
+        return emit("logical_or", negative, beyond)
+    return emit("logical_and", emit("logical_not", negative), beyond)
 
 
 def _beyond(x: Any, dtype: np.dtype) -> bool:
@@ -108,6 +163,10 @@ def _dtype_or_weak(x: Any) -> Any:
 
 
 def _call_method(ufunc: np.ufunc, name: str, method: str, inputs: tuple, kwargs: dict[str, Any]) -> Any:
+    if method == "accumulate" and ufunc in (np.maximum, np.minimum):
+        from scancc.frontend.numpy_statistics import running_extreme
+
+        return bound_call(f"np.{name}.accumulate", ufunc.accumulate, running_extreme(ufunc), inputs, kwargs)
     functions: dict[tuple[str, str], Callable] = {
         ("reduce", "add"): np.sum, ("reduce", "multiply"): np.prod, ("reduce", "minimum"): np.min,
         ("reduce", "maximum"): np.max, ("reduce", "logical_and"): np.all, ("reduce", "logical_or"): np.any,
@@ -119,8 +178,10 @@ def _call_method(ufunc: np.ufunc, name: str, method: str, inputs: tuple, kwargs:
         return functions[method, name](*inputs, **kwargs)
     if method == "outer" and len(inputs) == 2:
         a, b = (wrap(unwrap(x)) for x in inputs)
-        return ufunc(a.reshape((*a.shape, *[1] * b.ndim)), b)
-    raise UnsupportedError(f"np.{name}.{method} is not supported in a step", here(), fix=f"use np.{name} and sc.reduce")
+        return ufunc(a.reshape((*a.shape, *[1] * b.ndim)), b, **kwargs)
+    instead = {"at": "use x.at[index]", "reduceat": "use sc.scan", "accumulate": "use sc.lax.associative_scan"}
+    raise UnsupportedError(f"np.{name}.{method} is not supported in a step", here(),
+                           fix=instead.get(method, f"use np.{name} and sc.reduce"))  # fmt: skip
 
 
 # -- ufuncs that are several ops ---------------------------------------------------------------------------------
@@ -183,20 +244,6 @@ def _fabs(x: Any) -> Any:
     return np.absolute(_as_taken(np.fabs, x))
 
 
-def _xlogy(x: Any, y: Any) -> Any:
-    return np.where((x == 0) & ~np.isnan(_float(y)), 0.0, x * np.log(y))
-
-
-def _logit(x: Any) -> Any:
-    x = _float(x)
-    return np.log(x) - np.log1p(-x)
-
-
-def _ndtr(x: Any) -> Any:
-    erfc = wrap(emit("erfc", unwrap(_float(x) * -math.sqrt(0.5))))
-    return 0.5 * erfc
-
-
 def _whole(name: str) -> Callable[[Any], Any]:
     def apply(x: Any) -> Any:
         # Since NumPy 2.1 floor, ceil and trunc of integers are the identity.
@@ -256,8 +303,5 @@ COMPOSITES: dict[str, Callable] = {
     "isfinite": _integer_test("isfinite", True),
     "conjugate": _conjugate,
     "absolute": _absolute,
-    "xlogy": _xlogy,
-    "logit": _logit,
-    "ndtr": _ndtr,
     "exp10": lambda x: np.power(10.0, x),
 }

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from scancc.errors import ScanTypeError
-from scancc.frontend.axes import array, merged
-from scancc.frontend.indexing import _wrapped, flat_position, getitem
+from scancc.errors import ScanTypeError, ScanValueError
+from scancc.frontend.axes import array, merged, static_length
+from scancc.frontend.indexing import expanded, flat_position, getitem, wrapped_index
 from scancc.frontend.location import here
 from scancc.frontend.numpy_shapes import broadcast_to
 from scancc.frontend.operators import ArrayOperators
@@ -46,23 +46,97 @@ class Positions:
     def __init__(self, x: Tracer, index: Any) -> None:
         self.x, self.index = x, index
 
-    def set(self, v: Any) -> Tracer:
-        return update(self.x, self.index, v, "set")
+    def set(self, v: Any, **how: Any) -> Tracer:
+        return self._update(v, "set", **how)
 
-    def add(self, v: Any) -> Tracer:
-        return update(self.x, self.index, v, "add")
+    def add(self, v: Any, **how: Any) -> Tracer:
+        return self._update(v, "add", **how)
 
-    def multiply(self, v: Any) -> Tracer:
-        return update(self.x, self.index, v, "multiply")
+    def subtract(self, v: Any, **how: Any) -> Tracer:
+        return self._update(np.negative(_as_array(v, self.x.dtype)), "add", **how)
 
-    def min(self, v: Any) -> Tracer:
-        return update(self.x, self.index, v, "minimum")
+    def multiply(self, v: Any, **how: Any) -> Tracer:
+        return self._update(v, "multiply", **how)
 
-    def max(self, v: Any) -> Tracer:
-        return update(self.x, self.index, v, "maximum")
+    mul = multiply
 
-    def get(self) -> Tracer:
-        return self.x[self.index]
+    def divide(self, v: Any, **how: Any) -> Tracer:
+        """By all values, where a position is repeated. Raises TypeError for integers."""
+        if array(self.x).dtype.kind not in "fc":
+            raise ScanTypeError(f"an array of {self.x.dtype} cannot take quotients", here(),
+                                fix="convert it first, for example with .astype('float64')")  # fmt: skip
+        return np.divide(self.x, self._factors(v, **how))  # type: ignore[return-value]
+
+    def power(self, v: Any, **how: Any) -> Tracer:
+        """To the product of all values, where a position is repeated."""
+        return np.power(self.x, self._factors(v, **how))  # type: ignore[return-value]
+
+    def min(self, v: Any, **how: Any) -> Tracer:
+        return self._update(v, "minimum", **how)
+
+    def max(self, v: Any, **how: Any) -> Tracer:
+        return self._update(v, "maximum", **how)
+
+    def apply(self, ufunc: Callable, **how: Any) -> Tracer:
+        """With `ufunc` of the elements in their place."""
+        return self._update(ufunc(self.get(**how)), "set", **how)
+
+    def get(
+        self, mode: Any = None, fill_value: Any = None, indices_are_sorted: bool = False, unique_indices: bool = False
+    ) -> Tracer:
+        x, key, _ = within(self.x, self.index, mode, fill_value)
+        return x[key]
+
+    def _update(
+        self, v: Any, how: str, mode: Any = None, indices_are_sorted: bool = False, unique_indices: bool = False
+    ) -> Tracer:
+        """What is said of the indices are hints, and mean nothing here."""
+        x, key, shape = within(self.x, self.index, mode, None)
+        found = update(x, key, v, how)
+        return found if shape is None else found[tuple(slice(n) for n in shape)]
+
+    def _factors(self, v: Any, **how: Any) -> Tracer:
+        """`v` at the positions, 1 everywhere else."""
+        return Positions(np.ones_like(array(self.x)), self.index)._update(v, "multiply", **how)  # type: ignore[arg-type]
+
+
+def _as_array(v: Any, dtype: np.dtype) -> Any:
+    return array(_fitting(v, dtype))
+
+
+def within(x: Any, index: Any, mode: Any, fill: Any) -> tuple[Any, Any, Any]:
+    """An array and an index of it that is never outside, as `mode` wants it; the shape to cut the array to, if any.
+
+    "clip" takes the nearest position. "drop" and "fill" add a row to each axis that integers index, which stands for
+    all that is outside: it is cut off again, or read as `fill`. None and "promise_in_bounds" leave it to be an error.
+    """
+    if mode is None or mode == "promise_in_bounds":
+        return x, index, None
+    if mode not in ("clip", "drop", "fill"):
+        raise ScanValueError(f"mode={mode!r} of an index is not known", here(),
+                             fix='use "clip", "drop", "fill" or "promise_in_bounds"')  # fmt: skip
+    x = array(x)
+    shape = tuple(static_length(x, a, f"mode={mode!r}") for a in range(x.ndim))
+    keys, axis = expanded(index, x.ndim), 0
+    if fill is None:
+        fill = np.nan if x.dtype.kind in "fc" else False if x.dtype.kind == "b" else (
+            np.iinfo(x.dtype).max if x.dtype.kind == "u" else np.iinfo(x.dtype).min)  # fmt: skip
+    for i, k in enumerate(keys):
+        if k is None:
+            continue
+        if not isinstance(k, slice):
+            n = shape[axis]
+            place = array(k).astype(np.int64)
+            place = np.where(place < 0, place + n, place)  # type: ignore[assignment]
+            if mode == "clip":
+                keys[i] = np.clip(place, 0, max(n - 1, 0))
+            else:
+                row = (*x.node.type.shape[:axis], 1, *x.node.type.shape[axis + 1 :])
+                more = wrap(build.broadcast_to(array(_fitting(fill, x.dtype)).astype(x.dtype).node, row, here()))
+                x = np.concatenate([x, more], axis=axis)  # type: ignore[assignment, list-item]
+                keys[i] = np.where((place < 0) | (place >= n), n, place)
+        axis += 1
+    return x, tuple(keys), None if mode == "clip" else shape
 
 
 def update(x: Any, index: Any, value: Any, mode: str) -> Tracer:
@@ -74,7 +148,7 @@ def update(x: Any, index: Any, value: Any, mode: str) -> Tracer:
         return np.where(index, v.astype(target.dtype) if mode == "set" else COMBINE[mode](target, v), target)  # type: ignore[return-value]
     v = v.astype(target.dtype)
     if _is_scalar(index):
-        at = _wrapped(target.node, 0, np.asarray(index) if not isinstance(index, ArrayOperators) else index)
+        at = wrapped_index(target.node, 0, np.asarray(index) if not isinstance(index, ArrayOperators) else index)
         row = broadcast_to(v, target.node.type.shape[1:])
         return wrap(emit("put", target.node, at, row.node, axis=0, mode=mode))
     shape = target.node.type.shape

@@ -35,6 +35,7 @@ from scancc.ir.types import Dim, Type
 NO_ATTRS: Mapping[str, Any] = MappingProxyType({})
 UNTIL = "until"  # reserved result name of a body: the stopping condition
 STRIDE = "every"  # reserved name of a non-sequence: how many steps lie between states that are kept, or each two
+RESERVED = frozenset({UNTIL, STRIDE})  # names that no result, tap or operand of the user has
 ASSOCIATIVE = "associative"  # strategy of a scan whose steps a user says can be put together in any grouping
 PREFIX = "prefix"  # strategy of a scan whose steps are put together in runs
 EFFECT = "!"  # results whose names start with it are computed for their effect: checks and prints

@@ -131,6 +131,10 @@ def _argreduce(types: Sequence[Type], attrs: Mapping[str, Any]) -> Type:
     return _reduce(types, {"axes": (attrs["axis"],)}).with_dtype(INT.dtype)
 
 
+def _positions(types: Sequence[Type], attrs: Mapping[str, Any]) -> Type:
+    return types[0].with_dtype(INT.dtype)
+
+
 def _matmul(types: Sequence[Type], attrs: Mapping[str, Any]) -> Type:
     a, b = types[0].shape, types[1].shape
     inner_a, inner_b = a[-1], b[0]
@@ -241,6 +245,9 @@ OPS: dict[str, OpDef] = _table(
     OpDef("argmax", "reduce", 1, _argreduce, ("axis",)),
     OpDef("cumsum", "reduce", 1, _first, ("axis",)),
     OpDef("cumprod", "reduce", 1, _first, ("axis",)),
+    OpDef("cummin", "reduce", 1, _first, ("axis",)),
+    OpDef("cummax", "reduce", 1, _first, ("axis",)),
+    OpDef("argsort", "reduce", 1, _positions, ("axis",)),  # equal elements keep their order; NaN comes last
     # contractions
     OpDef("matmul", "contract", 2, _matmul, (), True),  # ranks 1 and 2
     OpDef("einsum", "contract", None, _einsum, ("subscripts",), True),

@@ -6,6 +6,8 @@ more give 0, or -1 for negative numbers shifted right. The machine itself wraps.
 
 from __future__ import annotations
 
+import numpy as np
+
 
 def floor_divide(x, y):  # type: ignore[no-untyped-def]
     quotient = x // (y | (y == 0))
@@ -30,8 +32,9 @@ def left_shift(x, y):  # type: ignore[no-untyped-def]
 
 
 def right_shift(x, y):  # type: ignore[no-untyped-def]
-    fits = 0 <= y < 63
-    return x >> (y if fits else (y ^ y) | 63)
+    count = np.int64(y) if 0 <= y < 64 else np.int64(64)
+    half = count >> 1  # a shift by all 64 is two
+    return (x >> half) >> (count - half)
 
 
 def power(x, p):  # type: ignore[no-untyped-def]

@@ -97,7 +97,7 @@ def _recurrence(
             continue
         parts = LinearParts(frozenset(states), defined, same)
         found = parts.of(new)
-        if found is None or found[0] is None:
+        if found is None or found[0] is None or not set(found[1]) <= set(states):
             continue
         coefficients = _coefficients(found[1], states, depth, new)
         if coefficients is None:

@@ -24,6 +24,8 @@ COMBINE = {
     "reduce_all": "logical_and",
     "cumsum": "add",
     "cumprod": "multiply",
+    "cummin": "minimum",
+    "cummax": "maximum",
 }
 
 

@@ -16,6 +16,7 @@ from scancc.passes.lower.linalg import lower_linalg
 from scancc.passes.lower.memory import lower_concatenate, lower_put, lower_take
 from scancc.passes.lower.reductions import lower_argreduce, lower_cumulative, lower_reduce
 from scancc.passes.lower.scan_views import lower_get
+from scancc.passes.lower.sorting import lower_argsort
 from scancc.passes.lower.views import (
     lower_broadcast_to,
     lower_expect,
@@ -53,6 +54,9 @@ LOWER: dict[str, Callable[[Lowering, Node], None]] = {
     "argmax": lower_argreduce,
     "cumsum": lower_cumulative,
     "cumprod": lower_cumulative,
+    "cummin": lower_cumulative,
+    "cummax": lower_cumulative,
+    "argsort": lower_argsort,
     "matmul": lower_matmul,
     "einsum": lower_einsum,
     "scan": lower_scan,

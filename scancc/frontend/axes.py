@@ -86,16 +86,35 @@ def reshaped(x: Node, shape: Any) -> Node:
 
 def _same_elements(old: Shape, new: Shape, inferred: bool) -> bool:
     """Whether both have as many elements, whatever their open lengths are."""
-    rest = list(new)
-    for d in old:
-        if isinstance(d, Dim) and d in rest:
-            rest.remove(d)
-    left = [d for d in old if isinstance(d, Dim) and d not in new]
+    left: list[int | Dim] = []
+    rest = [f for d in new for f in _factors(d)]
+    for f in (f for d in old for f in _factors(d)):
+        if f != 0 and f in rest:
+            rest.remove(f)
+        else:
+            left.append(f)
     known = math.prod(d for d in rest if isinstance(d, int))
     if inferred:
         return known == 1 or not any(isinstance(d, Dim) for d in rest)
-    return not left and not any(isinstance(d, Dim) for d in rest) and (
-        known == math.prod(d for d in old if isinstance(d, int)))  # fmt: skip
+    return not any(isinstance(d, Dim) for d in (*left, *rest)) and known == math.prod(left)  # type: ignore[arg-type]
+
+
+def _factors(d: int | Dim) -> list[int | Dim]:
+    """A length that was made by folding axes into one, as the lengths of those."""
+    return [d] if isinstance(d, int) or d.define is None else _factors_of(d.define) or [d]
+
+
+def _factors_of(node: Node) -> list[int | Dim] | None:
+    match node.op:
+        case "const":
+            return [int(node.attrs["value"])]
+        case "dim":
+            return _factors(node.args[0].type.shape[node.attrs["axis"]])
+        case "multiply":
+            parts = [_factors_of(a) for a in node.args]
+            return None if None in parts else [f for part in parts for f in part or ()]
+        case _:
+            return None
 
 
 def _product(x: Node, entries: list[Any], dims: Shape) -> Node | int:
@@ -139,13 +158,12 @@ def _shape_of(x: Node, dims: list[Any]) -> Shape:
 
 
 def _rest(x: Node, given: list[Any], dims: list[Any]) -> int | Dim:
-    """The length that -1 stands for: lengths known at run time cancel by name."""
-    left = list(range(x.type.ndim))
+    """The length that -1 stands for: equal lengths cancel, those known at run time by name."""
+    left, rest = list(range(x.type.ndim)), []
     for d in given:
-        match = next((a for a in left if isinstance(d, Dim) and x.type.shape[a] == d), None)
-        if match is not None:
-            left.remove(match)
-    known = int(np.prod([d for d in given if isinstance(d, int)], dtype=np.int64))
+        match = next((a for a in left if d != 0 and x.type.shape[a] == d), None)
+        left.remove(match) if match is not None else rest.append(d)
+    known = int(np.prod([d for d in rest if isinstance(d, int)], dtype=np.int64))
     if any(isinstance(d, Dim) and d not in x.type.shape for d in given):
         raise UnsupportedError("reshape with -1 beside this length is not supported in a step", here(),
                                fix="write every length")

@@ -75,7 +75,7 @@ class Batch:
         if node not in self.batched or node.type.ndim == rank:
             return value
         ones = (1,) * (rank - node.type.ndim)
-        return build.reshape(value, (self.length, *ones, *node.type.shape), node.loc)
+        return build.reshape(value, (self.length, *ones, *self.shape(node.type.shape)), node.loc)
 
     def whole(self, node: Node) -> Node:
         """An operand that must have the axis itself."""

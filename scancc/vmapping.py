@@ -23,10 +23,12 @@ def vmap(fn: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
 
     `in_axes` says along which axis the rows of an argument lie; None: all rows share it. It is one number for all
     arguments, or a tuple with one entry an argument, which may be a container like the argument. `out_axes` says the
-    same of the results. Scans become one loop for all rows; a loop that rows leave at different steps, by `sc.until` or
-    a step count of their own, runs to the last of them and gives outputs with zeros after the end of each row.
+    same of the results. Scans become one loop for all rows. A row takes its own branches and leaves its own loops: what
+    it does not do has no effect, neither an error nor a check, nor anything on a derivative. A loop that rows leave at
+    different steps gives outputs with zeros after the end of each row, where the function returns them.
 
-    Raises ValueError for axes that are not there and for batches of different sizes.
+    Raises ValueError for axes that are not there and for batches of different sizes, and NotImplementedError where a
+    shared variable would be updated for every row.
     """
 
     def run(*args: Any) -> Any:
@@ -81,9 +83,10 @@ def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
     effects, updates = len(scope.effects), dict(scope.updates)
     results, tree = flatten(fn(*rows))
     nodes = [as_stored(r) for r in results]
-    updated = [n for s, n in scope.updates.items() if updates.get(s) is not n]
-    _check_pure(fn, leaves, [*scope.effects[effects:], *updated])
-    made = batch(nodes, leaves, length)
+    _check_updates(fn, leaves, [n for s, n in scope.updates.items() if updates.get(s) is not n])
+    done = scope.effects[effects:]
+    made = batch([*nodes, *done], leaves, length)
+    scope.effects[effects:] = dict.fromkeys(made.value[n] for n in done)
     out = []
     for node, axis in zip(nodes, _spread(out_axes, tree, "out_axes"), strict=True):
         value = made.value[node]
@@ -98,12 +101,11 @@ def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
     return unflatten(tree, out)
 
 
-def _check_pure(fn: Callable, leaves: dict[Node, Node], done: list[Node]) -> None:
-    """Checks, prints and updates of shared variables happen once, not for every row."""
-    if any(n in leaves for n in topological(done)):
-        raise UnsupportedError(f"{name_of(fn, 'the function')} calls sc.check or sc.debug_print, or updates a shared "
-                               "variable, in what is computed for every row of a batch", here(),
-                               fix="do so with all of the batch, outside of sc.vmap")  # fmt: skip
+def _check_updates(fn: Callable, leaves: dict[Node, Node], updated: list[Node]) -> None:
+    """Updates of shared variables happen once, not for every row."""
+    if any(n in leaves for n in topological(updated)):
+        raise UnsupportedError(f"{name_of(fn, 'the function')} updates a shared variable in what is computed for every "
+                               "row of a batch", here(), fix="do so with all of the batch, outside of sc.vmap")
 
 
 def _spread(axes: Any, tree: Any, name: str) -> list[int | None]:

@@ -210,7 +210,6 @@ def test_draws_are_those_of_their_keys():
         (lambda: sc.vmap(lambda x, y: x + y)(np.ones(3), np.ones(4)), ValueError, "argument 1 has 4 rows"),
         (lambda: sc.vmap(lambda x: x, (0, 0))(np.ones(3)), ValueError, "in_axes has 2 entries for 1 argument"),
         (lambda: sc.vmap(lambda x: x, 0, None)(np.ones(3)), ValueError, "out_axes is None for a result that differs"),
-        (lambda: sc.vmap(lambda x: sc.check(x > 0, "negative") or x)(np.ones(3)), NotImplementedError, "sc.check"),
     ],
 )
 def test_errors(call, error, text):

@@ -12,11 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scancc.autodiff.arithmetic import fresh
+from scancc.autodiff.residuals import without_effects
 from scancc.batching.divergence import is_uneven
 from scancc.batching.padded import NotMasked
 from scancc.batching.rules import Batch
 from scancc.ir import build
-from scancc.ir.graph import EFFECT, Graph, Node, ScanSpec, Sequence, dependencies, mentioned_dims, substitute
+from scancc.ir.graph import EFFECT, Graph, Node, ScanSpec, Sequence, dependencies, mentioned_dims, rewrite, substitute
 from scancc.ir.types import BOOL, Dim, Type
 
 
@@ -41,15 +42,16 @@ def run_by_rows(b: Batch, nodes: list[Node], apart: set[Node], roots: list[Node]
     if lengths:
         counts = row.loop({f"count_{i}": n for i, n in enumerate(lengths)}, {})
         for i, n in enumerate(lengths):
-            longest = build.make("reduce_max", build.trace(counts, f"count_{i}"), axes=(0,))
+            each = build.concatenate([build.trace(counts, f"count_{i}"), build.const([0])], 0, name=fresh("counts"))
+            longest = build.make("reduce_max", each, axes=(0,))
             most[n] = Dim(fresh("longest"), None, longest)
     effects = [n for n in shown if _is_effect(n)]
     values = [n for n in shown if not _is_effect(n)]
     names = {f"{EFFECT}{i}": n for i, n in enumerate(effects)} | {f"row_{i}": n for i, n in enumerate(values)}
     scan = row.loop(names, most)
     b.inside |= apart
-    for n in effects:
-        b.value[n] = build.effects(scan)
+    if effects:
+        b.value |= dict.fromkeys(effects, build.effects(scan))
     for i, n in enumerate(values):
         shape = [most[d.define] if isinstance(d, Dim) and d.define in most else d for d in n.type.shape]
         shape = [d if d in most.values() else b.shape((d,))[0] for d in shape]
@@ -92,7 +94,10 @@ class _Row:
             longest[made[n]] = build.make("read", type=Type(BOOL.dtype, (Dim(d.name),)), name=f"longest_{i}")
         body = {name: made[n] if name.startswith(EFFECT) else filled(made[n], longest) for name, n in results.items()}
         outputs = tuple(name for name in body if not name.startswith(EFFECT))
-        spec = ScanSpec(fresh("rows"), tuple(sequences), (), tuple(nonseqs), outputs, Graph((), body))
+        graph = Graph((), body)
+        if len(outputs) == len(body):  # what is for its values alone neither checks nor prints
+            graph = rewrite(graph, without_effects)
+        spec = ScanSpec(fresh("rows"), tuple(sequences), (), tuple(nonseqs), outputs, graph)
         first = next(iter(sequences.values()))
         return build.scan(spec, (build.dim_of(first, 0), *sequences.values(), *nonseqs.values()))
 

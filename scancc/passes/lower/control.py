@@ -42,6 +42,7 @@ from scancc.passes.storage.plan_taps import Storage
 
 CHEAP = frozenset({"add", "subtract", "multiply", "negative", "absolute", "cast"})  # as loading a number
 FIRST_BYTES = 1 << 16  # of a trace that grows
+ENDLESS = 1 << 48  # steps of which nobody keeps a trace
 
 
 @dataclass(eq=False)
@@ -210,7 +211,8 @@ def _trace_buffer(low: Lowering, node: Node, name: str, steps: Expr) -> Buffer:
     inner = low.lengths(row)
     first = max(16, FIRST_BYTES // max(1, (row.size or 64) * row.dtype.itemsize))
     few = isinstance(steps, Const) and steps.value <= first
-    if not spec_of(node).has_until or low.depth or few or not low.library:
+    once = low.depth and isinstance(steps, Const) and steps.value < ENDLESS  # before the kernel, not in every step
+    if not spec_of(node).has_until or once or few or not low.library:
         return low.scratch(f"{name}_rows", row.dtype, (add(steps, lead), *inner))
     rows = add(Op("minimum", (steps, const_int(first)), INT64), lead)
     buffer = Buffer(low.name(f"{name}_rows"), row.dtype, (rows, *inner), "local")

@@ -95,7 +95,8 @@ class JitFunction(PickledByName):
 
     def traced(self, arrays: list[np.ndarray], opened: tuple[int | None, ...]) -> Traced:
         return trace_with_control_flow(
-            lambda fn: Traced(fn, self.name, arrays, opened, self.control_flow), self.fn, self.control_flow
+            lambda fn: Traced(fn, self.name, arrays, opened, self.control_flow, self.options.target == "cuda"),
+            self.fn, self.control_flow,
         )
 
     def _arrays(self, args: Sequence[Any]) -> list[np.ndarray]:
@@ -137,9 +138,10 @@ class Traced:
     """One trace of a function."""
 
     def __init__(
-        self, fn: Callable, name: str, arrays: list[np.ndarray], opened: tuple[int | None, ...], control_flow: bool
+        self, fn: Callable, name: str, arrays: list[np.ndarray], opened: tuple[int | None, ...], control_flow: bool,
+        together: bool = False,
     ) -> None:
-        scope = Scope(name, control_flow=control_flow)
+        scope = Scope(name, control_flow=control_flow, together=together)
         with entered(scope):
             values = []
             named = parameters_of(fn)

@@ -85,7 +85,7 @@ def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
     nodes = [as_stored(r) for r in results]
     _check_updates(fn, leaves, [n for s, n in scope.updates.items() if updates.get(s) is not n])
     done = scope.effects[effects:]
-    made = batch([*nodes, *done], leaves, length)
+    made = batch([*nodes, *done], leaves, length, scope.root.together)
     scope.effects[effects:] = dict.fromkeys(made.value[n] for n in done)
     out = []
     for node, axis in zip(nodes, _spread(out_axes, tree, "out_axes"), strict=True):

@@ -138,6 +138,20 @@ def test_reductions_of_what_rows_made_by_themselves():
         np.testing.assert_allclose(found[k], [g(grown(r)) for r in x])
 
 
+def test_lengths_that_rows_are_given():
+    x, n = np.arange(12.0).reshape(3, 4), np.array([4, 0, 2])
+
+    def own(x, n):
+        return sc.scan(lambda u, y: np.exp(-y) + u, x, 0.1, n_steps=n)
+
+    each = [own(r, int(k)) for r, k in zip(x, n, strict=True)]
+    padded, products = sc.vmap(lambda x, n: (own(x, n), own(x, n).prod()))(x, n)
+    assert padded.shape == (3, 4)
+    for row, y in zip(padded, each, strict=True):
+        np.testing.assert_allclose(row, np.concatenate([y, np.zeros(4 - len(y))]))
+    np.testing.assert_allclose(products, [y.prod() for y in each])
+
+
 def checked(i):
     def yes():
         value = sc.take(TABLE, i)

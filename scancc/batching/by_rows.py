@@ -35,8 +35,9 @@ def run_by_rows(b: Batch, nodes: list[Node], apart: set[Node], roots: list[Node]
     read = {x for n in nodes if n not in apart for x in dependencies(n)} | wanted
     shown = [n for n in inside if n in read]
     lengths = list(dict.fromkeys(
-        d.define for n in shown for d in mentioned_dims(n) if d.define is not None and is_uneven(n, {d.define} & apart)
-    ))
+        d.define for n in shown for d in mentioned_dims(n)
+        if d.define is not None and (d.define in apart or d.define in b.batched)
+    ))  # fmt: skip
     row = _Row(b, given)
     most: dict[Node, Dim] = {}
     if lengths:

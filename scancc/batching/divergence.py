@@ -102,7 +102,7 @@ def by_rows(nodes: list[Node], leaves: set[Node], masks: bool) -> set[Node]:
         if any(a in below for a in needs):
             below.add(n)
         bundle = n.op == "get" and n.args[0] in needed
-        uneven = any(is_uneven(a, below) for a in (n, *needs))
+        uneven = n in below and any(is_uneven(a, found) for a in (n, *needs))
         if n in apart or bundle or uneven:
             needed.add(n)
             below.add(n)

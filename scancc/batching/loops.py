@@ -16,7 +16,7 @@ from types import MappingProxyType
 from scancc.autodiff.arithmetic import fresh
 from scancc.autodiff.custom import CustomRule
 from scancc.batching.by_rows import run_by_rows
-from scancc.batching.divergence import by_rows, varying
+from scancc.batching.divergence import by_rows, is_uneven, varying
 from scancc.batching.masked import masked_loop, while_running
 from scancc.batching.padded import NotMasked, on_padded
 from scancc.batching.rules import Batch
@@ -39,19 +39,26 @@ from scancc.ir.graph import (
 from scancc.ir.types import INT, Dim, Type
 
 
-def batch(roots: Iterable[Node], leaves: dict[Node, Node], length: int | Dim) -> Batch:
-    """Everything below `roots`, with the nodes `leaves` having become values with one more leading axis."""
+def batch(roots: Iterable[Node], leaves: dict[Node, Node], length: int | Dim, together: bool = False) -> Batch:
+    """Everything below `roots`, with the nodes `leaves` having become values with one more leading axis.
+
+    `together`: rows that leave a loop at different steps go through it together where they may, with masks, as threads
+    of a device do; so do loops whose rows the roots show. Otherwise each row runs its own.
+    """
     roots = list(roots)
     nodes = topological(roots)
-    try:
-        return _batch(roots, nodes, leaves, length, masks=True)
-    except NotMasked:  # what reads a loop needs the rows that each row of the batch made, and no others
-        return _batch(roots, nodes, leaves, length, masks=False)
-
-
-def _batch(roots: list[Node], nodes: list[Node], leaves: dict[Node, Node], length: int | Dim, masks: bool) -> Batch:
     b = Batch(length, dict(leaves), set(leaves), loops=_loops)
-    apart = by_rows(nodes, b.batched, masks)
+    apart = by_rows(nodes, b.batched, masks=False)
+    if not (together and apart) and not any(is_uneven(r, apart | b.batched) for r in roots):
+        return _run(b, nodes, apart, roots)
+    try:
+        masked = Batch(length, dict(leaves), set(leaves), loops=_loops)
+        return _run(masked, nodes, by_rows(nodes, b.batched, masks=True), roots)
+    except NotMasked:  # what reads a loop needs the rows that each row of the batch made, and no others
+        return _run(b, nodes, apart, roots)
+
+
+def _run(b: Batch, nodes: list[Node], apart: set[Node], roots: list[Node]) -> Batch:
     if apart:
         run_by_rows(b, nodes, apart, roots)
     b.run_all(roots)

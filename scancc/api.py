@@ -199,7 +199,7 @@ class EagerProgram(Inspection):
     """A scan traced with all of its arguments as inputs, and its compiled form."""
 
     def __init__(self, owner: ScanFunction, args: ScanArguments, strict: bool) -> None:
-        scope = Scope(owner.name, control_flow=owner.control_flow, device=owner.options.target != "cpu")
+        scope = Scope(owner.name, control_flow=owner.control_flow, together=owner.options.target == "cuda")
         with entered(scope):
             values = {}
             for label, array in _arrays(args).items():

@@ -115,8 +115,8 @@ class JitFunction(PickledByName):
         return self._first_trace(self._arrays(args))[1]
 
     def traced(self, arrays: list[np.ndarray], opened: tuple[int | None, ...]) -> Traced:
-        device = self.options.target != "cpu"
-        return Traced(self.fn, self.name, arrays, opened, self.control_flow, device)
+        together = self.options.target == "cuda"
+        return Traced(self.fn, self.name, arrays, opened, self.control_flow, together)
 
     def _arrays(self, args: Sequence[Any]) -> list[np.ndarray]:
         arrays = [as_argument(a) for a in args]
@@ -166,9 +166,9 @@ class Traced:
 
     def __init__(
         self, fn: Callable, name: str, arrays: list[np.ndarray], opened: tuple[int | None, ...], control_flow: bool,
-        device: bool,
+        together: bool,
     ) -> None:  # fmt: skip
-        scope = Scope(name, control_flow=control_flow, device=device)
+        scope = Scope(name, control_flow=control_flow, together=together)
         with entered(scope):
             values = []
             named = parameters_of(fn)

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from scancc.batching.divergence import rows_diverge
 from scancc.batching.loops import batch
 from scancc.calls import compiled_call
 from scancc.errors import ScanTypeError, ScanValueError, ShapeError, UnsupportedError
@@ -19,7 +18,6 @@ from scancc.gradients import naming
 from scancc.ir import build
 from scancc.ir.graph import Node, topological
 from scancc.ir.types import Dim, show_shape
-from scancc.row_loops import by_rows, ragged_axes
 
 
 def vmap(fn: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
@@ -27,10 +25,12 @@ def vmap(fn: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
 
     `in_axes` says along which axis the rows of an argument lie; None: all rows share it. It is one number for all
     arguments, or a tuple with one entry an argument, which may be a container like the argument. `out_axes` says the
-    same of the results. Scans become one loop for all rows; a loop that rows leave at different steps, by `sc.until` or
-    a step count of their own, runs to the last of them and gives outputs with zeros after the end of each row.
+    same of the results. Scans become one loop for all rows. A row takes its own branches and leaves its own loops: what
+    it does not do has no effect, neither an error nor a check, nor anything on a derivative. A loop that rows leave at
+    different steps gives outputs with zeros after the end of each row, where the function returns them.
 
-    Raises ValueError for axes that are not there and for batches of different sizes.
+    Raises ValueError for axes that are not there and for batches of different sizes, and NotImplementedError where a
+    shared variable would be updated for every row.
     """
 
     def run(*args: Any) -> Any:
@@ -61,49 +61,40 @@ def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
               for v, axis in zip(values, axes, strict=True)]
              for i, ((values, _), axes) in enumerate(zip(parts, axes_of, strict=True))]  # fmt: skip
     length, batched = _equally_long(whole, axes_of)
-    given = [[wrap(n) for n, axis in zip(nodes, axes, strict=True) if axis is None]
-             for nodes, axes in zip(whole, axes_of, strict=True)]  # fmt: skip
-
-    def of_row(*rows: Any) -> Any:
-        """The function with one row of what is batched, and all of what is not."""
-        row, arguments = iter(rows), []
-        for part, axes, (_, tree) in zip(given, axes_of, parts, strict=True):
-            rest = iter(part)
-            arguments.append(unflatten(tree, [next(rest) if axis is None else next(row) for axis in axes]))
-        return call(fn, *arguments)
-
     leaves: dict[Node, Node] = {}
-    for node in batched:
-        first = build.make("index", node, loc=here(), axis=0, position=0)
-        leaves[build.make("alias", first, loc=here())] = node
+    rows: list[Any] = []
+    for nodes, (_, tree), axes in zip(whole, parts, axes_of, strict=True):
+        inner = []
+        for node, axis in zip(nodes, axes, strict=True):
+            if axis is None:
+                inner.append(wrap(node))
+                continue
+            node = next(batched)
+            first = build.make("index", node, loc=here(), axis=0, position=0)
+            row = build.make("alias", first, loc=here())
+            leaves[row] = node
+            inner.append(wrap(row))
+        rows.append(unflatten(tree, inner))
     scope = tracing()
-    effects, updates, take_back = len(scope.effects), dict(scope.updates), scope.mark()
-    results, tree = flatten(of_row(*map(wrap, leaves)))
+    effects, updates = len(scope.effects), dict(scope.updates)
+    results, tree = flatten(call(fn, *rows))
     nodes = [as_stored(r) for r in results]
-    done = [*scope.effects[effects:], *(n for s, n in scope.updates.items() if updates.get(s) is not n)]
-    axes = _spread(out_axes, tree, "out_axes")
-    differing = set(leaves)
-    diverge = rows_diverge(topological([*nodes, *done]), differing, not scope.root.device)
-    if any(axis is None and node in differing for node, axis in zip(nodes, axes, strict=True)):
-        raise ScanValueError("out_axes is None for a result that differs from row to row", here(),
-                             fix="give the axis along which its rows are stacked")
-    made = None if diverge or not differing.isdisjoint(done) else _together(nodes, leaves, length)
-    if made is None:
-        # The function is traced once more, as the step of a loop: what it did before does not count.
-        take_back()
-        made = by_rows(of_row, list(leaves.values()), ragged_axes(nodes, differing), name_of(fn, "function"))
-    out = [wrap(node if axis is None else _to_axis(value, axis))
-           for node, value, axis in zip(nodes, made, axes, strict=False)]  # fmt: skip
+    _check_updates(fn, leaves, [n for s, n in scope.updates.items() if updates.get(s) is not n])
+    done = scope.effects[effects:]
+    made = batch([*nodes, *done], leaves, length, scope.root.together)
+    scope.effects[effects:] = dict.fromkeys(made.value[n] for n in done)
+    out = []
+    for node, axis in zip(nodes, _spread(out_axes, tree, "out_axes"), strict=True):
+        value = made.value[node]
+        if axis is None:
+            if node in made.batched:
+                raise ScanValueError("out_axes is None for a result that differs from row to row", here(),
+                                     fix="give the axis along which its rows are stacked")  # fmt: skip
+            out.append(wrap(value))
+            continue
+        value = made.whole(node)
+        out.append(wrap(_to_axis(value, axis)))
     return unflatten(tree, out)
-
-
-def _together(nodes: list[Node], leaves: dict[Node, Node], length: int | Dim) -> list[Node] | None:
-    """All rows at once; None where that cannot be done, as with results that would have gaps."""
-    try:
-        made = batch(nodes, leaves, length)
-        return [made.whole(n) for n in nodes]
-    except UnsupportedError:
-        return None
 
 
 def _equally_long(
@@ -121,6 +112,13 @@ def _equally_long(
             raise ShapeError(f"argument {i} has {n.type.shape[0]} rows, another one {length}", here(), context="vmap")
     nodes = same([n for _, n in found], [[(k, 0) for k in range(len(found))]])
     return nodes[0].type.shape[0], iter(nodes)
+
+
+def _check_updates(fn: Callable, leaves: dict[Node, Node], updated: list[Node]) -> None:
+    """Updates of shared variables happen once, not for every row."""
+    if any(n in leaves for n in topological(updated)):
+        raise UnsupportedError(f"{name_of(fn, 'the function')} updates a shared variable in what is computed for every "
+                               "row of a batch", here(), fix="do so with all of the batch, outside of sc.vmap")
 
 
 def _spread(axes: Any, tree: Any, name: str) -> list[int | None]:

@@ -51,7 +51,7 @@ class ForwardValues:
                 new = self._inner_history(n)
             else:
                 new = self.copy(n) if n in self.forward else rebuild(n, self.copies)
-            self.copies[n] = _without_effects(keeping(new, inner.get(n, {})))
+            self.copies[n] = without_effects(keeping(new, inner.get(n, {})))
         body = Graph((), {name: self.copies[r] for name, r in results.items()})
         body, more = with_lengths(body, self.value, self.taken)
         self.nonseqs |= more
@@ -195,7 +195,7 @@ class ForwardValues:
         return self.reads[name]
 
 
-def _without_effects(node: Node) -> Node:
+def without_effects(node: Node) -> Node:
     """A loop or branch that is run again must not print again."""
 
     def strip(g: Graph) -> Graph:

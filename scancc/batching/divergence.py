@@ -1,74 +1,117 @@
-"""Whether the rows of a batch do different things: then one program runs for each row, not all rows at once.
+"""Where the rows of a batch do not all do the same: which nodes a loop over the rows has to compute.
 
-    if x > 0: y = sc.take(t, i)        a row that does not take the branch must not look at t[i]
-    while k < 100: k = k * 2           a row that has left the loop must not go on
-    sc.check(x > 0)                    each row has its own message
+    diverges   a conditional whose predicate differs from row to row; a loop that rows leave at different
+               steps, unless masks do; checks
+               and prints of what differs; loops, branches and rules that hold any of these
+    uneven     a value whose length differs from row to row, and all that reads it
 
-Branches that only compute, and cannot fail, are computed for all rows, and each takes what is its own: that is
-vectorised, and nothing is seen of it.
+A node that diverges is run for each row by itself, so a row has no part in what it does not do. So is what reads uneven
+values, and what lies between two such nodes. Everything else is computed for all rows together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from scancc.batching.loops import _varying
-from scancc.ir.graph import Graph, Node, graphs_within, spec_of
-from scancc.ir.ops import OPS
-
-ONLY_COMPUTE = ("leaf", "elementwise", "view", "reduce", "contract")
-MAY_FAIL = ("wrap_index", "expect", "rows")
-MANY = 64  # operations of a branch, beyond which it is not worth being computed for rows that do not take it
+from scancc.batching.masked import can_be_masked
+from scancc.ir.graph import UNTIL, Graph, Node, dependencies, mentioned_dims, operands, spec_of
 
 
-def rows_diverge(nodes: Iterable[Node], differing: set[Node], ends_apart: bool = True) -> bool:
-    """`nodes`: all of the function of a row, operands first. `differing` has those arguments that differ between rows,
-    and gets everything that does.
+def differing(nodes: Iterable[Node], leaves: set[Node], masks: bool) -> tuple[set[Node], set[Node]]:
+    """Nodes whose values differ from row to row where those of `leaves` do, and which of them diverge.
 
-    `ends_apart`: whether loops that rows leave at different steps count.
+    `nodes` are in order, operands first.
     """
-    diverge = False
-    of_scan: dict[Node, set[str]] = {}  # results that differ
+    found, apart = set(leaves), set()
+    of_bundle: dict[Node, set[str]] = {}  # results that differ
     for n in nodes:
-        if n.op == "get" and n.args[0] in of_scan:
-            names = of_scan[n.args[0]]
-            differs = n.attrs["name"] in names or (n.attrs["view"] in ("length", "effects") and "" in names)
+        if n in found:
+            continue
+        if n.op == "get" and n.args[0] in of_bundle:
+            if n.attrs["view"] == "effects":
+                differs = n.args[0] in apart
+            else:
+                differs = n.attrs["name"] in of_bundle[n.args[0]] or is_uneven(n, found)
+        elif n.op == "dim":
+            define = getattr(n.args[0].type.shape[n.attrs["axis"]], "define", None)
+            differs = define in found
         else:
-            differs = n in differing or any(a in differing for a in n.args)
+            differs = any(a in found for a in dependencies(n))
         if not differs:
             continue
-        differing.add(n)
-        match n.op:
-            case "check" | "print":
-                diverge = True
-            case "cond":
-                diverge = _branches_diverge(n, differing, ends_apart) or diverge
-            case "scan":
-                having, reached, leaving = _varying(n, differing)
-                body = spec_of(n).body
-                leaves = {x for x in body.nodes() if x.op in ("tap", "read") and x.attrs["name"] in having}
-                inside = rows_diverge(body.nodes(), leaves, ends_apart)
-                diverge = diverge or inside or (leaving and (ends_apart or not _only_computes(body)))
-                results = body.results
-                of_scan[n] = {"", *results} if leaving else {x for x in results if x in having or results[x] in reached}
-    return diverge
+        found.add(n)
+        if n.op == "scan":
+            having, reached, leaving, diverges = varying(n, found, masks)
+            results = spec_of(n).body.results
+            of_bundle[n] = {"", *results} if leaving else {x for x in results if x in having or results[x] in reached}
+        elif n.op == "cond":
+            names = {k for k, a in zip(n.attrs["names"], n.args[1:], strict=True) if a in found}
+            branches = [_of_graph(n.attrs[k], names, masks) for k in ("then", "orelse")]
+            diverges = n.args[0] in found or any(inside for _, inside in branches)
+            of_bundle[n] = {
+                r for k, (reached, _) in zip(("then", "orelse"), branches, strict=True)
+                for r, x in n.attrs[k].results.items() if n.args[0] in found or x in reached
+            }  # fmt: skip
+        elif n.op == "custom":
+            graph: Graph = n.attrs["rule"].graph
+            diverges = bool(_of_graph(graph, {r.attrs["name"] for r in graph.nodes() if r.op == "read"}, masks)[1])
+        else:
+            diverges = n.op in ("check", "print")
+        if diverges:
+            apart.add(n)
+    return found, apart
 
 
-def _branches_diverge(cond: Node, differing: set[Node], ends_apart: bool) -> bool:
-    branches = (cond.attrs["then"], cond.attrs["orelse"])
-    if cond.args[0] in differing:
-        return not all(map(_only_computes, branches)) or any(len(b.nodes()) > MANY for b in branches)
-    having = {name for name, a in zip(cond.attrs["names"], cond.args[1:], strict=True) if a in differing}
-    leaves = [{x for x in b.nodes() if x.op == "read" and x.attrs["name"] in having} for b in branches]
-    return any([rows_diverge(b.nodes(), x, ends_apart) for b, x in zip(branches, leaves, strict=True)])
+def varying(scan: Node, batched: set[Node], masks: bool = True) -> tuple[set[str], set[Node], bool, bool]:
+    """Operands that differ between the rows, what depends on them in the body, whether rows end apart, and whether they
+    do not all do the same."""
+    spec = spec_of(scan)
+    having = {name for name, x in operands(scan).items() if x in batched}
+    while True:
+        reached, inside = _of_graph(spec.body, having, masks)
+        leaving = scan.args[0] in batched or (spec.has_until and spec.body.results[UNTIL] in reached)
+        # Where rows end at different steps, every carry stops for some of them.
+        more = {c.name for c in spec.carries if leaving or spec.body.results[c.name] in reached} - having
+        if not more:
+            masked = masks and leaving and can_be_masked(spec)
+            return having, reached, leaving, bool(inside) or (leaving and not masked)
+        having |= more
 
 
-def _only_computes(graph: Graph) -> bool:
-    """Whether nothing can fail in it, go on for ever, or be seen from outside."""
-    for g in graphs_within(graph):
-        for n in g.nodes():
-            integer_power = n.op == "power" and n.type.dtype.kind in "iu"
-            computes = OPS[n.op].kind in ONLY_COMPUTE or n.op in ("cond", "get", "concatenate")
-            if n.op in MAY_FAIL or integer_power or not computes:
-                return False
-    return True
+def _of_graph(graph: Graph, names: set[str], masks: bool) -> tuple[set[Node], set[Node]]:
+    leaves = {n for n in graph.nodes() if n.op in ("tap", "read") and n.attrs["name"] in names}
+    return differing(graph.nodes(), leaves, masks)
+
+
+def is_uneven(node: Node, found: set[Node]) -> bool:
+    """Whether a length of `node` differs from row to row."""
+    return any(d.define in found for d in mentioned_dims(node))
+
+
+def by_rows(nodes: list[Node], leaves: set[Node], masks: bool) -> set[Node]:
+    """What a loop over the rows computes; empty where all rows do the same. `nodes` are in order, operands first."""
+    found, apart = differing(nodes, leaves, masks)
+    if not apart:
+        return set()
+    needed: set[Node] = set()
+    below: set[Node] = set()  # what depends on a node of the loop
+    for n in nodes:
+        needs = dependencies(n)
+        if n in leaves:
+            continue
+        if any(a in below for a in needs):
+            below.add(n)
+        bundle = n.op == "get" and n.args[0] in needed
+        uneven = n in below and any(is_uneven(a, found) for a in (n, *needs))
+        if n in apart or bundle or uneven:
+            needed.add(n)
+            below.add(n)
+    above: set[Node] = set()  # what a node of the loop depends on
+    for n in reversed(nodes):
+        if n in needed or n in above:
+            above.update(dependencies(n))
+            if n in below:
+                needed.add(n)
+    # A loop or conditional gives its values to the loop's own nodes only.
+    return needed | {n for n in nodes if n.op == "get" and n.args[0] in needed}
+

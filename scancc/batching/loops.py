@@ -1,11 +1,10 @@
-"""Batching of scans, conditionals, gathers and updates; and of what has no rule, by a loop over the rows.
+"""Batching of scans, conditionals, gathers and updates; and of single ops that have no rule, by a loop over the rows.
 
     before   scan s sequence x = %x: f64[n] carry y = %0 { y = y[-1] + x[0] }                        for every row of %X
     after    scan s sequence x = transpose %X: f64[n, b] carry y = broadcast %0: f64[b] { y = y[-1] + x[0] }
 
-A loop runs for all rows at once. Rows that leave it at different steps, by a condition or a step count of their own,
-stop changing; the loop ends with the last one, and their traces have rows of zeros after their end. A padded trace may
-be summed over time, read from its end or element by element; anything that would count the zeros is an error.
+A loop runs for all rows at once where they all make the same steps and take the same branches. The rest is found by
+`divergence.py` and run for one row after the other by `by_rows.py`.
 """
 
 from __future__ import annotations
@@ -14,9 +13,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from types import MappingProxyType
 
-from scancc.autodiff.arithmetic import constant, fresh, where
+from scancc.autodiff.arithmetic import fresh
 from scancc.autodiff.custom import CustomRule
-from scancc.batching.padded import on_padded, refused
+from scancc.batching.by_rows import run_by_rows
+from scancc.batching.divergence import by_rows, is_uneven, varying
+from scancc.batching.masked import masked_loop, while_running
+from scancc.batching.padded import NotMasked, on_padded
 from scancc.batching.rules import Batch
 from scancc.errors import UnsupportedError
 from scancc.ir import build
@@ -24,7 +26,6 @@ from scancc.ir.graph import (
     EFFECT,
     STRIDE,
     UNTIL,
-    Carry,
     Graph,
     Node,
     ScanSpec,
@@ -32,16 +33,34 @@ from scancc.ir.graph import (
     operands,
     rebuild,
     spec_of,
+    topological,
     with_attrs,
 )
-from scancc.ir.names import fresh_name
-from scancc.ir.types import BOOL, INT, Dim, Type
+from scancc.ir.types import INT, Dim, Type
 
 
-def batch(roots: Iterable[Node], leaves: dict[Node, Node], length: int | Dim) -> Batch:
-    """Everything below `roots`, with the nodes `leaves` having become values with one more leading axis."""
+def batch(roots: Iterable[Node], leaves: dict[Node, Node], length: int | Dim, together: bool = False) -> Batch:
+    """Everything below `roots`, with the nodes `leaves` having become values with one more leading axis.
+
+    `together`: rows that leave a loop at different steps go through it together where they may, with masks, as threads
+    of a device do; so do loops whose rows the roots show. Otherwise each row runs its own.
+    """
     roots = list(roots)
+    nodes = topological(roots)
     b = Batch(length, dict(leaves), set(leaves), loops=_loops)
+    apart = by_rows(nodes, b.batched, masks=False)
+    if not (together and apart) and not any(is_uneven(r, apart | b.batched) for r in roots):
+        return _run(b, nodes, apart, roots)
+    try:
+        masked = Batch(length, dict(leaves), set(leaves), loops=_loops)
+        return _run(masked, nodes, by_rows(nodes, b.batched, masks=True), roots)
+    except NotMasked:  # what reads a loop needs the rows that each row of the batch made, and no others
+        return _run(b, nodes, apart, roots)
+
+
+def _run(b: Batch, nodes: list[Node], apart: set[Node], roots: list[Node]) -> Batch:
+    if apart:
+        run_by_rows(b, nodes, apart, roots)
     b.run_all(roots)
     return b
 
@@ -67,10 +86,6 @@ def _loops(b: Batch, node: Node) -> Node | None:
             x, start = map(b.operand, node.args)
             count = b.shape(node.type.shape)[0]
             value = _to_rows(build.rows(_time_first(x), start, count, node.loc))
-        case "check" | "print":
-            name = "check" if node.op == "check" else "debug_print"
-            raise UnsupportedError(f"sc.{name} of values that differ from row to row of a batch", node.loc,
-                                   fix="call it on all of the batch, outside of sc.vmap")
         case _:
             value = _row_by_row(b, node)
     b.value[node] = value
@@ -152,27 +167,31 @@ def _inner(t: Type) -> Type:
 
 def _scan(b: Batch, node: Node) -> Node | None:
     spec, old = spec_of(node), operands(node)
-    having, reached, leaving = _varying(node, b.batched)
-    if spec.effects and any(spec.body.results[e] in reached for e in spec.effects):
-        raise UnsupportedError("a step with checks or prints is batched", node.loc,
-                               fix="call sc.check and sc.debug_print outside of sc.vmap")
+    having, _, leaving, _ = varying(node, b.batched)
     leaves: dict[Node, Node] = {}
     for leaf in spec.body.nodes():
         if leaf.op in ("tap", "read") and leaf.attrs["name"] in having:
             width = Dim(b.length.name, b.length.hint) if isinstance(b.length, Dim) else b.length
             leaves[leaf] = Node(leaf.op, (), leaf.type.with_shape((width, *leaf.type.shape)), leaf.attrs, leaf.loc)
     width = Dim(b.length.name, b.length.hint) if isinstance(b.length, Dim) else b.length
+    if leaving:
+        for leaf in spec.body.nodes():
+            if leaf.op == "tap" and spec.sequence(leaf.attrs["name"]) is not None and leaf.type.dtype.kind in "fc":
+                row = leaves.get(leaf, leaf)
+                if leaf not in leaves:
+                    row = build.broadcast_to(leaf, (width, *leaf.type.shape))
+                leaves[leaf] = while_running(row, width, spec)
     inner = Batch(width, dict(leaves), set(leaves), loops=_loops)
     inner.run_all(spec.body.results.values())
     results = {}
     for name, r in spec.body.results.items():
         batched = r in inner.batched
         if name in having and not batched:  # a carry that starts batched and goes on alike for all rows
-            results[name], batched = _spread(inner, r, leaves), True
+            results[name], batched = _spread(inner, r), True
         else:
             results[name] = inner.value[r]
-        if leaving and not batched and name != UNTIL and not name.startswith(EFFECT):
-            results[name] = _spread(inner, r, leaves)
+        if leaving and not batched and name != UNTIL:
+            results[name] = _spread(inner, r)
     given: dict[str, Node] = {}
     for name, x in old.items():
         carry, value = spec.carry(name), b.operand(x)
@@ -183,119 +202,20 @@ def _scan(b: Batch, node: Node) -> Node | None:
             value = b.whole(x)
         given[name] = value
     if leaving:
-        return _leaving(b, node, spec, given, results, inner)
+        return masked_loop(b, node, spec, given, results, inner)
     new = replace(spec, body=Graph((), results))
     b.value[node] = build.scan(new, (b.operand(node.args[0]), *given.values()), node.loc)
     b.scans[node] = frozenset(n for n in results if n in having or spec.body.results[n] in inner.batched)
     return None
 
 
-def _spread(inner: Batch, r: Node, leaves: dict[Node, Node]) -> Node:
+def _spread(inner: Batch, r: Node) -> Node:
     """A value that all rows share, for each of them."""
     return build.broadcast_to(inner.value[r], (inner.length, *r.type.shape), r.loc)
 
 
-def _varying(scan: Node, batched: set[Node]) -> tuple[set[str], set[Node], bool]:
-    """Operands that differ between the rows, what depends on them in the body, and whether rows end apart."""
-    spec = spec_of(scan)
-    having = {name for name, x in operands(scan).items() if x in batched}
-    while True:
-        reached = _reached(spec.body, having)
-        leaving = scan.args[0] in batched or (spec.has_until and spec.body.results[UNTIL] in reached)
-        # Where rows end at different steps, every carry stops for some of them.
-        more = {c.name for c in spec.carries if leaving or spec.body.results[c.name] in reached} - having
-        if not more:
-            return having, reached, leaving
-        having |= more
-
-
-def _reached(body: Graph, names: set[str]) -> set[Node]:
-    found: set[Node] = set()
-    of_scan: dict[Node, set[str]] = {}  # results that differ
-    for n in body.nodes():
-        if n.op == "get" and n.args[0] in of_scan:
-            differs = n.attrs["name"] in of_scan[n.args[0]]
-        else:
-            differs = n.op in ("tap", "read") and n.attrs["name"] in names
-            differs = differs or any(a in found for a in n.args)
-        if not differs:
-            continue
-        found.add(n)
-        if n.op == "scan":
-            having, reached, leaving = _varying(n, found)
-            results = spec_of(n).body.results
-            of_scan[n] = {"", *results} if leaving else {x for x in results if x in having or results[x] in reached}
-    return found
-
-
-def _leaving(
-    b: Batch, node: Node, spec: ScanSpec, given: dict[str, Node], results: dict[str, Node], inner: Batch
-) -> Node | None:
-    """Rows that end at different steps: a carry counts the steps of each, and what has ended repeats its last value."""
-    taken = {*spec.operand_names(), *results}
-    count, running = fresh_name("made", taken), fresh_name("running", taken)
-    steps = b.operand(node.args[0])
-    of_rows = node.args[0] in b.batched
-    flags = (inner.length,)
-    made = build.make("tap", type=Type(INT.dtype, flags), name=count, offset=-1)
-    on = build.make("tap", type=Type(BOOL.dtype, flags), name=running, offset=-1)
-    kept: dict[str, Node] = {}
-    traces: dict[str, str] = {}
-    for name, r in results.items():
-        if name == UNTIL or name.startswith(EFFECT):
-            continue
-        still = build.reshape(on, (inner.length, *(1,) * (r.type.ndim - 1)))
-        if spec.carry(name) is not None:
-            before = build.make("tap", type=r.type, name=name, offset=-1)
-            kept[name] = where(still, r, before)
-        else:
-            kept[name] = where(still, r, constant(0, r))
-        if spec.carry(name) is not None:
-            # The trace shows zeros after the end, the carry keeps its last value.
-            shown = fresh_name(f"{name}_rows", taken)
-            kept[shown] = where(still, r, constant(0, r))
-            traces[name] = shown
-    one = build.cast(on, "int64")
-    kept[count] = build.make("add", made, one)
-    goes_on = on
-    if UNTIL in results:
-        stop = results[UNTIL]
-        goes_on = build.make("logical_and", on, build.make("logical_not", stop))
-    nonseqs = dict.fromkeys(spec.nonseqs)
-    extra: dict[str, Node] = {}
-    if of_rows:
-        limit = fresh_name("limit", taken)
-        extra[limit] = steps
-        read = build.make("read", type=Type(INT.dtype, flags), name=limit)
-        goes_on = build.make("logical_and", goes_on, build.make("less", kept[count], read))
-    kept[running] = goes_on
-    kept[UNTIL] = build.make("logical_not", build.make("reduce_any", goes_on, axes=(0,)))
-    most = build.make("reduce_max", steps, axes=(0,)) if of_rows else steps
-    start = build.broadcast_to(build.integer(0), (b.length,))
-    alive = build.broadcast_to(build.const(True), (b.length,))
-    if of_rows:
-        alive = build.make("less", start, steps)
-    outputs = (*spec.outputs, *traces.values())
-    carries = tuple(replace(c, taps=tuple(sorted({*c.taps, -1}))) for c in spec.carries)
-    new = replace(
-        spec, carries=(*carries, Carry(count, (-1,)), Carry(running, (-1,))),
-        nonseqs=(*nonseqs, *extra), outputs=outputs, body=Graph((), kept),
-    )  # fmt: skip
-    values = {**given, count: start, running: alive, **extra}
-    scan = build.scan(new, (most, *(values[n] for n in new.operand_names())), node.loc)
-    b.value[node] = scan
-    b.scans[node] = frozenset(spec.body.results)
-    b.counts[node] = build.final(scan, count, node.loc)
-    b.traces[node] = traces
-    return None
-
-
 def _get(b: Batch, node: Node) -> Node | None:
     source, name, view = node.args[0], node.attrs["name"], node.attrs["view"]
-    if source in b.chosen:
-        b.value[node] = b.chosen[source][name]
-        b.batched.add(node)
-        return None
     new = b.value[source]
     if view == "effects":
         return build.effects(new)
@@ -318,7 +238,7 @@ def _get(b: Batch, node: Node) -> Node | None:
         return rebuild(node, b.value)
     if source in b.counts:
         if view not in ("trace", "final"):
-            raise refused(node, f"the {view} of a loop whose rows end at different steps")
+            raise NotMasked(view)
         if view == "trace":
             name = b.traces[source].get(name, name)
             b.padded[node] = source
@@ -326,10 +246,7 @@ def _get(b: Batch, node: Node) -> Node | None:
     row = row.with_shape((b.length, *b.shape(node.type.shape[node.type.ndim - (row.ndim - 1) :])))
     if view == "trace":
         value = build.trace(new, name, node.loc)
-        steps = value.type.shape[0]
-        if source not in b.counts:  # as many as before, by the node that tells it of others, too
-            (steps,) = b.shape(node.type.shape[:1])
-        value = Node("get", value.args, row.with_shape((steps, *row.shape)), value.attrs, value.loc)
+        value = Node("get", value.args, row.with_shape((value.type.shape[0], *row.shape)), value.attrs, value.loc)
     elif view == "final":
         value = _view(new, node, row)
     elif view == "every":
@@ -373,30 +290,6 @@ def _cond(b: Batch, node: Node) -> Node | None:
     names = node.attrs["names"]
     having = {n for n, a in zip(names, args, strict=True) if a in b.batched}
     labels = [n for n in node.attrs["then"].results if not n.startswith(EFFECT)]
-    if predicate in b.batched:
-        if any(n.startswith(EFFECT) for k in ("then", "orelse") for n in node.attrs[k].results):
-            raise UnsupportedError("a branch with checks or prints is batched", node.loc,
-                                   fix="check or print outside of sc.cond: batches run both branches")  # fmt: skip
-        # Rows choose differently: both branches are computed for all of them.
-        found = {}
-        for key in ("then", "orelse"):
-            graph: Graph = node.attrs[key]
-            inner = Batch(b.length, {}, set(), loops=_loops)
-            for leaf in graph.nodes():
-                if leaf.op == "read":
-                    a = args[names.index(leaf.attrs["name"])]
-                    inner.value[leaf] = b.operand(a)
-                    if a in b.batched:
-                        inner.batched.add(leaf)
-            inner.run_all(graph.results.values())
-            found[key] = {n: inner.whole(graph.results[n]) for n in labels}
-        test = b.operand(predicate)
-        b.value[node], b.scans[node], b.chosen[node] = node, frozenset(labels), {}
-        for n in labels:
-            chosen = found["then"][n]
-            mask = build.reshape(test, (b.length, *(1,) * (chosen.type.ndim - 1)))
-            b.chosen[node][n] = where(mask, chosen, found["orelse"][n])
-        return None
     branches, batched = {}, {}
     for key in ("then", "orelse"):
         graph = node.attrs[key]

@@ -1,4 +1,4 @@
-"""Traces that have zeros after the end of their rows: what may be done with them, and the error for everything else."""
+"""Traces that have zeros after the end of their rows: what may be done with them, and what is raised otherwise."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import numpy as np
 
 from scancc.autodiff.arithmetic import constant, where
 from scancc.batching.rules import RULES, Batch
-from scancc.errors import UnsupportedError
 from scancc.ir import build
-from scancc.ir.graph import Loc, Node
+from scancc.ir.graph import Node
 from scancc.ir.ops import OPS
 from scancc.ir.types import INT, Type
 
-RULE = "a loop whose rows end at different steps has zeros after the end of each"
+
+class NotMasked(Exception):
+    """What reads the rows of a masked loop would count the zeros after their ends: the loop has to be run by rows."""
 
 
 def on_padded(b: Batch, node: Node, row_by_row: Callable[[Batch, Node], Node]) -> Node | None:
@@ -49,29 +50,7 @@ def on_padded(b: Batch, node: Node, row_by_row: Callable[[Batch, Node], Node]) -
             b.value[node] = _pick(b, x, row_by_row, at)
             b.batched.add(node)
             return None
-    raise refused(node, f"{node.op} of outputs whose rows have different lengths",
-                  "return the outputs and their lengths, ys.shape[0], and go on outside of sc.vmap")  # fmt: skip
-
-
-def refused(node: Node, what: str, fix: str = "") -> UnsupportedError:
-    """The error for what reads a loop whose rows end at different steps. What a transform added has no line."""
-    if node.loc is None or node.attrs.get("view") == "every":
-        what = "the derivative, or a batch of batches, of a loop whose rows end at different steps"
-        fix = ("take the derivative of the whole batch: sc.grad(lambda x: sc.vmap(f)(x).sum())(x) has the same rows; "
-               "batch once, over one axis that has all rows: sc.vmap(f)(x.reshape(-1, x.shape[-1]))")  # fmt: skip
-    return UnsupportedError(what, _line_behind(node), RULE, fix)
-
-
-def _line_behind(node: Node) -> Loc | None:
-    """The line of a node, or else of the nearest one that it is computed of."""
-    seen, behind = {node}, [node]
-    for n in behind:
-        if n.loc is not None:
-            return n.loc
-        new = [a for a in n.args if a not in seen]
-        seen.update(new)
-        behind += new
-    return None
+    raise NotMasked(node.op)
 
 
 def _alive(b: Batch, like: Node, count: Node) -> Node:

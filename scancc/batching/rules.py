@@ -32,8 +32,8 @@ class Batch:
     scans: dict[Node, frozenset[str]] = field(default_factory=dict)  # of scans and conds: results that have the axis
     counts: dict[Node, Node] = field(default_factory=dict)  # of scans that rows leave one by one: steps of each row
     traces: dict[Node, dict[str, str]] = field(default_factory=dict)  # of those: the outputs that traces are read from
-    chosen: dict[Node, dict[str, Node]] = field(default_factory=dict)  # of conds that rows decide differently: results
     padded: dict[Node, Node] = field(default_factory=dict)  # nodes whose rows are zeros after their end: the scan
+    inside: set[Node] = field(default_factory=set)  # of the loop over the rows: not computed anywhere else
 
     def run(self, root: Node) -> Node:
         """`root` with the axis in front; the leaves it needs are in `value` already."""
@@ -42,7 +42,7 @@ class Batch:
 
     def run_all(self, roots: Iterable[Node]) -> None:
         for node in topological(roots):
-            if node in self.value:
+            if node in self.value or node in self.inside:
                 continue
             if not any(a in self.batched or a in self.scans for a in node.args):
                 self.value[node] = rebuild(node, self.value)

@@ -44,7 +44,7 @@ class Scope:
     _wide: dict[Node, Node] = field(default_factory=dict)  # values of 16 bits, as they are captured
     closed: bool = False
     control_flow: bool = True  # whether Python's may be rewritten
-    device: bool = False  # whether the program is for one
+    together: bool = False  # whether rows of a batch that leave a loop apart should go through it together
     asked: bool = False  # whether Python asked for a traced value
 
     @property

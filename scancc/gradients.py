@@ -21,7 +21,7 @@ from scancc.calls import compiled_call
 from scancc.errors import ScanTypeError, ScanValueError
 from scancc.frontend.location import here, name_of, of_function
 from scancc.frontend.pytrees import flatten, paths, unflatten
-from scancc.frontend.tracer import Tracer, as_stored, tracing, unwrap, wrap
+from scancc.frontend.tracer import Tracer, as_stored, number_of, tracing, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node, topological
 from scancc.ir.types import show_shape, widened
@@ -131,7 +131,8 @@ class _Marked:
     def __init__(self, trees: list[Any]) -> None:
         self.parts = [flatten(t) for t in trees]
         self.nodes = [build.make("alias", unwrap(v), loc=here()) for leaves, _ in self.parts for v in leaves]
-        self.trees = self.unflatten([wrap(n) for n in self.nodes])
+        numbers = [number_of(v) for leaves, _ in self.parts for v in leaves]
+        self.trees = self.unflatten([wrap(n, k) for n, k in zip(self.nodes, numbers, strict=True)])
 
     def unflatten(self, leaves: list[Any]) -> list[Any]:
         rest = iter(leaves)

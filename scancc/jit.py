@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from scancc.arrays import as_argument, as_kernel_array, on_host, refuse_large
-from scancc.backends.guards import LEAF, MISS, Guard
+from scancc.backends.guards import MISS, Guard, Leaf
 from scancc.backends.program import Program
 from scancc.driver import NANS, Programs, RecentCalls, compile_graph, execute, options_of
-from scancc.errors import ScanTypeError, TracedValueError, UnsupportedError
+from scancc.errors import ScanOverflowError, ScanTypeError, TracedValueError, UnsupportedError
 from scancc.frontend import pytrees
 from scancc.frontend.control_flow import trace_with_control_flow
 from scancc.frontend.location import name_of, of_function
@@ -35,6 +35,15 @@ from scancc.pickling import PickledByName
 
 # Types of arguments that are what they are: not traced, not on a device, no containers.
 PLAIN = frozenset({np.ndarray, float, int, bool, complex, np.float64, np.float32, np.int64, np.int32, np.bool_})
+
+
+# Of each argument whether it is an int, a float or a complex of Python: those take the dtype of what they meet.
+Numbers = tuple[type | None, ...]
+OF_PYTHON = frozenset({int, float, complex})
+
+
+def _numbers(args: Sequence[Any]) -> Numbers:
+    return tuple([type(a) if type(a) in OF_PYTHON else None for a in args])
 
 
 class JitFunction(PickledByName):
@@ -67,7 +76,7 @@ class JitFunction(PickledByName):
         if PLAIN.issuperset(map(type, args)):
             # What most calls are, without looking for anything else that arguments may be.
             arrays = [a if type(a) is np.ndarray else np.asarray(a) for a in args]
-            program = self._program(arrays)
+            program = self._program(arrays, _numbers(args))
             if plain and program.is_direct:
                 self._recent.note(program)
                 return program.run_direct(arrays)
@@ -76,7 +85,7 @@ class JitFunction(PickledByName):
             with entered(SYMBOLIC):  # a graph that is being built outside of any trace
                 return self.fn(*args)
         arrays = self._arrays(args)
-        program = self._program(arrays)
+        program = self._program(arrays, _numbers(args))
         return program.run(arrays, mode, stream)
 
     def lower(self, *args: Any) -> JitProgram:
@@ -84,18 +93,19 @@ class JitFunction(PickledByName):
 
         Its machine code is made at the first call, or when it is asked for by `.asm()` or `.llvm()`.
         """
-        program = self._program(self._arrays(args))
+        program = self._program(self._arrays(args), _numbers(args))
         program.compiled  # noqa: B018  # what cannot be compiled is an error here
         return program
 
     def trace(self, *args: Any) -> Traced:
         """The traced program for arguments like these, not yet compiled: `.graph` is its scan IR."""
         arrays = self._arrays(args)
-        return self.traced(arrays, self._opened(arrays))
+        numbers = _numbers(args)
+        return self.traced(arrays, self._opened(arrays, numbers), numbers)
 
-    def traced(self, arrays: list[np.ndarray], opened: tuple[int | None, ...]) -> Traced:
+    def traced(self, arrays: list[np.ndarray], opened: tuple[int | None, ...], numbers: Numbers) -> Traced:
         return trace_with_control_flow(
-            lambda fn: Traced(fn, self.name, arrays, opened, self.control_flow), self.fn, self.control_flow
+            lambda fn: Traced(fn, self.name, arrays, opened, numbers, self.control_flow), self.fn, self.control_flow
         )
 
     def _arrays(self, args: Sequence[Any]) -> list[np.ndarray]:
@@ -108,26 +118,28 @@ class JitFunction(PickledByName):
                                     fix="pass the arrays of a container one by one, or convert it with np.asarray")
         return arrays
 
-    def _program(self, arrays: list[np.ndarray]) -> JitProgram:
-        kinds = tuple([(a.dtype, a.ndim) for a in arrays])
+    def _program(self, arrays: list[np.ndarray], numbers: Numbers) -> JitProgram:
+        kinds = (numbers, *[(a.dtype, a.ndim) for a in arrays])
         opened = self._open.get(kinds)
         if opened is None:
-            opened = self._open[kinds] = self._opened(arrays)
+            opened = self._open[kinds] = self._opened(arrays, numbers)
         key = (kinds, opened, tuple([_fixed(a, axis) for a, axis in zip(arrays, opened, strict=True)]))
         program: JitProgram = self.programs.get(
-            key, lambda: JitProgram(self, arrays, opened), JitProgram.is_current
+            key, lambda: JitProgram(self, arrays, opened, numbers), JitProgram.is_current
         )
+        if program.traced.narrowed:
+            program.check_numbers(arrays)
         return program
 
-    def _opened(self, arrays: list[np.ndarray]) -> tuple[int | None, ...]:
+    def _opened(self, arrays: list[np.ndarray], numbers: Numbers) -> tuple[int | None, ...]:
         """Which axis of each argument may have any length. None of them where the function asks Python for a length."""
         for i, a in enumerate(arrays):
             refuse_large(a, f"argument {i} of {self.name}")
         fixed: tuple[int | None, ...] = (None,) * len(arrays)
-        found = self.traced(arrays, fixed).lengths_of_scans()
+        found = self.traced(arrays, fixed, numbers).lengths_of_scans()
         if found != fixed:
             try:
-                self.traced(arrays, found)
+                self.traced(arrays, found, numbers)
             except (TracedValueError, UnsupportedError):  # of a length: with lengths that are known it was traced
                 return fixed
         return found
@@ -137,8 +149,9 @@ class Traced:
     """One trace of a function."""
 
     def __init__(
-        self, fn: Callable, name: str, arrays: list[np.ndarray], opened: tuple[int | None, ...], control_flow: bool
-    ) -> None:
+        self, fn: Callable, name: str, arrays: list[np.ndarray], opened: tuple[int | None, ...], numbers: Numbers,
+        control_flow: bool,
+    ) -> None:  # fmt: skip
         scope = Scope(name, control_flow=control_flow)
         with entered(scope):
             values = []
@@ -148,7 +161,7 @@ class Traced:
                 shape: tuple = a.shape
                 if axis is not None:
                     shape = (*a.shape[:axis], scope.new_dim(f"n_{label}", a.shape[axis]), *a.shape[axis + 1 :])
-                values.append(Tracer(scope.add_input(label, a.dtype, shape), scope))
+                values.append(Tracer(scope.add_input(label, a.dtype, shape), scope, numbers[i]))
             self.inputs = [v.node.attrs["name"] for v in values]
             returned = fn(*values)
             leaves, self.tree = flatten(returned)
@@ -158,6 +171,7 @@ class Traced:
                     rule = "a compiled function returns an array, or a tuple, list or dict of arrays"
                     raise ScanTypeError(f"{name} returned {v!r}", of_function(fn), rule)
                 self.results[f"result{i}"] = as_stored(v)
+        self.numbers, self.narrowed = numbers, scope.narrowed
         self.captured = dict(scope.bound)
         self.updates = {f"new_{i}": shared for i, shared in enumerate(scope.updates)}
         updates = dict(zip(self.updates, scope.updates.values(), strict=True))
@@ -179,8 +193,10 @@ def _fixed(a: np.ndarray, axis: int | None) -> tuple[int, ...]:
 
 
 class JitProgram(Inspection):
-    def __init__(self, owner: JitFunction, arrays: list[np.ndarray], opened: tuple[int | None, ...]) -> None:
-        self.traced = owner.traced(arrays, opened)
+    def __init__(
+        self, owner: JitFunction, arrays: list[np.ndarray], opened: tuple[int | None, ...], numbers: Numbers
+    ) -> None:
+        self.traced = owner.traced(arrays, opened, numbers)
         self.kinds = kinds_of(self.traced.captured)
         self._owner = owner
 
@@ -188,6 +204,14 @@ class JitProgram(Inspection):
     def compiled(self) -> Program:
         name = self._owner.name if self._owner.name.isidentifier() else "function"
         return compile_graph(self.traced.graph, name, self._owner.options)
+
+    def check_numbers(self, arrays: Sequence[np.ndarray]) -> None:
+        """Raises OverflowError for a Python integer that does not fit the dtype of an array that it meets."""
+        for name, a in zip(self.traced.inputs, arrays, strict=True):
+            for dtype, loc in self.traced.narrowed.get(name, ()):
+                if not np.iinfo(dtype).min <= int(a) <= np.iinfo(dtype).max:
+                    raise ScanOverflowError(f"{a} does not fit into {dtype}", loc,
+                                            "Python's numbers take the dtype of the arrays that they meet, as in NumPy")
 
     def is_current(self) -> bool:
         """Whether the shared variables that the function captured have the shapes that this was compiled for."""
@@ -197,7 +221,7 @@ class JitProgram(Inspection):
     def is_direct(self) -> bool:
         """Whether arrays of the host can be handed to the program's function as they are, and nothing else is to do."""
         made, traced = self.compiled, self.traced
-        if not made.direct or self.kinds or traced.updates:
+        if not made.direct or self.kinds or traced.updates or traced.narrowed:
             return False
         same_inputs = (*traced.inputs, *traced.captured) == made.inputs
         return same_inputs and tuple(traced.results) == tuple(traced.graph.results)
@@ -207,7 +231,7 @@ class JitProgram(Inspection):
         """The call of this program with arguments that need no conversion, as one function; `is_direct` holds."""
         traced = self.traced
         return self.compiled.guarded(
-            Guard((LEAF,) * len(traced.inputs), tuple(traced.captured.values()),
+            Guard(tuple(Leaf(python=n is not None) for n in traced.numbers), tuple(traced.captured.values()),
                   lambda results, bind: source_of(traced.tree, iter(results), bind))
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from scancc.calls import compiled_call
 from scancc.errors import ScanTypeError, ScanValueError, ShapeError, UnsupportedError
 from scancc.frontend.location import here, name_of
 from scancc.frontend.pytrees import LEAF, NONE, flatten, unflatten
-from scancc.frontend.tracer import as_stored, tracing, unwrap, wrap
+from scancc.frontend.tracer import as_stored, number_of, tracing, unwrap, wrap
 from scancc.gradients import naming
 from scancc.ir import build
 from scancc.ir.graph import Node, topological
@@ -60,7 +60,7 @@ def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
         for v, axis in zip(values, _spread(axes, tree, f"in_axes[{i}]"), strict=True):
             node = unwrap(v)
             if axis is None:
-                inner.append(wrap(node))
+                inner.append(wrap(node, number_of(v)))
                 continue
             node, size = _moved(node, axis, i), None
             size = node.type.shape[0]

@@ -24,7 +24,7 @@ from scancc.frontend.fits import expect, may_be_equal
 from scancc.frontend.location import here, name_of, of_function
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.pytrees import flatten, paths, unflatten
-from scancc.frontend.tracer import as_stored, is_traced, tracing, unwrap, wrap
+from scancc.frontend.tracer import as_stored, is_traced, number_of, tracing, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node, topological
 from scancc.ir.types import show_shape, widened
@@ -134,7 +134,8 @@ class _Marked:
     def __init__(self, trees: list[Any]) -> None:
         self.parts = [flatten(t) for t in trees]
         self.nodes = [build.make("alias", unwrap(v), loc=here()) for leaves, _ in self.parts for v in leaves]
-        self.trees = self.unflatten([wrap(n) for n in self.nodes])
+        numbers = [number_of(v) for leaves, _ in self.parts for v in leaves]
+        self.trees = self.unflatten([wrap(n, k) for n, k in zip(self.nodes, numbers, strict=True)])
 
     def unflatten(self, leaves: list[Any]) -> list[Any]:
         rest = iter(leaves)

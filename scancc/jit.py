@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from scancc.arrays import as_argument, as_kernel_array, on_host, refuse_large
-from scancc.backends.guards import LEAF, MISS, Guard
+from scancc.backends.guards import MISS, Guard, Leaf
 from scancc.backends.program import Program
 from scancc.driver import NANS, Programs, RecentCalls, compile_graph, execute, options_of
-from scancc.errors import LengthError, ScanTypeError, TracedValueError, UnsupportedError
+from scancc.errors import LengthError, ScanOverflowError, ScanTypeError, TracedValueError, UnsupportedError
 from scancc.frontend import pytrees
 from scancc.frontend.calling import call
 from scancc.frontend.location import name_of, of_function
@@ -37,6 +37,15 @@ from scancc.pickling import PickledByName
 
 # Types of arguments that are what they are: not traced, not on a device, no containers.
 PLAIN = frozenset({np.ndarray, float, int, bool, complex, np.float64, np.float32, np.int64, np.int32, np.bool_})
+
+
+# Of each argument whether it is an int, a float or a complex of Python: those take the dtype of what they meet.
+Numbers = tuple[type | None, ...]
+OF_PYTHON = frozenset({int, float, complex})
+
+
+def _numbers(args: Sequence[Any]) -> Numbers:
+    return tuple([type(a) if type(a) in OF_PYTHON else None for a in args])
 
 
 class JitFunction(PickledByName):
@@ -70,7 +79,7 @@ class JitFunction(PickledByName):
             if PLAIN.issuperset(map(type, args)):
                 # What most calls are, without looking for anything else that arguments may be.
                 arrays = [a if type(a) is np.ndarray else np.asarray(a) for a in args]
-                program = self._program(arrays)
+                program = self._program(arrays, _numbers(args))
                 if plain and program.is_direct:
                     self._recent.note(program)
                     return program.run_direct(arrays)
@@ -79,24 +88,26 @@ class JitFunction(PickledByName):
                 with entered(SYMBOLIC):  # a graph that is being built outside of any trace
                     return call(self.fn, *args)
             arrays = self._arrays(args)
-            program = self._program(arrays)
+            program = self._program(arrays, _numbers(args))
             return program.run(arrays, mode, stream)
         except LengthError as e:
-            return self._with_its_lengths(self._arrays(args), mode, stream, e)
+            return self._with_its_lengths(self._arrays(args), _numbers(args), mode, stream, e)
 
-    def _with_its_lengths(self, arrays: list[np.ndarray], mode: str, stream: Any, wrong: LengthError) -> Any:
+    def _with_its_lengths(
+        self, arrays: list[np.ndarray], numbers: Numbers, mode: str, stream: Any, wrong: LengthError
+    ) -> Any:  # fmt: skip
         """A call whose lengths do not fit each other as those of other calls do: it is traced with them.
 
         So it means what NumPy does with the same arrays: a length of 1 is broadcast, and what does not fit is an error
         at the user's line, as it is at a first call.
         """
-        opened = self._program(arrays).opened
+        opened = self._program(arrays, numbers).opened
         without_ones = tuple([axis if axis is None or a.shape[axis] != 1 else None
                               for a, axis in zip(arrays, opened, strict=True)])  # fmt: skip
         if without_ones != opened:
             with contextlib.suppress(LengthError):
-                return self._opened_so(arrays, without_ones).run(arrays, mode, stream)
-        program = self._opened_so(arrays, (None,) * len(arrays))
+                return self._opened_so(arrays, without_ones, numbers).run(arrays, mode, stream)
+        program = self._opened_so(arrays, (None,) * len(arrays), numbers)
         if any(n.op == "expect" for g in graphs_within(program.traced.graph) for n in g.nodes()):
             raise wrong  # of lengths that values decide
         return program.run(arrays, mode, stream)
@@ -106,17 +117,18 @@ class JitFunction(PickledByName):
 
         Its machine code is made at the first call, or when it is asked for by `.asm()` or `.llvm()`.
         """
-        program = self._program(self._arrays(args))
+        program = self._program(self._arrays(args), _numbers(args))
         program.compiled  # noqa: B018  # what cannot be compiled is an error here
         return program
 
     def trace(self, *args: Any) -> Traced:
         """The traced program for arguments like these, not yet compiled: `.graph` is its scan IR."""
-        return self._first_trace(self._arrays(args))[1]
+        arrays = self._arrays(args)
+        return self._first_trace(arrays, _numbers(args))[1]
 
-    def traced(self, arrays: list[np.ndarray], opened: tuple[int | None, ...]) -> Traced:
+    def traced(self, arrays: list[np.ndarray], opened: tuple[int | None, ...], numbers: Numbers) -> Traced:
         together = self.options.target == "cuda"
-        return Traced(self.fn, self.name, arrays, opened, self.control_flow, together)
+        return Traced(self.fn, self.name, arrays, opened, numbers, self.control_flow, together)
 
     def _arrays(self, args: Sequence[Any]) -> list[np.ndarray]:
         arrays = [as_argument(a) for a in args]
@@ -128,36 +140,39 @@ class JitFunction(PickledByName):
                                     fix="pass the arrays of a container one by one, or convert it with np.asarray")
         return arrays
 
-    def _program(self, arrays: list[np.ndarray]) -> JitProgram:
-        kinds = tuple([(a.dtype, a.ndim) for a in arrays])
+    def _program(self, arrays: list[np.ndarray], numbers: Numbers) -> JitProgram:
+        kinds = (numbers, *[(a.dtype, a.ndim) for a in arrays])
         opened, traced = self._open.get(kinds), None
         if opened is None:
-            opened, traced = self._first_trace(arrays)
+            opened, traced = self._first_trace(arrays, numbers)
             self._open[kinds] = opened
-        return self._opened_so(arrays, opened, traced)
+        return self._opened_so(arrays, opened, numbers, traced)
 
     def _opened_so(
-        self, arrays: list[np.ndarray], opened: tuple[int | None, ...], traced: Traced | None = None
+        self, arrays: list[np.ndarray], opened: tuple[int | None, ...], numbers: Numbers, traced: Traced | None = None
     ) -> JitProgram:  # fmt: skip
-        kinds = tuple([(a.dtype, a.ndim) for a in arrays])
+        kinds = (numbers, *[(a.dtype, a.ndim) for a in arrays])
         key = (kinds, opened, tuple([_fixed(a, axis) for a, axis in zip(arrays, opened, strict=True)]))
         program: JitProgram = self.programs.get(
-            key, lambda: JitProgram(self, opened, traced or self.traced(arrays, opened)), JitProgram.is_current
+            key, lambda: JitProgram(self, opened, traced or self.traced(arrays, opened, numbers), numbers),
+            JitProgram.is_current,
         )
+        if program.traced.narrowed:
+            program.check_numbers(arrays)
         return program
 
-    def _first_trace(self, arrays: list[np.ndarray]) -> tuple[tuple[int | None, ...], Traced]:
+    def _first_trace(self, arrays: list[np.ndarray], numbers: Numbers) -> tuple[tuple[int | None, ...], Traced]:
         """Which axis of each argument may have any length, and the trace with those open. None of them may where the
         function asks Python for a length."""
         for i, a in enumerate(arrays):
             refuse_large(a, f"argument {i} of {self.name}")
         fixed: tuple[int | None, ...] = (None,) * len(arrays)
-        traced = self.traced(arrays, fixed)
+        traced = self.traced(arrays, fixed, numbers)
         found = traced.lengths_of_scans()
         if found != fixed:
             # Of a length that Python asks for: with lengths that are known it was traced.
             with contextlib.suppress(TracedValueError, UnsupportedError):
-                return found, self.traced(arrays, found)
+                return found, self.traced(arrays, found, numbers)
         return fixed, traced
 
 
@@ -165,8 +180,8 @@ class Traced:
     """One trace of a function."""
 
     def __init__(
-        self, fn: Callable, name: str, arrays: list[np.ndarray], opened: tuple[int | None, ...], control_flow: bool,
-        together: bool,
+        self, fn: Callable, name: str, arrays: list[np.ndarray], opened: tuple[int | None, ...], numbers: Numbers,
+        control_flow: bool, together: bool,
     ) -> None:  # fmt: skip
         scope = Scope(name, control_flow=control_flow, together=together)
         with entered(scope):
@@ -177,7 +192,7 @@ class Traced:
                 shape: tuple = a.shape
                 if axis is not None:
                     shape = (*a.shape[:axis], scope.new_dim(f"n_{label}", a.shape[axis]), *a.shape[axis + 1 :])
-                values.append(Tracer(scope.add_input(label, a.dtype, shape), scope))
+                values.append(Tracer(scope.add_input(label, a.dtype, shape), scope, numbers[i]))
             self.inputs = [v.node.attrs["name"] for v in values]
             returned = call(fn, *values)
             leaves, self.tree = flatten(returned)
@@ -187,6 +202,7 @@ class Traced:
                     rule = "a compiled function returns an array, or a tuple, list or dict of arrays"
                     raise ScanTypeError(f"{name} returned {v!r}", of_function(fn), rule)
                 self.results[f"result{i}"] = as_stored(v)
+        self.numbers, self.narrowed = numbers, scope.narrowed
         self.captured = dict(scope.bound)
         self.updates = {f"new_{i}": shared for i, shared in enumerate(scope.updates)}
         updates = dict(zip(self.updates, scope.updates.values(), strict=True))
@@ -208,7 +224,9 @@ def _fixed(a: np.ndarray, axis: int | None) -> tuple[int, ...]:
 
 
 class JitProgram(Inspection):
-    def __init__(self, owner: JitFunction, opened: tuple[int | None, ...], traced: Traced) -> None:
+    def __init__(
+        self, owner: JitFunction, opened: tuple[int | None, ...], traced: Traced, numbers: Numbers
+    ) -> None:  # fmt: skip
         self.opened, self.traced = opened, traced
         self.kinds = kinds_of(self.traced.captured)
         self._owner = owner
@@ -218,6 +236,14 @@ class JitProgram(Inspection):
         name = self._owner.name if self._owner.name.isidentifier() else "function"
         return compile_graph(self.traced.graph, name, self._owner.options)
 
+    def check_numbers(self, arrays: Sequence[np.ndarray]) -> None:
+        """Raises OverflowError for a Python integer that does not fit the dtype of an array that it meets."""
+        for name, a in zip(self.traced.inputs, arrays, strict=True):
+            for dtype, loc in self.traced.narrowed.get(name, ()):
+                if not np.iinfo(dtype).min <= int(a) <= np.iinfo(dtype).max:
+                    raise ScanOverflowError(f"{a} does not fit into {dtype}", loc,
+                                            "Python's numbers take the dtype of the arrays that they meet, as in NumPy")
+
     def is_current(self) -> bool:
         """Whether what the function captured has the dtypes and shapes that this was compiled for."""
         return kinds_of(self.traced.captured) == self.kinds
@@ -226,7 +252,9 @@ class JitProgram(Inspection):
     def is_direct(self) -> bool:
         """Whether arrays of the host can be handed to the program's function as they are, and nothing else is to do."""
         made, traced = self.compiled, self.traced
-        if not made.direct or traced.updates or any(isinstance(v, Shared) for v in traced.captured.values()):
+        if not made.direct or traced.updates or traced.narrowed or any(
+            isinstance(v, Shared) for v in traced.captured.values()
+        ):  # fmt: skip
             return False
         same_inputs = (*traced.inputs, *traced.captured) == made.inputs
         return same_inputs and tuple(traced.results) == tuple(traced.graph.results)
@@ -236,7 +264,7 @@ class JitProgram(Inspection):
         """The call of this program with arguments that need no conversion, as one function; `is_direct` holds."""
         traced = self.traced
         return self.compiled.guarded(
-            Guard((LEAF,) * len(traced.inputs), tuple(traced.captured.values()),
+            Guard(tuple(Leaf(python=n is not None) for n in traced.numbers), tuple(traced.captured.values()),
                   lambda results, bind: source_of(traced.tree, iter(results), bind))
         )  # fmt: skip
 

@@ -9,14 +9,16 @@ None.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from scancc.arrays import as_argument
 from scancc.calls import compiled_call
-from scancc.errors import CarryTypeError, ScanTypeError, ScanValueError
+from scancc.errors import CarryShapeError, CarryTypeError, ScanTypeError, ScanValueError
 from scancc.frontend.calling import call
 from scancc.frontend.conditionals import cond as conditional
 from scancc.frontend.location import here, name_of, of_function
@@ -28,6 +30,7 @@ from scancc.frontend.tracer import is_traced, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import ASSOCIATIVE
 from scancc.ir.names import fresh_name
+from scancc.ir.types import show_shape
 
 FOREVER = 1 << 62  # steps of a loop that only its condition ends
 
@@ -150,16 +153,24 @@ def associative_scan(fn: Callable, elems: Any, reverse: bool = False, axis: int 
 
     Rows lie along `axis` of every leaf, and results have the shapes and dtypes of `elems`. With `reverse` it begins at
     the last row: y[t] = fn(y[t+1], x[t]).
+
+    Raises ValueError for leaves without the axis or of unequal lengths, and where `fn` returns another shape;
+    TypeError where it returns another structure, or a dtype that the leaf's cannot hold.
     """
 
     def run(elems: Any) -> Any:
         leaves, tree = flatten(elems)
-        leaves = [np.moveaxis(wrap(unwrap(x)), axis, 0) for x in leaves]
+        labels = paths(elems, "elems")
+        leaves = _of_one_length([_rows_first(x, axis, label) for x, label in zip(leaves, labels, strict=True)])
 
         def step(carry: Any, row: Any) -> Any:
             first, before = carry
-            after = flatten(call(fn, unflatten(tree, before), unflatten(tree, row)))[0]
-            new = [np.where(first, x, a.astype(x.dtype)) for x, a in zip(row, after, strict=True)]
+            after, found = flatten(call(fn, unflatten(tree, before), unflatten(tree, row)))
+            if found != tree:
+                raise CarryTypeError(f"elems are {describe(tree)}, but the function returns {describe(found)}",
+                                     of_function(fn), "an associative function returns what it takes")
+            after = [_like(fn, x, a, label) for x, a, label in zip(row, after, labels, strict=True)]
+            new = [np.where(first, x, a) for x, a in zip(row, after, strict=True)]
             return (wrap(build.const(False, "bool")), new), new
 
         start = [np.zeros_like(x[0]) if isinstance(x.node.type.shape[0], int) and x.node.type.shape[0] else
@@ -168,14 +179,65 @@ def associative_scan(fn: Callable, elems: Any, reverse: bool = False, axis: int 
         _, ys = _traced_scan(step, (first, start), leaves, None, reverse, strategy=ASSOCIATIVE)
         return unflatten(tree, [np.moveaxis(y, 0, axis) for y in ys])
 
+    axis = operator.index(axis)
+    given = flatten(elems)[0]
+    if not given:
+        raise ScanValueError("elems has no array", here(), "an associative scan runs over one array or more")
+    rows = [np.moveaxis(x, axis, 0) for x in given if not is_traced(x) and -np.ndim(x) <= axis < np.ndim(x)]
+    _check_lengths(rows, None)
     return compiled_call(run, name_of(fn, "scan"), ("associative", fn, reverse, axis), elems)
+
+
+def _rows_first(leaf: Any, axis: int, label: str) -> Any:
+    x = wrap(unwrap(leaf))
+    if not -x.ndim <= axis < x.ndim:
+        raise ScanValueError(f"{label} has {x.ndim} axes, and no axis {axis}", here(),
+                             "rows of an associative scan lie along `axis` of every leaf")
+    return np.moveaxis(x, axis, 0)
+
+
+def _of_one_length(leaves: list[Any]) -> list[Any]:
+    """Leaves whose first axes are as long as that of the first leaf, which a run checks where it is not known yet."""
+    known = {x.node.type.shape[0] for x in leaves}
+    fixed = sorted(n for n in known if isinstance(n, int))
+    if len(fixed) > 1:
+        raise ScanValueError(f"the lengths {' and '.join(map(str, fixed))} of elems differ", here(),
+                             "every leaf of elems has the same rows")
+    if len(known) == 1:
+        return leaves
+    length = fixed[0] if fixed else leaves[0].node.type.shape[0]
+    return [x if x.node.type.shape[0] == length else
+            wrap(build.make("expect", x.node, shape=(length, *x.node.type.shape[1:]), loc=here())) for x in leaves]
+
+
+def _like(fn: Callable, row: Any, result: Any, label: str) -> Any:
+    """What `fn` returned for a leaf, in its dtype where that holds it."""
+    value = wrap(unwrap(result))
+    if value.node.type.shape != row.node.type.shape:
+        raise CarryShapeError(
+            f"rows of {label} have shape {show_shape(row.node.type.shape)}, but the function returns "
+            f"{show_shape(value.node.type.shape)}", of_function(fn), "an associative function keeps shapes",
+        )  # fmt: skip
+    if value.dtype != row.dtype and not np.can_cast(value.dtype, row.dtype, "safe"):
+        raise CarryTypeError(f"{label} is {row.dtype}, but the function returns {value.dtype}", of_function(fn),
+                             "results have the dtypes of elems",
+                             f"convert it first, for example x.astype({value.dtype.name!r})")  # fmt: skip
+    return value.astype(row.dtype)
 
 
 def _cumulative(ufunc: np.ufunc) -> Callable:
     def run(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
-        return associative_scan(ufunc, operand, reverse, axis)
+        x = operand if is_traced(operand) else as_argument(operand)
+        if x.dtype.kind == "b" and ufunc in (np.add, np.multiply):
+            raise ScanTypeError(f"running {ufunc.__name__} of truth values", here(),
+                                fix="convert them first, x.astype('int64')")
+        if ufunc is np.logaddexp and x.dtype.kind in "biu":
+            one = np.ones((), x.dtype)
+            x = x.astype(ufunc(one, one).dtype)
+        return associative_scan(ufunc, x, reverse, axis)
 
-    run.__doc__ = f"Running {ufunc.__name__} along an axis, from its end with `reverse`."
+    run.__doc__ = (f"Running {ufunc.__name__} along an axis, from its end with `reverse`; shape and dtype are those of "
+                   "the operand, integers of cumlogsumexp being floats as in NumPy.")
     return run
 
 

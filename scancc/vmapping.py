@@ -13,7 +13,7 @@ from scancc.frontend.calling import call
 from scancc.frontend.fits import may_be_equal, same
 from scancc.frontend.location import here, name_of
 from scancc.frontend.pytrees import LEAF, NONE, flatten, unflatten
-from scancc.frontend.tracer import as_stored, tracing, unwrap, wrap
+from scancc.frontend.tracer import as_stored, number_of, tracing, unwrap, wrap
 from scancc.gradients import naming
 from scancc.ir import build
 from scancc.ir.graph import Node, topological
@@ -63,11 +63,11 @@ def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
     length, batched = _equally_long(whole, axes_of)
     leaves: dict[Node, Node] = {}
     rows: list[Any] = []
-    for nodes, (_, tree), axes in zip(whole, parts, axes_of, strict=True):
+    for nodes, (values, tree), axes in zip(whole, parts, axes_of, strict=True):
         inner = []
-        for node, axis in zip(nodes, axes, strict=True):
+        for node, v, axis in zip(nodes, values, axes, strict=True):
             if axis is None:
-                inner.append(wrap(node))
+                inner.append(wrap(node, number_of(v)))
                 continue
             node = next(batched)
             first = build.make("index", node, loc=here(), axis=0, position=0)

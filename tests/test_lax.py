@@ -174,3 +174,38 @@ def test_cond_and_switch():
     for bad in ((1.5, branches), (np.arange(2), branches), (0, ())):
         with pytest.raises((TypeError, ValueError), match="switch"):
             sc.lax.switch(*bad, 3.0)
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int32", "int64", "bool"])
+def test_cumlogsumexp_of_integers_is_of_floats(dtype):
+    x = np.array([1, 0, 3], dtype)
+    found = sc.lax.cumlogsumexp(x)
+    np.testing.assert_allclose(found, np.logaddexp.accumulate(x.astype("f8")), rtol=1e-2 if dtype == "int8" else 1e-3)
+    assert found.dtype.kind == "f"
+
+
+@pytest.mark.parametrize(
+    "fn, elems, error",
+    [
+        (lambda a, b: a * 0.5 + b, np.arange(4), TypeError),
+        (lambda a, b: (a + b).astype("f8"), np.ones(3, "f4"), TypeError),
+        (lambda a, b: (a, b), np.ones(3), TypeError),
+        (lambda a, b: a[0] + b[0], (np.ones(3), np.ones(3)), TypeError),
+        (lambda a, b: (a + b).sum(), np.ones((3, 2)), ValueError),
+        (lambda a, b: (a + b)[None], np.ones(3), ValueError),
+        (lambda a, b: (a[0] + b[0], a[1] + b[1]), (np.ones(3), np.ones(4)), ValueError),
+        (np.add, np.float64(1.0), ValueError),
+        (np.add, (), ValueError),
+    ],
+)
+def test_associative_scans_check_what_they_are_given(fn, elems, error):
+    with pytest.raises(error):
+        sc.lax.associative_scan(fn, elems)
+    with pytest.raises(error):
+        sc.jit(lambda x: sc.lax.associative_scan(fn, elems))(1.0)
+
+
+def test_associative_scans_of_lengths_that_a_run_shows():
+    f = sc.jit(lambda x, y: sc.lax.associative_scan(lambda a, b: (a[0] + b[0], a[1] * b[1]), (x, y)))
+    np.testing.assert_allclose(f(np.ones(3), np.full(3, 2.0))[1], [2.0, 4.0, 8.0])
+    for n, m in ((3, 4), (5, 3)):
+        with pytest.raises(ValueError):
+            f(np.ones(n), np.ones(m))

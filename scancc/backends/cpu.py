@@ -76,8 +76,8 @@ class CpuProgram(Program):
     def guarded(self, guard: Guard) -> Callable[[tuple], Any] | None:
         if not can_be_guarded(self.graph.inputs, guard.captured):
             return None
-        counts = [leaf.count for form in guard.arguments for leaf in leaves(form)]
-        native = native_call(self.code, self.graph, self.lowered, guard.captured, self._constants, counts)
+        given = [leaf for form in guard.arguments for leaf in leaves(form)]
+        native = native_call(self.code, self.graph, self.lowered, guard.captured, self._constants, given)
         if native is not None:
             return around_native(self.graph, self.lowered, guard, native)
         return self._host(kernel=self._kernel, guard=guard)

@@ -37,9 +37,13 @@ WIDEST = np.iinfo(np.int64)  # Python's integers beyond it have another dtype
 
 @dataclass(frozen=True)
 class Leaf:
-    """An input of the program; `count`: a number of steps, which is a Python integer that is not negative."""
+    """An input of the program; `count`: a number of steps, which is a Python integer that is not negative.
+
+    A program may be for numbers of Python (`python` is True) or for NumPy's only (False), where dtypes depend on it.
+    """
 
     count: bool = False
+    python: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,16 @@ class Entries:
 Form = Leaf | Is | Equals | Items | Entries
 LEAF = Leaf()
 Input = tuple[Node, str]  # an input of the program and its variable
+
+
+def number_types(leaf: Leaf, dtype: np.dtype) -> tuple[type, ...]:
+    """The types of numbers that a scalar input takes as they are."""
+    if leaf.count:
+        return (int,)
+    kinds = NUMBERS[dtype]
+    if leaf.python is None or dtype == np.bool_:
+        return kinds
+    return tuple(k for k in kinds if issubclass(k, np.generic) != leaf.python)
 
 
 def leaves(form: Form) -> list[Leaf]:
@@ -186,7 +200,7 @@ class GuardSource:
                 elif count:
                     self._demand(f"type({given}) is {self.bind(int)} and 0 <= {given} <= {WIDEST.max}")
                 else:
-                    self._number(given, node.type.dtype)
+                    self._number(given, node.type.dtype, form)
 
     def _array(self, name: str, node: Node) -> None:
         dtype = np.dtype(node.type.dtype.type)  # the one object that NumPy has for it; others are taken the general way
@@ -203,9 +217,9 @@ class GuardSource:
         if fixed:
             self._demand(" and ".join(fixed))
 
-    def _number(self, name: str, dtype: np.dtype) -> None:
+    def _number(self, name: str, dtype: np.dtype, leaf: Leaf) -> None:
         tests = []
-        for kind in NUMBERS[dtype]:
+        for kind in number_types(leaf, dtype):
             fits = f" and {WIDEST.min} <= {name} <= {WIDEST.max}" if kind is int else ""
             tests.append(f"type({name}) is {self.bind(kind)}{fits}")
         self._demand(" or ".join(tests))

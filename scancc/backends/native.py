@@ -19,7 +19,7 @@ from llvmlite import ir
 from scancc_runtime.code import memory_type
 
 from scancc.backends.entry import COUNT, DATA, DIMENSIONS, DTYPE, FLAGS, ITEMS, RANK, VALUE
-from scancc.backends.guards import NUMBERS
+from scancc.backends.guards import Leaf, number_types
 from scancc.backends.llvm.interrupts import around
 from scancc.backends.llvm.kernel import ALIGNMENT
 from scancc.backends.machine_code import MachineCode
@@ -47,17 +47,17 @@ class NotNative(Exception):
 
 def native_call(
     code: MachineCode, graph: Graph, lowered: Lowered, captured: Sequence[np.ndarray],
-    constants: Mapping[Buffer, np.ndarray], counts: Sequence[bool],
+    constants: Mapping[Buffer, np.ndarray], leaves: Sequence[Leaf],
 ) -> Callable[[tuple], Any] | None:  # fmt: skip
     """A function of the tuple of inputs, but for the last ones, which were captured; None if there is none.
 
     It returns the tuple of the buffers that hold results, each once, or the only one as it is; scalars have no axes.
-    `counts` says of the inputs that are given whether they are numbers of steps.
+    `leaves` says of the inputs that are given which numbers they may be.
     """
     if lowered.kernel.returned or lowered.executed or not lowered.results or not code.pure:
         return None
     try:
-        return NativeCall(code, graph, lowered, captured, constants, counts).function()
+        return NativeCall(code, graph, lowered, captured, constants, leaves).function()
     except NotNative:
         return None
 
@@ -69,7 +69,7 @@ def result_buffers(lowered: Lowered) -> list[Buffer]:
 class NativeCall(PythonFunction):
     def __init__(
         self, code: MachineCode, graph: Graph, lowered: Lowered, captured: Sequence[np.ndarray],
-        constants: Mapping[Buffer, np.ndarray], counts: Sequence[bool],
+        constants: Mapping[Buffer, np.ndarray], leaves: Sequence[Leaf],
     ) -> None:  # fmt: skip
         super().__init__()
         self._code, self._lowered = code, lowered
@@ -83,7 +83,7 @@ class NativeCall(PythonFunction):
         axes = [len(x.shape) for x in lowered.allocated]
         self._shape = self._builder.alloca(INT, max([1, *axes]))  # of an array that is being made
 
-        self._inputs(graph, captured, counts)
+        self._inputs(graph, captured, leaves)
         for buffer, value in constants.items():
             self._kept.append(value)
             self._array(buffer.name, self._pointer(value.ctypes.data))
@@ -92,7 +92,7 @@ class NativeCall(PythonFunction):
 
     # -- inputs --------------------------------------------------------------------------------------------------
 
-    def _inputs(self, graph: Graph, captured: Sequence[np.ndarray], counts: Sequence[bool]) -> None:
+    def _inputs(self, graph: Graph, captured: Sequence[np.ndarray], leaves: Sequence[Leaf]) -> None:
         arguments, given = self._argument, len(graph.inputs) - len(captured)
         self._demand(self._equal(self._field(arguments, COUNT, INT), given))
         lengths = {(name, axis): var.name for var, name, axis in self._lowered.lengths}
@@ -105,7 +105,7 @@ class NativeCall(PythonFunction):
             if node.type.ndim or i >= given:
                 self._input_array(param.name, node, value, lengths)
             else:
-                self._number(param.name, node.type.dtype, value, counts[i])
+                self._number(param.name, node.type.dtype, value, leaves[i])
 
     def _input_array(self, name: str, node: Node, value: Any, lengths: Mapping[tuple[str, int], str]) -> None:
         b, shape = self._builder, node.type.shape
@@ -128,9 +128,9 @@ class NativeCall(PythonFunction):
                 self._values[variable], self._known[variable] = [n], n
         self._array(name, memory)
 
-    def _number(self, name: str, dtype: np.dtype, value: Any, count: bool) -> None:
+    def _number(self, name: str, dtype: np.dtype, value: Any, leaf: Leaf) -> None:
         """A number of one of the types that are taken for the dtype, from where its object has it."""
-        b, kinds = self._builder, [int] if count else NUMBERS[dtype]
+        b, kinds, count = self._builder, number_types(leaf, dtype), leaf.count
         stored = [self._is(value, kind) for kind in kinds if kind not in (int, bool)]
         memory = b.gep(value, [INT(VALUE)])
         if int in kinds or bool in kinds:

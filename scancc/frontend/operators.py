@@ -120,12 +120,21 @@ class ArrayOperators:
                                         fix=INSTEAD.get(name, "compute it outside the step"))
 
 
+def _of_numbers(result: Any, *operands: Any) -> Any:
+    """The result of Python's operator; of numbers only it is a number again, as in Python."""
+    from scancc.frontend.tracer import Tracer, number_of
+
+    if isinstance(result, Tracer) and all(number_of(x) is not None for x in operands):
+        result.number = {"i": int, "f": float, "c": complex}.get(result.dtype.kind)
+    return result
+
+
 def _operator(name: str, ufunc: np.ufunc) -> None:
     def forward(self: ArrayOperators, other: Any) -> Any:
-        return ufunc(self, other)
+        return _of_numbers(ufunc(self, other), self, other)
 
     def backward(self: ArrayOperators, other: Any) -> Any:
-        return ufunc(other, self)
+        return _of_numbers(ufunc(other, self), other, self)
 
     setattr(ArrayOperators, f"__{name}__", forward)
     if name not in ("lt", "le", "gt", "ge", "eq", "ne"):
@@ -142,7 +151,7 @@ for _name, _ufunc in OPERATORS.items():
     _operator(_name, _ufunc)
 
 for _name, _ufunc in {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}.items():
-    setattr(ArrayOperators, f"__{_name}__", lambda self, ufunc=_ufunc: ufunc(self))
+    setattr(ArrayOperators, f"__{_name}__", lambda self, ufunc=_ufunc: _of_numbers(ufunc(self), self))
 
 
 def _method(name: str, function: Callable) -> None:

@@ -38,6 +38,7 @@ class Scope:
     operations: int = 0  # that were traced, in the scopes within it, too
     sites: list[Any] = field(default_factory=list)  # where effects were asked for: their numbers
     inputs: list[Node] = field(default_factory=list)
+    narrowed: dict[str, list[Any]] = field(default_factory=dict)  # integers of Python by input, as which dtypes, where
     bound: dict[str, Any] = field(default_factory=dict)  # captured arrays by input name
     _counts: dict[str, int] = field(default_factory=dict)
     _by_id: dict[int, Node] = field(default_factory=dict)

@@ -28,10 +28,11 @@ class Tracer(ArrayOperators):
     Asking for its value (`if x:`, `int(x)`, iteration over a run-time length) raises TracedValueError.
     """
 
-    __slots__ = ("node", "origin", "scope", "__weakref__")
+    __slots__ = ("node", "number", "origin", "scope", "__weakref__")
 
-    def __init__(self, node: Node, scope: Scope) -> None:
+    def __init__(self, node: Node, scope: Scope, number: type | None = None) -> None:
         self.node = node
+        self.number = number  # int, float or complex: what is such a number in Python, and takes the dtype it meets
         self.scope = scope
         self.origin: tuple[Any, Any] | None = None  # what was indexed, and how
 
@@ -133,8 +134,15 @@ def tracing() -> Scope:
     return current() or SYMBOLIC
 
 
-def wrap(node: Node) -> Tracer:
-    return Tracer(node, tracing())
+def wrap(node: Node, number: type | None = None) -> Tracer:
+    return Tracer(node, tracing(), number)
+
+
+def number_of(value: Any) -> type | None:
+    """int, float or complex for numbers of Python and for what stands for one, None for all else."""
+    if isinstance(value, Tracer):
+        return value.number
+    return type(value) if type(value) in (int, float, complex) else None
 
 
 def unwrap(value: Any, dtype: Any = None) -> Node:

@@ -13,7 +13,7 @@ from scancc.errors import ScanTypeError, UnsupportedError
 from scancc.frontend.location import here
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.signatures import bound_call
-from scancc.frontend.tracer import Tracer, array_of, emit, tracing, unwrap, wrap
+from scancc.frontend.tracer import Tracer, array_of, emit, number_of, tracing, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node
 from scancc.ir.ops import OPS
@@ -140,6 +140,8 @@ def operand(x: Any, dtype: np.dtype) -> Node:
     """An operand of dtype `dtype`; Python numbers become constants of that dtype directly."""
     if isinstance(x, (int, float, complex)) and not isinstance(x, np.generic):
         return build.const(array_of(x, dtype), loc=here())
+    if number_of(x) is int and dtype.kind in "iu" and dtype != np.int64:
+        x.scope.root.narrowed.setdefault(x.node.attrs["name"], []).append((dtype, here()))
     return build.cast(unwrap(x), dtype, here())
 
 
@@ -148,13 +150,29 @@ def loop_dtypes(ufunc: np.ufunc, operands: tuple[Any, ...]) -> tuple[np.dtype, .
     given = tuple(_dtype_or_weak(x) for x in operands)
     try:
         resolved = ufunc.resolve_dtypes((*given, *[None] * ufunc.nout))
+        if any(map(_stays_int64, given, operands, resolved, [ufunc.__name__] * len(given))):
+            given = tuple(x.dtype if _stays_int64(g, x, d, ufunc.__name__) else g
+                          for g, x, d in zip(given, operands, resolved, strict=False))
+            resolved = ufunc.resolve_dtypes((*given, *[None] * ufunc.nout))
     except TypeError:
         names = ", ".join(str(g if isinstance(g, np.dtype) else g.__name__) for g in given)
         raise ScanTypeError(f"{ufunc.__name__} is not defined for dtypes {names}", here()) from None
     return tuple(widened(d) for d in resolved[: len(operands)])
 
 
+def _stays_int64(given: Any, x: Any, loop: np.dtype, name: str) -> bool:
+    """Whether an integer that a run brings is not to take a narrower dtype.
+
+    Comparisons are by value; and of an integer that was computed nothing checks that it fits.
+    """
+    if given is not int or not isinstance(x, Tracer) or loop.kind not in "iuO":
+        return False
+    return name in COMPARISONS or x.node.op != "input"
+
+
 def _dtype_or_weak(x: Any) -> Any:
+    if isinstance(x, Tracer) and x.number is not None:
+        return x.number
     if isinstance(x, (ArrayOperators, np.ndarray, np.generic)):
         return widened(x.dtype)
     if type(x) in (int, float, complex):

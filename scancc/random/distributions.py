@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from scancc.errors import ScanTypeError, ScanValueError, ShapeError
+from scancc.errors import ScanTypeError, ShapeError
 from scancc.frontend.location import here
 from scancc.frontend.tracer import Tracer, emit, is_traced, unwrap, wrap
 from scancc.ir import build
 from scancc.ir.graph import Node
 from scancc.ir.types import Shape
+from scancc.random import ranges
 from scancc.random.keys import DEFAULT, U64, counter, draw, shape_of, word
 
 
@@ -21,54 +22,58 @@ def bits(key: Any, shape: Any = (), *, generator: str = DEFAULT) -> Any:
     return word(key, counter(shape_of(shape)), generator)
 
 
-@draw("low", "high")
+@draw("low", "high", check=ranges.finite_range)
 def uniform(key: Any, shape: Any = None, *, low: Any = 0.0, high: Any = 1.0, dtype: Any = "float64",
             generator: str = DEFAULT) -> Any:  # fmt: skip
-    """Uniform in [low, high): multiples of 2**-53 (float32: 2**-24) of the range, one word each."""
+    """Uniform in [low, high): multiples of 2**-53 (float32: 2**-24) of the range, one word each.
+
+    Raises OverflowError for a known bound that is not finite in `dtype`.
+    """
     d = _floating(dtype)
     u = _fraction(word(key, counter(shape_of(shape, low, high)), generator), d)
-    return _shaped(u if _is(low, 0) and _is(high, 1) else _cast(low, d) + u * (_cast(high, d) - _cast(low, d)), shape)
+    if _is(low, 0) and _is(high, 1):
+        return _shaped(u, shape)
+    a, b = _cast(low, d), _cast(high, d)
+    half = d.type(0.5)
+    halves = a * half + u * (b * half - a * half)  # where the range itself overflows
+    return _shaped(np.where(np.isfinite(b - a), a + u * (b - a), halves + halves), shape)
 
 
-@draw("loc", "scale")
+@draw("loc", "scale", check=ranges.not_negative("scale"))
 def normal(key: Any, shape: Any = None, *, loc: Any = 0.0, scale: Any = 1.0, dtype: Any = "float64",
            generator: str = DEFAULT) -> Any:  # fmt: skip
-    """Normal with mean `loc` and standard deviation `scale`, from two words (Box and Muller, 1958)."""
+    """Normal with mean `loc` and standard deviation `scale`, from two words (Box and Muller, 1958).
+
+    Raises ValueError for a known scale below 0.
+    """
     d = _floating(dtype)
     z = _standard_normal(key, counter(shape_of(shape, loc, scale)), d, generator)
     return _shaped(z if _is(loc, 0) and _is(scale, 1) else _cast(loc, d) + z * _cast(scale, d), shape)
 
 
-def _not_empty(given: dict[str, Any]) -> None:
-    low, high = given["low"], given["high"]
-    if not is_traced(low, high) and np.any(np.asarray(low) >= np.asarray(high)):
-        raise ScanValueError(f"the range [{low}, {high}) of random integers is empty", here(),
-                             fix="high is excluded: it has to be above low")  # fmt: skip
-
-
-@draw("low", "high", check=_not_empty)
+@draw("low", "high", check=ranges.whole_range)
 def integers(key: Any, shape: Any = None, *, low: Any = 0, high: Any, dtype: Any = "int64",
              generator: str = DEFAULT) -> Any:  # fmt: skip
     """Integers in [low, high), by the upper half of a product: uneven by at most (high - low) / 2**64.
 
-    Raises ValueError for an empty range, where it is not a traced one.
+    Raises ValueError for a range that is empty or beyond `dtype`, where it is not a traced one.
     """
     d = np.dtype(dtype)
-    if d.kind not in "iu":
-        raise ScanTypeError(f"integers are of an integer dtype, not {d}", here())
     a, b = _whole(low), _whole(high)
     words = word(key, counter(shape_of(shape, low, high)), generator)
-    return _shaped((a + _upper_half(words, (b - a).astype(U64)).astype("int64")).astype(d), shape)
+    width = (b - a).astype(U64)
+    steps = np.where(width == np.uint64(0), words, _upper_half(words, width))  # 0: all 2**64 integers
+    return _shaped((a + steps.astype("int64")).astype(d), shape)
 
 
-@draw("p")
+@draw("p", check=ranges.probability)
 def bernoulli(key: Any, shape: Any = None, *, p: Any = 0.5, generator: str = DEFAULT) -> Any:
     """True with probability `p`."""
     u = _fraction(word(key, counter(shape_of(shape, p)), generator), np.dtype("float64"))
     return _shaped(u < _cast(p, "float64"), shape)
 
 
-@draw("scale")
+@draw("scale", check=ranges.not_negative("scale"))
 def exponential(key: Any, shape: Any = None, *, scale: Any = 1.0, dtype: Any = "float64",
                 generator: str = DEFAULT) -> Any:  # fmt: skip
     """Exponential with mean `scale`, by inversion."""
@@ -77,7 +82,7 @@ def exponential(key: Any, shape: Any = None, *, scale: Any = 1.0, dtype: Any = "
     return _shaped(e if _is(scale, 1) else e * _cast(scale, d), shape)
 
 
-@draw("loc", "scale")
+@draw("loc", "scale", check=ranges.not_negative("scale"))
 def gumbel(key: Any, shape: Any = None, *, loc: Any = 0.0, scale: Any = 1.0, dtype: Any = "float64",
            generator: str = DEFAULT) -> Any:  # fmt: skip
     """The distribution of largest values: loc - scale * log(-log(u))."""
@@ -86,37 +91,45 @@ def gumbel(key: Any, shape: Any = None, *, loc: Any = 0.0, scale: Any = 1.0, dty
     return _shaped(g if _is(loc, 0) and _is(scale, 1) else _cast(loc, d) + g * _cast(scale, d), shape)
 
 
-@draw("a", "scale")
+@draw("a", "scale", check=ranges.not_negative("a", "scale"))
 def gamma(key: Any, shape: Any = None, *, a: Any, scale: Any = 1.0, dtype: Any = "float64",
           generator: str = DEFAULT) -> Any:  # fmt: skip
-    """Gamma with shape parameter `a` and mean a * scale (Marsaglia and Tsang, 2000); NaN for a < 0."""
+    """Gamma with shape parameter `a` and mean a * scale (Marsaglia and Tsang, 2000).
+
+    NaN for a traced a < 0, ValueError for a known one.
+    """
     d = _floating(dtype)
     log = _log_gamma(word(key, counter(shape_of(shape, a, scale)), generator), a)
     return _shaped(np.exp(log).astype(d) * _cast(scale, d), shape)
 
 
-@draw("a", "b")
+@draw("a", "b", check=ranges.positive("a", "b"))
 def beta(key: Any, shape: Any = None, *, a: Any, b: Any, dtype: Any = "float64", generator: str = DEFAULT) -> Any:
-    """Beta(a, b), from two gamma variates in logarithms; NaN for a negative parameter."""
+    """Beta(a, b), from two gamma variates in logarithms; NaN for a traced parameter
+    below 0, ValueError for a known one that is not above 0."""
     index = counter(shape_of(shape, a, b)) * np.uint64(2)
     x = _log_gamma(word(key, index, generator), a)
     y = _log_gamma(word(key, index + np.uint64(1), generator), b)
     return _shaped(np.exp(x - np.logaddexp(x, y)).astype(_floating(dtype)), shape)
 
 
-@draw("mean")
+@draw("mean", check=ranges.poisson_mean)
 def poisson(key: Any, shape: Any = None, *, mean: Any = 1.0, dtype: Any = "int64", generator: str = DEFAULT) -> Any:
-    """Poisson; -1 for a mean below 0, beyond 2**62, or NaN."""
+    """Poisson; -1 for a traced mean below 0, beyond 2**62, or NaN. Known ones, and those too large for `dtype`, are a
+    ValueError; draws beyond `dtype` are its largest number."""
     node = _variate("poisson_variate", word(key, counter(shape_of(shape, mean)), generator), mean)
-    return _shaped(node.astype(dtype), shape)
+    return _shaped(_counts(node, dtype), shape)
 
 
-@draw("n", "p")
+@draw("n", "p", check=ranges.trials)
 def binomial(key: Any, shape: Any = None, *, n: Any, p: Any = 0.5, dtype: Any = "int64",
              generator: str = DEFAULT) -> Any:  # fmt: skip
-    """Successes in `n` trials; -1 for a negative n, or p outside of [0, 1]."""
+    """Successes in `n` trials; -1 for a traced n that is negative, or p outside of [0, 1].
+
+    Known ones, and a known n beyond `dtype`, are a ValueError.
+    """
     node = _variate("binomial_variate", word(key, counter(shape_of(shape, n, p)), generator), n, p)
-    return _shaped(node.astype(dtype), shape)
+    return _shaped(_counts(node, dtype), shape)
 
 
 # -- standard forms --------------------------------------------------------------------------------------------------
@@ -166,6 +179,12 @@ def _log_gamma(keys: Tracer, a: Any) -> Tracer:
 def _variate(op: str, keys: Tracer, *parameters: Any) -> Tracer:
     """Each element has a key of its own: a sampler takes as many words as it needs."""
     return wrap(emit(op, unwrap(keys), *(unwrap(_cast(p, "float64")) for p in parameters)))
+
+
+def _counts(node: Tracer, dtype: Any) -> Tracer:
+    """Counts in `dtype`; where they are beyond an integer dtype, its largest number."""
+    d = np.dtype(dtype)
+    return (np.minimum(node, np.iinfo(d).max) if d.kind in "iu" and d.itemsize < 8 else node).astype(d)
 
 
 # -- parameters ------------------------------------------------------------------------------------------------------

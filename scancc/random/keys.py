@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from scancc.arrays import shown
 from scancc.calls import compiled_call
 from scancc.errors import ScanTypeError, ScanValueError, ShapeError
 from scancc.frontend.location import here
@@ -27,11 +28,18 @@ U64 = np.dtype(np.uint64)
 
 
 def key(seed: int) -> np.uint64:
-    """The key of a seed: any integer, taken modulo 2**64. Keys are uint64 scalars, and steps carry them like others."""
+    """The key of a seed, an integer from 0 to 2**64 - 1. Keys are uint64 scalars, and steps carry them like others.
+
+    Raises TypeError for what is no integer, ValueError for one out of range: two seeds never share a key.
+    """
     try:
-        return np.uint64(operator.index(seed) % 2**64)
+        number = operator.index(seed)
     except TypeError:
         raise ScanTypeError(f"a seed is an integer, not {seed!r}", here()) from None
+    if not 0 <= number < 2**64:
+        raise ScanValueError(f"the seed is {shown(number)}", here(), "seeds are integers from 0 to 2**64 - 1",
+                             "use sc.random.fold_in to make a key from several numbers")
+    return np.uint64(number)
 
 
 def draw(

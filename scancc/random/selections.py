@@ -14,6 +14,7 @@ from scancc.frontend.tracer import Tracer, unwrap, wrap
 from scancc.frontend.updates import update
 from scancc.ir import build
 from scancc.ir.types import INT, Shape
+from scancc.random import ranges
 from scancc.random.distributions import integers, standard_gumbel, uniform
 from scancc.random.keys import DEFAULT, counter, draw, shape_of, word
 
@@ -42,7 +43,7 @@ def categorical(key: Any, shape: Any = None, *, logits: Any, axis: int = -1, gen
     return np.argmax(noise + x, axis=-1)
 
 
-@draw("a", "p", numbers_fixed=True)
+@draw("a", "p", numbers_fixed=True, check=ranges.weights)
 def choice(key: Any, a: Any, shape: Any = (), *, replace: bool = True, p: Any = None, axis: int = 0,
            generator: str = DEFAULT) -> Any:  # fmt: skip
     """Elements of `a` along `axis` (of 0..a-1 for an integer), with probabilities `p` or all alike.

@@ -62,7 +62,9 @@ def test_compiled_words_are_those_of_the_definition(generator):
 
 
 def test_keys():
-    assert sc.random.key(-1) == 2**64 - 1 and sc.random.key(2**64 + 5) == 5
+    for seed in (-1, 2**64, 2**64 + 5, 10**40):
+        with pytest.raises(ValueError, match="from 0 to 2\\*\\*64 - 1"):
+            sc.random.key(seed)
     assert sc.random.key(3).dtype == np.uint64
     a, b = sc.random.split(KEY)
     many = sc.random.split(KEY, (50, 20))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from scancc import varying
 from scancc.arrays import as_argument, as_kernel_array, on_host
 from scancc.backends.guards import MISS, Form, Guard, Is
 from scancc.backends.program import Program
@@ -16,6 +17,7 @@ from scancc.driver import NANS, Programs, RecentCalls, compile_graph, execute, o
 from scancc.errors import UnsupportedError
 from scancc.frontend.location import here, name_of
 from scancc.frontend.pytrees import source_of, unflatten
+from scancc.frontend.reachable import captures_of
 from scancc.frontend.returns import Until
 from scancc.frontend.scan_arguments import ScanArguments, SequenceArgument, backward_of, normalise
 from scancc.frontend.scans import TracedScan, add_scan
@@ -191,15 +193,20 @@ class ScanFunction(PickledByName):
     def _program(self, args: ScanArguments, strict: bool) -> EagerProgram:
         key = (signature_of(args), strict)
         return self.programs.get(  # type: ignore[no-any-return]
-            key, lambda: EagerProgram(self, args, strict), EagerProgram.is_current
+            key, lambda: varying.traced(lambda inputs: EagerProgram(self, args, strict, inputs)),
+            EagerProgram.is_current,
         )
 
 
 class EagerProgram(Inspection):
     """A scan traced with all of its arguments as inputs, and its compiled form."""
 
-    def __init__(self, owner: ScanFunction, args: ScanArguments, strict: bool) -> None:
-        scope = Scope(owner.name, control_flow=owner.control_flow, together=owner.options.target == "cuda")
+    def __init__(
+        self, owner: ScanFunction, args: ScanArguments, strict: bool, inputs: frozenset[int] = frozenset()
+    ) -> None:  # fmt: skip
+        self.captures = captures_of(owner.fn)
+        scope = Scope(owner.name, control_flow=owner.control_flow, together=owner.options.target == "cuda",
+                      varying=inputs)  # fmt: skip
         with entered(scope):
             values = {}
             for label, array in _arrays(args).items():
@@ -214,6 +221,8 @@ class EagerProgram(Inspection):
             results = scope.effect_results() | {n: self.traced.trace(n) for n in self.traced.names}
         self.captured = dict(scope.bound)
         self.kinds = kinds_of(self.captured)
+        self.constants = scope.constants
+        self.captures.settle(self.captured, scope.made_numbers)
         self.updates = {f"new_{i}": shared for i, shared in enumerate(scope.updates)}
         results |= dict(zip(self.updates, scope.updates.values(), strict=True))
         self.graph = Graph(tuple(scope.inputs), results)
@@ -235,8 +244,8 @@ class EagerProgram(Inspection):
         return same_inputs and self.traced.names == tuple(self.graph.results)
 
     def is_current(self) -> bool:
-        """Whether what the step captured has the dtypes and shapes that this was compiled for."""
-        return kinds_of(self.captured) == self.kinds
+        """Whether the step captures what it did, with the dtypes and shapes that this was compiled for."""
+        return kinds_of(self.captured) == self.kinds and self.captures.unchanged()
 
     def run(self, arrays: Mapping[str, np.ndarray], mode: str, stream: Any = None) -> dict[str, np.ndarray]:
         given = {self.inputs[label]: a for label, a in arrays.items()}
@@ -267,7 +276,8 @@ class EagerCall:
         tree = self.program.traced.tree
         captured = tuple(self.program.captured.values())
         return self.program.compiled.guarded(
-            Guard(self.forms, captured, lambda results, bind: source_of(tree, iter(results), bind))
+            Guard(self.forms, captured, lambda results, bind: source_of(tree, iter(results), bind),
+                  self.program.captures.tests)
         )
 
 

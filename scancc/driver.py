@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -102,20 +104,34 @@ NANS: ContextVar[bool] = ContextVar("debug_nans", default=False)  # set by `sc.d
 
 
 class Programs:
-    """Compiled programs by key; each is compiled once, also under many threads."""
+    """Compiled programs by key; each is compiled once, also under many threads.
+
+    Several programs of one key differ in what the function captured, the latest first. Those that were not asked for
+    longest are forgotten.
+    """
+
+    KEYS, OF_A_KEY = 512, 8
 
     def __init__(self) -> None:
-        self._by_key: dict[Hashable, Any] = {}
+        self._by_key: OrderedDict[Hashable, tuple[Any, ...]] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], Any], fits: Callable[[Any], bool] = lambda program: True) -> Any:
-        """The program of `key`, made if there is none yet, or if the one there is does not fit any more."""
-        found = self._by_key.get(key)
-        if found is None or not fits(found):
+        """A program of `key` that fits, made if there is none."""
+        found = self._fitting(key, fits)
+        if found is None:
             with COMPILING:
-                found = self._by_key.get(key)
-                if found is None or not fits(found):
-                    found = self._by_key[key] = make()
+                found = self._fitting(key, fits)
+                if found is None:
+                    found = make()
+                    self._by_key[key] = (found, *self._by_key.get(key, ())[: self.OF_A_KEY - 1])
+                    while len(self._by_key) > self.KEYS:
+                        self._by_key.popitem(last=False)
+        with contextlib.suppress(KeyError):  # another thread may have forgotten it just now
+            self._by_key.move_to_end(key)
         return found
+
+    def _fitting(self, key: Hashable, fits: Callable[[Any], bool]) -> Any:
+        return next((p for p in self._by_key.get(key, ()) if fits(p)), None)
 
     def __len__(self) -> int:
         return len(self._by_key)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from scancc import varying
 from scancc.arrays import as_argument, as_kernel_array, on_host, refuse_large
 from scancc.backends.guards import MISS, Guard, Leaf
 from scancc.backends.program import Program
@@ -21,9 +22,11 @@ from scancc.driver import NANS, Programs, RecentCalls, compile_graph, execute, o
 from scancc.errors import LengthError, ScanOverflowError, ScanTypeError, TracedValueError, UnsupportedError
 from scancc.frontend import pytrees
 from scancc.frontend.calling import call
+from scancc.frontend.captures import Captures
 from scancc.frontend.location import name_of, of_function
 from scancc.frontend.operators import ArrayOperators
 from scancc.frontend.pytrees import flatten, source_of, unflatten
+from scancc.frontend.reachable import captures_of
 from scancc.frontend.scan_arguments import parameters_of
 from scancc.frontend.scope import SYMBOLIC, UNUSUAL, Scope, current, entered
 from scancc.frontend.shared import Shared, kinds_of, values_of
@@ -126,9 +129,12 @@ class JitFunction(PickledByName):
         arrays = self._arrays(args)
         return self._first_trace(arrays, _numbers(args))[1]
 
-    def traced(self, arrays: list[np.ndarray], opened: tuple[int | None, ...], numbers: Numbers) -> Traced:
+    def traced(
+        self, arrays: list[np.ndarray], opened: tuple[int | None, ...], numbers: Numbers,
+        inputs: frozenset[int] = frozenset(),
+    ) -> Traced:  # fmt: skip
         together = self.options.target == "cuda"
-        return Traced(self.fn, self.name, arrays, opened, numbers, self.control_flow, together)
+        return Traced(self.fn, self.name, arrays, opened, numbers, self.control_flow, together, inputs)
 
     def _arrays(self, args: Sequence[Any]) -> list[np.ndarray]:
         arrays = [as_argument(a) for a in args]
@@ -154,12 +160,25 @@ class JitFunction(PickledByName):
         kinds = (numbers, *[(a.dtype, a.ndim) for a in arrays])
         key = (kinds, opened, tuple([_fixed(a, axis) for a, axis in zip(arrays, opened, strict=True)]))
         program: JitProgram = self.programs.get(
-            key, lambda: JitProgram(self, opened, traced or self.traced(arrays, opened, numbers), numbers),
-            JitProgram.is_current,
+            key, lambda: self._made(arrays, opened, numbers, traced), JitProgram.is_current
         )
         if program.traced.narrowed:
             program.check_numbers(arrays)
         return program
+
+    def _made(
+        self, arrays: list[np.ndarray], opened: tuple[int | None, ...], numbers: Numbers, traced: Traced | None
+    ) -> JitProgram:  # fmt: skip
+        captures = captures_of(self.fn)
+        if traced is None:
+            try:
+                traced = self.traced(arrays, opened, numbers)
+            except (TracedValueError, UnsupportedError):
+                # With what the function captures by now, it may ask Python for a length that could stay open before.
+                opened, traced = self._first_trace(arrays, numbers)
+        plain = traced
+        traced = varying.traced(lambda inputs: self.traced(arrays, opened, numbers, inputs) if inputs else plain)
+        return JitProgram(self, opened, traced, captures)
 
     def _first_trace(self, arrays: list[np.ndarray], numbers: Numbers) -> tuple[tuple[int | None, ...], Traced]:
         """Which axis of each argument may have any length, and the trace with those open. None of them may where the
@@ -181,9 +200,9 @@ class Traced:
 
     def __init__(
         self, fn: Callable, name: str, arrays: list[np.ndarray], opened: tuple[int | None, ...], numbers: Numbers,
-        control_flow: bool, together: bool,
+        control_flow: bool, together: bool, varying: frozenset[int],
     ) -> None:  # fmt: skip
-        scope = Scope(name, control_flow=control_flow, together=together)
+        scope = Scope(name, control_flow=control_flow, together=together, varying=varying)
         with entered(scope):
             values = []
             named = parameters_of(fn)
@@ -204,6 +223,7 @@ class Traced:
                 self.results[f"result{i}"] = as_stored(v)
         self.numbers, self.narrowed = numbers, scope.narrowed
         self.captured = dict(scope.bound)
+        self.constants, self.made_numbers = scope.constants, scope.made_numbers
         self.updates = {f"new_{i}": shared for i, shared in enumerate(scope.updates)}
         updates = dict(zip(self.updates, scope.updates.values(), strict=True))
         self.graph = Graph(tuple(scope.inputs), scope.effect_results() | self.results | updates)
@@ -225,9 +245,10 @@ def _fixed(a: np.ndarray, axis: int | None) -> tuple[int, ...]:
 
 class JitProgram(Inspection):
     def __init__(
-        self, owner: JitFunction, opened: tuple[int | None, ...], traced: Traced, numbers: Numbers
+        self, owner: JitFunction, opened: tuple[int | None, ...], traced: Traced, captures: Captures
     ) -> None:  # fmt: skip
-        self.opened, self.traced = opened, traced
+        self.opened, self.traced, self.captures = opened, traced, captures
+        captures.settle(traced.captured, traced.made_numbers)
         self.kinds = kinds_of(self.traced.captured)
         self._owner = owner
 
@@ -245,8 +266,8 @@ class JitProgram(Inspection):
                                             "Python's numbers take the dtype of the arrays that they meet, as in NumPy")
 
     def is_current(self) -> bool:
-        """Whether what the function captured has the dtypes and shapes that this was compiled for."""
-        return kinds_of(self.traced.captured) == self.kinds
+        """Whether the function captures what it did, with the dtypes and shapes that this was compiled for."""
+        return kinds_of(self.traced.captured) == self.kinds and self.captures.unchanged()
 
     @made_once
     def is_direct(self) -> bool:
@@ -265,7 +286,7 @@ class JitProgram(Inspection):
         traced = self.traced
         return self.compiled.guarded(
             Guard(tuple(Leaf(python=n is not None) for n in traced.numbers), tuple(traced.captured.values()),
-                  lambda results, bind: source_of(traced.tree, iter(results), bind))
+                  lambda results, bind: source_of(traced.tree, iter(results), bind), self.captures.tests)
         )  # fmt: skip
 
     def run_direct(self, arrays: list[np.ndarray]) -> Any:

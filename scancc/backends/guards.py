@@ -107,12 +107,14 @@ def leaves(form: Form) -> list[Leaf]:
 class Guard:
     """The forms of a call's arguments, what the program captured (its last inputs), and what the user gets.
 
-    `returned` makes the text of that from the texts of the results, and binds objects that it names.
+    `returned` makes the text of that from the texts of the results, and binds objects that it names. `tests` makes
+    lines about what the function read besides: they do what they are told where it has changed, or raise.
     """
 
     arguments: tuple[Form, ...]
     captured: tuple[Any, ...]
     returned: Callable[[list[str], Callable[[Any], str]], str]
+    tests: Callable[[Callable[[Any], str], str], list[str]] | None = None
 
 
 def can_be_guarded(inputs: Sequence[Node], captured: Sequence[Any]) -> bool:
@@ -141,6 +143,8 @@ class GuardSource:
         self._lines: list[str] = []
         self._names = 0
         self._miss = f"return {self.bind(MISS)}"
+        lines = guard.tests(self.bind, self._miss) if guard.tests is not None else []
+        self.around = ["try:", *(f"    {line}" for line in lines), f"except Exception: {self._miss}"] if lines else []
 
     def bind(self, value: Any) -> str:
         """A name for an object in the code."""
@@ -153,6 +157,7 @@ class GuardSource:
     def tests(self, arguments: str) -> list[str]:
         """`arguments` is the variable with the tuple of them."""
         guard, given = self.guard, self.given
+        self._lines += self.around
         self._demand(f"len({arguments}) == {len(guard.arguments)}")
         self._each(guard.arguments, arguments, self._inputs[:given])
         for value, (node, name) in zip(guard.captured, self._inputs[given:], strict=True):

@@ -120,11 +120,11 @@ def around_native(
     tests = front.tests("arguments_")
     answer = front.result([_view(lowered, graph, label, lowered.results[label][0].name) for label in lowered.results])
     flat = all(isinstance(form, Leaf) for form in guard.arguments)
-    if flat and answer in (made, f"({made})"):
+    if flat and not front.around and answer in (made, f"({made})"):
         return native
     given = "arguments_" if flat else f"({''.join(f'{name}, ' for _, name in inputs[: front.given])})"
     miss = front.bind(MISS)
-    lines = [*([] if flat else tests), f"found_ = native_({given})", f"if found_ is {miss}: return {miss}",
+    lines = [*(front.around if flat else tests), f"found_ = native_({given})", f"if found_ is {miss}: return {miss}",
              f"{made} = found_", f"return {answer}"]  # fmt: skip
     return _function("arguments_", lines, lowered, scope)
 

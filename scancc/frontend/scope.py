@@ -40,6 +40,9 @@ class Scope:
     inputs: list[Node] = field(default_factory=list)
     narrowed: dict[str, list[Any]] = field(default_factory=dict)  # integers of Python by input, as which dtypes, where
     bound: dict[str, Any] = field(default_factory=dict)  # captured arrays by input name
+    constants: list[np.ndarray] = field(default_factory=list)  # numbers and lists of them, in the order of their use
+    made_numbers: list[np.generic] = field(default_factory=list)  # those among them that NumPy has made
+    varying: frozenset[int] = frozenset()  # which constants are inputs of the program
     _counts: dict[str, int] = field(default_factory=dict)
     _by_id: dict[int, Node] = field(default_factory=dict)
     _wide: dict[Node, Node] = field(default_factory=dict)  # values of 16 bits, as they are captured
@@ -94,6 +97,19 @@ class Scope:
             root.bound[node.attrs["name"]] = array  # keeps the array alive, so its id stays its own
             root._by_id[id(array)] = node
         return self.bring(root._by_id[id(array)], root)
+
+    def constant(self, array: np.ndarray, value: Any) -> Node:
+        """What a number or a list of numbers is in the program: a constant, or an input where it varies."""
+        root = self.root
+        position = len(root.constants)
+        root.constants.append(array)
+        if isinstance(value, np.generic):
+            root.made_numbers.append(value)
+        if position not in root.varying:
+            return const(array, loc=here())
+        node = root.add_input("number", array.dtype, array.shape)
+        root.bound[node.attrs["name"]] = array
+        return self.bring(node, root)
 
     def value_of(self, shared: Any) -> Node:
         """A shared variable as it is at this point: the value that the innermost scope gave it, or an input."""
@@ -201,7 +217,7 @@ def entered(scope: Scope) -> Iterator[Scope]:
 
 
 # What a scope only adds to while it is traced.
-GROWING = ("captures", "origins", "effects", "sites", "inputs", "bound", "_by_id", "_wide")
+GROWING = ("captures", "origins", "effects", "sites", "inputs", "bound", "constants", "made_numbers", "_by_id", "_wide")
 
 
 def _cut(grown: Any, length: int) -> None:
@@ -229,6 +245,9 @@ class SymbolicScope(Scope):
         if array.size <= CONSTANT_ELEMENTS:
             return const(array, loc=here())
         return self.add_input("captured", array.dtype, array.shape, array)
+
+    def constant(self, array: np.ndarray, value: Any) -> Node:
+        return const(array, loc=here())
 
     def input_of(self, shared: Any) -> Node:
         with self.lock:

@@ -176,7 +176,7 @@ def as_stored(value: Any, dtype: Any = None) -> Node:
             here(),
             "operands are arrays, numbers, or nested lists of them",
         )
-    return build.const(array, loc=here())
+    return scope.constant(array, value)
 
 
 def array_of(value: Any, dtype: Any) -> np.ndarray:

@@ -139,7 +139,7 @@ def _beyond(x: Any, dtype: np.dtype) -> bool:
 def operand(x: Any, dtype: np.dtype) -> Node:
     """An operand of dtype `dtype`; Python numbers become constants of that dtype directly."""
     if isinstance(x, (int, float, complex)) and not isinstance(x, np.generic):
-        return build.const(array_of(x, dtype), loc=here())
+        return tracing().constant(array_of(x, dtype), x)
     if number_of(x) is int and dtype.kind in "iu" and dtype != np.int64:
         x.scope.root.narrowed.setdefault(x.node.attrs["name"], []).append((dtype, here()))
     return build.cast(unwrap(x), dtype, here())

@@ -18,6 +18,7 @@ from scancc import varying
 from scancc.arrays import as_argument, as_kernel_array, on_host, refuse_large
 from scancc.backends.guards import MISS, Guard, Leaf
 from scancc.backends.program import Program
+from scancc.call_forms import CallForm, Static, taken_apart
 from scancc.driver import NANS, Programs, RecentCalls, compile_graph, execute, options_of
 from scancc.errors import LengthError, ScanOverflowError, ScanTypeError, TracedValueError, UnsupportedError
 from scancc.frontend import pytrees
@@ -34,7 +35,9 @@ from scancc.frontend.tracer import Tracer, as_stored, is_traced
 from scancc.inspection import Inspection
 from scancc.ir.graph import Graph, Node, graphs_within
 from scancc.ir.lengths import scanned_inputs
+from scancc.ir.types import supported
 from scancc.locks import made_once
+from scancc.methods import Methods
 from scancc.passes.pipeline import Options
 from scancc.pickling import PickledByName
 
@@ -42,44 +45,59 @@ from scancc.pickling import PickledByName
 PLAIN = frozenset({np.ndarray, float, int, bool, complex, np.float64, np.float32, np.int64, np.int32, np.bool_})
 
 
-# Of each argument whether it is an int, a float or a complex of Python: those take the dtype of what they meet.
-Numbers = tuple[type | None, ...]
+# Of each leaf of the arguments whether it is an int, a float or a complex of Python: those take the dtype of what they
+# meet; and the form of the call, or None where all arguments are arrays and numbers, by position.
+Numbers = tuple[tuple[type | None, ...], CallForm | None]
 OF_PYTHON = frozenset({int, float, complex})
+INT64 = range(-(2**63), 2**63)  # an integer beyond it has a dtype of its own
 
 
-def _numbers(args: Sequence[Any]) -> Numbers:
-    return tuple([type(a) if type(a) in OF_PYTHON else None for a in args])
+def _numbers(leaves: Sequence[Any], form: CallForm | None = None) -> Numbers:
+    kinds = [type(a) if type(a) in OF_PYTHON and (type(a) is not int or a in INT64) else None for a in leaves]
+    return tuple(kinds), form
 
 
 class JitFunction(PickledByName):
-    """A compiled function of arrays. Call it with positional arrays or numbers; returns what `fn` returns."""
+    """A compiled function. Called as `fn` is, with arrays, numbers and containers of them; returns what `fn` returns.
 
-    def __init__(self, fn: Callable, options: Options, control_flow: bool = True) -> None:
+    `static` says which arguments are no arrays: the function is compiled for each of their values.
+    """
+
+    def __init__(
+        self, fn: Callable, options: Options, control_flow: bool = True, static: tuple[Any, Any] = ((), ()),
+        name: str | None = None,
+    ) -> None:  # fmt: skip
         self.fn = fn
         self.control_flow = control_flow
         self.options = options
-        self.name = name_of(fn, "function")
+        self.static = Static(fn, *static)
+        self.name = name or name_of(fn, "function")
+        named = (n for n in ("mode", "stream") if n in parameters_of(fn))
+        self._own = frozenset(named)  # arguments of the function's that go by a name that a call has, too
         self.programs = Programs()
         self._open: dict[tuple, tuple[int | None, ...]] = {}  # by dtypes and ranks: which axis stays open
         self._recent = RecentCalls()
         functools.update_wrapper(self, fn, updated=())
 
     def made_of(self) -> tuple:
-        return self.fn, self.options, self.control_flow
+        return self.fn, self.options, self.control_flow, self.static.given, self.name
 
-    def __call__(self, *args: Any, mode: str = "compiled", stream: Any = None) -> Any:
-        plain = mode == "compiled" and stream is None
+    def __call__(self, *args: Any, mode: Any = "compiled", stream: Any = None, **given: Any) -> Any:
+        if self._own:
+            mode, stream, given = self._own_names(mode, stream, given)
+        plain = mode == "compiled" and stream is None and not given
         if UNUSUAL:
             if current() is not None:
-                return call(self.fn, *args)
+                return call(self.fn, *args, **given)
             plain = plain and not NANS.get()
+        kept: tuple[list[np.ndarray], Numbers] | None = None
         try:
             if plain:
                 for guarded in self._recent.calls:
                     found = guarded(args)
                     if found is not MISS:
                         return found
-            if PLAIN.issuperset(map(type, args)):
+            if not given and not self.static and PLAIN.issuperset(map(type, args)):
                 # What most calls are, without looking for anything else that arguments may be.
                 arrays = [a if type(a) is np.ndarray else np.asarray(a) for a in args]
                 program = self._program(arrays, _numbers(args))
@@ -87,14 +105,39 @@ class JitFunction(PickledByName):
                     self._recent.note(program)
                     return program.run_direct(arrays)
                 return program.run(arrays, mode, stream)
-            if is_traced(*args):
+            form, leaves = self._taken_apart(args, given)
+            if is_traced(*leaves):
                 with entered(SYMBOLIC):  # a graph that is being built outside of any trace
-                    return call(self.fn, *args)
-            arrays = self._arrays(args)
-            program = self._program(arrays, _numbers(args))
-            return program.run(arrays, mode, stream)
+                    return call(self.fn, *args, **given)
+            kept = arrays, numbers = self._arrays(leaves, form), _numbers(leaves, form)
+            return self._program(arrays, numbers).run(arrays, mode, stream)
         except LengthError as e:
-            return self._with_its_lengths(self._arrays(args), _numbers(args), mode, stream, e)
+            arrays, numbers = kept or (self._arrays(args), _numbers(args))
+            return self._with_its_lengths(arrays, numbers, mode, stream, e)
+
+    def _own_names(self, mode: Any, stream: Any, given: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+        """Of a function that has parameters called `mode` or `stream` itself: they are the function's."""
+        for name, value, unset in (("mode", mode, "compiled"), ("stream", stream, None)):
+            if name in self._own and value is not unset:
+                given = {**given, name: value}
+        return "compiled" if "mode" in self._own else mode, None if "stream" in self._own else stream, given
+
+    def _taken_apart(self, args: Sequence[Any], given: dict[str, Any]) -> tuple[CallForm | None, list[Any]]:
+        """The form of a call and its leaves; a list or tuple of numbers alone is an array."""
+        args = [np.asarray(a) if i not in self.static.numbers and _is_numbers(a) else a for i, a in enumerate(args)]
+        form, leaves = taken_apart(self.name, self.static, args, given)
+        return (None if form.is_flat else form), leaves
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """As a method of a class: the function with the object as what it closes over."""
+        if instance is None:
+            return self
+        static = self.static.without_first()
+        return self.methods.of(instance, lambda f: JitFunction(f, self.options, self.control_flow, static, self.name))
+
+    @functools.cached_property
+    def methods(self) -> Methods:
+        return Methods(self.fn)
 
     def _with_its_lengths(
         self, arrays: list[np.ndarray], numbers: Numbers, mode: str, stream: Any, wrong: LengthError
@@ -115,19 +158,20 @@ class JitFunction(PickledByName):
             raise wrong  # of lengths that values decide
         return program.run(arrays, mode, stream)
 
-    def lower(self, *args: Any) -> JitProgram:
+    def lower(self, *args: Any, **given: Any) -> JitProgram:
         """The program for arguments like these, after all passes: `.source()`, `.loop_ir()`.
 
         Its machine code is made at the first call, or when it is asked for by `.asm()` or `.llvm()`.
         """
-        program = self._program(self._arrays(args), _numbers(args))
+        form, leaves = self._taken_apart(args, given)
+        program = self._program(self._arrays(leaves, form), _numbers(leaves, form))
         program.compiled  # noqa: B018  # what cannot be compiled is an error here
         return program
 
-    def trace(self, *args: Any) -> Traced:
+    def trace(self, *args: Any, **given: Any) -> Traced:
         """The traced program for arguments like these, not yet compiled: `.graph` is its scan IR."""
-        arrays = self._arrays(args)
-        return self._first_trace(arrays, _numbers(args))[1]
+        form, leaves = self._taken_apart(args, given)
+        return self._first_trace(self._arrays(leaves, form), _numbers(leaves, form))[1]
 
     def traced(
         self, arrays: list[np.ndarray], opened: tuple[int | None, ...], numbers: Numbers,
@@ -136,14 +180,15 @@ class JitFunction(PickledByName):
         together = self.options.target == "cuda"
         return Traced(self.fn, self.name, arrays, opened, numbers, self.control_flow, together, inputs)
 
-    def _arrays(self, args: Sequence[Any]) -> list[np.ndarray]:
-        arrays = [as_argument(a) for a in args]
-        for i, (a, given) in enumerate(zip(arrays, args, strict=True)):
-            if a.dtype == object:
-                refuse_large(a, f"argument {i} of {self.name}")
-                raise ScanTypeError(f"argument {i} of {self.name} is of type {type(given).__name__}, not an array of "
-                                    "numbers", rule="arguments are arrays, numbers, or nested lists of equal lengths",
-                                    fix="pass the arrays of a container one by one, or convert it with np.asarray")
+    def _arrays(self, leaves: Sequence[Any], form: CallForm | None = None) -> list[np.ndarray]:
+        arrays = [as_argument(a) for a in leaves]
+        for i, (a, given) in enumerate(zip(arrays, leaves, strict=True)):
+            if a.dtype == object or not supported(a.dtype):
+                what = f"argument {i}" if form is None else form.places[i]
+                refuse_large(a, f"{what} of {self.name}")
+                raise ScanTypeError(f"{what} of {self.name} is of type {type(given).__name__}, not an array of numbers",
+                                    rule="arguments are arrays, numbers, or containers of them",
+                                    fix="what is no array is named in static_argnums or static_argnames of sc.jit")
         return arrays
 
     def _program(self, arrays: list[np.ndarray], numbers: Numbers) -> JitProgram:
@@ -169,7 +214,7 @@ class JitFunction(PickledByName):
     def _made(
         self, arrays: list[np.ndarray], opened: tuple[int | None, ...], numbers: Numbers, traced: Traced | None
     ) -> JitProgram:  # fmt: skip
-        captures = captures_of(self.fn)
+        captures = captures_of(self.fn, *(numbers[1].static_values if numbers[1] else ()))
         if traced is None:
             try:
                 traced = self.traced(arrays, opened, numbers)
@@ -205,15 +250,17 @@ class Traced:
         scope = Scope(name, control_flow=control_flow, together=together, varying=varying)
         with entered(scope):
             values = []
-            named = parameters_of(fn)
+            kinds, form = numbers
+            named = parameters_of(fn) if form is None else form.labels(fn)
             for i, (a, axis) in enumerate(zip(arrays, opened, strict=True)):
                 label = named[i] if i < len(named) else f"arg{i}"
                 shape: tuple = a.shape
                 if axis is not None:
                     shape = (*a.shape[:axis], scope.new_dim(f"n_{label}", a.shape[axis]), *a.shape[axis + 1 :])
-                values.append(Tracer(scope.add_input(label, a.dtype, shape), scope, numbers[i]))
+                values.append(Tracer(scope.add_input(label, a.dtype, shape), scope, kinds[i]))
             self.inputs = [v.node.attrs["name"] for v in values]
-            returned = call(fn, *values)
+            args, given = (values, {}) if form is None else form.arguments(values)
+            returned = call(fn, *args, **given)
             leaves, self.tree = flatten(returned)
             self.results: dict[str, Node] = {}
             for i, v in enumerate(leaves):
@@ -221,7 +268,7 @@ class Traced:
                     rule = "a compiled function returns an array, or a tuple, list or dict of arrays"
                     raise ScanTypeError(f"{name} returned {v!r}", of_function(fn), rule)
                 self.results[f"result{i}"] = as_stored(v)
-        self.numbers, self.narrowed = numbers, scope.narrowed
+        self.numbers, self.form, self.narrowed = kinds, form, scope.narrowed
         self.captured = dict(scope.bound)
         self.constants, self.made_numbers = scope.constants, scope.made_numbers
         self.updates = {f"new_{i}": shared for i, shared in enumerate(scope.updates)}
@@ -273,7 +320,7 @@ class JitProgram(Inspection):
     def is_direct(self) -> bool:
         """Whether arrays of the host can be handed to the program's function as they are, and nothing else is to do."""
         made, traced = self.compiled, self.traced
-        if not made.direct or traced.updates or traced.narrowed or any(
+        if not made.direct or traced.form or traced.updates or traced.narrowed or any(
             isinstance(v, Shared) for v in traced.captured.values()
         ):  # fmt: skip
             return False
@@ -302,9 +349,18 @@ class JitProgram(Inspection):
         return unflatten(self.traced.tree, values)
 
 
+def _is_numbers(value: Any) -> bool:
+    """Whether a list or tuple has numbers in it and nothing else, at any depth."""
+    if type(value) not in (list, tuple):
+        return False
+    return all(_is_numbers(v) or isinstance(v, (bool, int, float, complex, np.generic)) for v in value)
+
+
 def jit(
     fn: Callable | None = None,
     *,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
     strict_fp: bool = False,
     fastmath: bool = False,
     optimize: bool = True,
@@ -316,9 +372,22 @@ def jit(
     """Decorator: compile a whole NumPy function that contains scans.
 
     The compiler sees what is used of each output: a function that returns `ys[-1]` keeps one row, not the history.
+    Arguments, by position or by name, and results are arrays, numbers, or containers of them: dicts, lists, tuples,
+    named tuples, dataclasses. A list or tuple of numbers alone is an array. Those in `static_argnums` and
+    `static_argnames` are Python's own values with a hash, and the function is compiled for each. `fn` may be a method,
+    a `functools.partial` or an object that can be called; in a class body this makes a method. What the function closes
+    over is read again at each call.
+
     Options are those of `scan_compile`. Calls take two more arguments by name: `mode="interpret"` runs the NumPy
-    reference interpreter, `stream=` is a device's stream to run on. Arguments of float16 and bfloat16 are read as
-    float32; `.astype` makes results of them.
+    reference interpreter, `stream=` is a device's stream to run on; where `fn` has a parameter so called, it is that.
+    Arguments of float16 and bfloat16 are read as float32; `.astype` makes results of them.
+
+    Raises TypeError for an argument that is no array and not static, and for a static one without a hash.
     """
     options = options_of(strict_fp, fastmath, optimize, target, strategy, parallel)
-    return (lambda f: JitFunction(f, options, control_flow)) if fn is None else JitFunction(fn, options, control_flow)
+    static = (static_argnums, static_argnames)
+
+    def made(f: Callable) -> JitFunction:
+        return JitFunction(f, options, control_flow, static)
+
+    return made if fn is None else made(fn)

@@ -287,6 +287,8 @@ NAMESPACE: dict[str, Any] = {
     ),
     "scalar": _module(
         np, "minimum maximum fmin fmax sign absolute", select=lambda c, x, y: x if c else y,
+        zero_product=lambda x, y: x if x == 0 else x * y,
+        either_zero_product=lambda x, y: x if x == 0 else y if y == 0 else x * y,
         like=lambda x, value: np.asarray(x).dtype.type(value),
     ),
     "integers": _module(

@@ -43,7 +43,7 @@ class CpuProgram(Program):
         held = {id(value): np.array(value, order="C") for value in self.lowered.constants.values()}
         self._constants = {b: held[id(value)] for b, value in self.lowered.constants.items()}
         self._host = functools.partial(
-            host_function, self.graph, self.lowered, fail=self._fail, stacked=self._stack,
+            host_function, self.graph, self.lowered, fail=self._fail, stacked=self._stack, compared=True,
             constant=lambda value: held[id(value)], check=self._check_steps if self.given_steps else None,
         )  # fmt: skip
 

@@ -32,12 +32,14 @@ def host_function(
     empty: Callable[..., Any] = np.empty, constant: Callable[[np.ndarray], Any] = lambda a: np.array(a, order="C"),
     returned: list[str] | None = None, zeros: Callable[..., Any] = np.zeros, halves: tuple[str, ...] = (),
     stacked: Collection[str] = (), check: Callable[[Mapping[str, Any]], None] | None = None, guard: Guard | None = None,
+    compared: bool = False,
 ) -> Callable[..., Any]:  # fmt: skip
     """A function of the input arrays, in the order of the graph's inputs, that returns the results in their order.
 
     With a guard it is a function of the tuple of a call's arguments, and returns what the user gets, or MISS.
 
     `empty`, `zeros` and `constant` make the arrays that the call allocates, and those that the program holds.
+    `compared`: whether arrays have the axes of the graph, whose known lengths are compared with theirs.
     `check` gets the inputs by name before anything is allocated. `stacked` names buffers on the kernel's stack,
     `returned` those to return as they are instead of results; `halves` are dtypes of 16 bits that the kernel knows.
     """
@@ -60,7 +62,7 @@ def host_function(
     if front is None:
         scope["shapes_"] = fixed_shapes
         for node, name in zip(graph.inputs, inputs, strict=True):
-            if node.type.ndim:
+            if node.type.ndim and compared:
                 lines += _same_shape(name, node)
         lines += [f"{name} = {name}[()]" for name in scalars]
         lines += [f"{var.name} = {by_input[name]}.shape[{axis}]" for var, name, axis in lowered.lengths]

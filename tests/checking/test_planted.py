@@ -195,7 +195,7 @@ def test_an_allocation_in_the_loop(allocating):
     allocating()
     found = judged(good, squashed())
     assert found["allocations"].verdict == "regression" and found["allocations"].after
-    assert "malloc" in str(found["calls"].after)
+    assert "allocate" in str(found["calls"].after)
 
 
 def test_the_same_thing_computed_twice(without):

@@ -25,7 +25,8 @@ BINARY = {
     scalar.minimum: np.minimum, scalar.maximum: np.maximum, scalar.fmin: np.fmin, scalar.fmax: np.fmax,
     reals.copysign: np.copysign, reals.power: np.power, reals.hypot: np.hypot, reals.arctan2: np.arctan2,
     reals.fmod: np.fmod, reals.remainder: np.remainder, reals.floor_divide: np.floor_divide,
-    reals.logaddexp: np.logaddexp,
+    reals.logaddexp: np.logaddexp, scalar.zero_product: lambda x, y: x if x == 0 else x * y,
+    scalar.either_zero_product: lambda x, y: x if x == 0 else y if y == 0 else x * y,
 }  # fmt: skip
 WHOLE = {integers.floor_divide: np.floor_divide, integers.remainder: np.remainder, integers.fmod: np.fmod,
          integers.left_shift: np.left_shift, integers.right_shift: np.right_shift}  # fmt: skip

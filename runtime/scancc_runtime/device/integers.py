@@ -6,8 +6,6 @@ more give 0, or -1 for negative numbers shifted right. The machine itself wraps.
 
 from __future__ import annotations
 
-import numpy as np
-
 
 def floor_divide(x, y):  # type: ignore[no-untyped-def]
     quotient = x // (y | (y == 0))
@@ -32,9 +30,10 @@ def left_shift(x, y):  # type: ignore[no-untyped-def]
 
 
 def right_shift(x, y):  # type: ignore[no-untyped-def]
-    count = np.int64(y) if 0 <= y < 64 else np.int64(64)
-    half = count >> 1  # a shift by all 64 is two
-    return (x >> half) >> (count - half)
+    one = (y ^ y) | (y == y)  # of the type of y: neither NumPy nor numba shifts uint64 by int64
+    two = one + one
+    most = (one << (two + two + two)) - one
+    return x >> y if 0 <= y < 64 else (x >> most) >> one
 
 
 def power(x, p):  # type: ignore[no-untyped-def]

@@ -18,13 +18,13 @@ from scancc.frontend.scope import current
 _asked: set[types.CodeType] = set()  # of functions that were rewritten once
 
 
-def call(fn: Callable, *args: Any) -> Any:
+def call(fn: Callable, *args: Any, **given: Any) -> Any:
     """`fn(*args)` as part of what is being traced, with Python's control flow; outside of any trace, `fn(*args)`."""
     from scancc.frontend.control_flow import convert  # which is made of what calls functions itself
 
     scope = current()
     if scope is None or not scope.root.control_flow or convert.is_foreign(fn):
-        return fn(*args)
+        return fn(*args, **given)
     code = convert.code_of(fn)
     with function_body():
         if code in _asked or convert.means_otherwise(fn):
@@ -33,10 +33,10 @@ def call(fn: Callable, *args: Any) -> Any:
             except UnsupportedError:
                 rewritten = fn  # it may still trace as it stands
             if rewritten is not fn:
-                return rewritten(*args)
+                return rewritten(*args, **given)
         take_back = scope.mark()
         try:
-            return fn(*args)
+            return fn(*args, **given)
         except Exception:
             # NumPy puts errors of its own in place of those that a value raises.
             if not scope.root.asked:
@@ -47,4 +47,4 @@ def call(fn: Callable, *args: Any) -> Any:
         take_back()
     with function_body():
         _asked.add(code)
-        return rewritten(*args)
+        return rewritten(*args, **given)

@@ -7,6 +7,7 @@ from scancc.api import filter, foldl, foldr, map, reduce, scan, scan_compile, sh
 from scancc.custom_derivatives import custom_jvp, custom_vjp
 from scancc.debug import check, debug_nans, debug_print, trace_steps
 from scancc.frontend.conditionals import cond
+from scancc.frontend.pytrees import register_pytree_node
 from scancc.frontend.special import erf, erfc, expit, gammaln, logsumexp, softmax, take
 from scancc.frontend.updates import at_add, at_maximum, at_minimum, at_multiply, at_set
 from scancc.gradients import grad, hvp, jvp, linearize, stop_gradient, value_and_grad, vjp
@@ -21,6 +22,7 @@ __all__ = [
     "custom_vjp", "debug_nans", "device_get", "device_put",
     "debug_print", "erf", "erfc", "expit", "filter", "foldl", "foldr", "gammaln", "grad", "hessian", "hvp", "jacfwd",
     "jacrev", "jit", "jvp", "lax",
-    "linearize", "logsumexp", "map", "random", "reduce", "scan", "scan_compile", "shared", "softmax", "stop_gradient",
+    "linearize", "logsumexp", "map", "random", "reduce",
+    "register_pytree_node", "scan", "scan_compile", "shared", "softmax", "stop_gradient",
     "take", "trace_steps", "until", "value_and_grad", "vjp", "vmap", "where",
 ]  # fmt: skip

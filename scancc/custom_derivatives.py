@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
+from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any
 
@@ -16,14 +18,16 @@ from scancc.frontend.numpy_shapes import broadcast_to
 from scancc.frontend.pytrees import describe, flatten, unflatten
 from scancc.frontend.scope import Scope, entered
 from scancc.frontend.tracer import Tracer, is_traced, tracing, unwrap, wrap
-from scancc.gradients import jvp
 from scancc.ir import build
 from scancc.ir.graph import Graph, Node, substitute, topological
 from scancc.ir.types import INT
 
+# Functions whose rules are being traced: there they are the functions themselves, which derivatives go through.
+_INSIDE: ContextVar[frozenset[int]] = ContextVar("inside", default=frozenset())
+
 
 class _Custom:
-    """A function and the rule for its derivative. Called on arrays it is the function itself."""
+    """A function and the rule for its derivative. Called on arrays, or by its own rule, it is the function itself."""
 
     kind = ""
 
@@ -32,20 +36,26 @@ class _Custom:
         self.rules: tuple[Callable, ...] = ()
         functools.update_wrapper(self, fn, updated=())
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **given: Any) -> Any:
+        if given:
+            args = self._by_position(args, given)
         leaves, tree = flatten(args)
         if not self.rules:
             raise ScanValueError(f"{name_of(self.fn, 'the function')} has no rule for its derivative yet", here(),
                                  fix="call .defvjp(forward, backward) or .defjvp(rule) first")
-        if not is_traced(*leaves):
+        if not is_traced(*leaves) or id(self) in _INSIDE.get():
             return call(self.fn, *args)
         inputs = [unwrap(v) for v in leaves]
         values, out_tree = flatten(call(self.fn, *unflatten(tree, [wrap(n) for n in inputs])))
         outputs = [unwrap(v) for v in values]
         outer = tracing()
         scope = Scope(f"{outer.name}_rule", parent=outer, strict=outer.strict)
-        with entered(scope):
-            results = self.trace(inputs, tree, outputs, out_tree)
+        token = _INSIDE.set(_INSIDE.get() | {id(self)})
+        try:
+            with entered(scope):
+                results = self.trace(inputs, tree, outputs, out_tree)
+        finally:
+            _INSIDE.reset(token)
         captured = list(scope.captures)
         names = {read.attrs["name"]: f"in{len(inputs) + i}" for i, read in enumerate(scope.captures.values())}
         rule = CustomRule(name_of(self.fn, "function"), self.kind, len(outputs), len(inputs), _renamed(results, names))
@@ -54,6 +64,19 @@ class _Custom:
         gets = [build.make("get", node, loc=here(), type=o.type, name=f"out{i}", view="branch")
                 for i, o in enumerate(outputs)]  # fmt: skip
         return unflatten(out_tree, [wrap(g) for g in gets])
+
+    def _by_position(self, args: tuple, given: dict[str, Any]) -> tuple:
+        """Arguments in the order of the parameters, as the rules get them."""
+        name = name_of(self.fn, "the function")
+        try:
+            bound = inspect.signature(self.fn).bind(*args, **given)
+        except TypeError as e:
+            raise ScanTypeError(f"{name}: {e}", here()) from None
+        bound.apply_defaults()
+        if bound.kwargs:
+            raise ScanTypeError(f"{name} has parameters that are given by name only: {', '.join(bound.kwargs)}",
+                                of_function(self.fn), "a rule gets the arguments by position")  # fmt: skip
+        return bound.args
 
     def trace(self, inputs: list[Node], tree: Any, outputs: list[Node], out_tree: Any) -> dict[str, Node]:
         raise NotImplementedError
@@ -135,11 +158,7 @@ class custom_jvp(_Custom):  # noqa: N801
         (rule,) = self.rules
         args = unflatten(tree, [_leaf(f"in{i}", n) for i, n in enumerate(inputs)])
         ts = unflatten(tree, [_leaf(f"t{i}", n) for i, n in enumerate(inputs)])
-        saved, self.rules = self.rules, (lambda primals, tangents: _plain(self.fn, primals, tangents),)
-        try:
-            returned = call(rule, args, ts)
-        finally:
-            self.rules = saved
+        returned = call(rule, args, ts)
         if not isinstance(returned, tuple) or len(returned) != 2:
             raise ScanTypeError("the rule returns a pair: the value and its tangent", of_function(rule))
         leaves, structure = flatten(returned[1])
@@ -151,10 +170,3 @@ class custom_jvp(_Custom):  # noqa: N801
             node = build.cast(unwrap(value), like.type.dtype)
             found[f"t_out{i}"] = broadcast_to(wrap(node), like.type.shape).node
         return found
-
-
-def _plain(fn: Callable, primals: Any, tangents: Any) -> Any:
-    """What a function inside of its own rule is: the function itself, which derivatives of the rule go through."""
-    return jvp(fn, primals, tangents)
-
-

@@ -6,7 +6,6 @@ values they become part of the function being compiled, so they nest: `grad(grad
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +27,7 @@ from scancc.frontend.tracer import as_stored, is_traced, number_of, tracing, unw
 from scancc.ir import build
 from scancc.ir.graph import Node, topological
 from scancc.ir.types import show_shape, widened
+from scancc.transformed import Transformed
 
 
 @contextmanager
@@ -47,19 +47,8 @@ def stop_gradient(x: Any) -> Any:
     return unflatten(tree, [wrap(build.make("stop_gradient", unwrap(v), loc=here())) for v in leaves])
 
 
-class Derived:
+class Derived(Transformed):
     """A function made of the derivatives of another one."""
-
-    def __init__(self, fn: Callable, kind: str, run: Callable, key: tuple) -> None:
-        self.fn = fn
-        self._run, self._key, self._kind = run, (kind, fn, *key), kind
-        functools.update_wrapper(self, fn, updated=())
-
-    def __call__(self, *args: Any) -> Any:
-        return compiled_call(self._run, f"{name_of(self.fn, 'function')}_{self._kind}", self._key, *args)
-
-    def __repr__(self) -> str:
-        return f"<{self._kind} of {name_of(self.fn, 'function')}>"
 
 
 def value_and_grad(
@@ -70,11 +59,11 @@ def value_and_grad(
     With `has_aux` `fn` returns a pair (value, anything else), and the result is `((value, anything else), gradient)`.
     """
 
-    def run(*args: Any) -> Any:
+    def run(*args: Any, **given: Any) -> Any:
         with naming():
-            return _value_and_grad(fn, args, argnums, has_aux, holomorphic)
+            return _value_and_grad(fn, args, given, argnums, has_aux, holomorphic)
 
-    return Derived(fn, "value_and_grad", run, (argnums, has_aux, holomorphic))
+    return Derived(fn, value_and_grad, run, argnums, has_aux, holomorphic)
 
 
 def grad(
@@ -82,7 +71,8 @@ def grad(
 ) -> Derived:
     """The gradient of a function whose value is one real number, with respect to argument `argnums` (or several).
 
-    Arguments are pytrees of arrays; the gradient has the structure, shapes and dtypes of the argument. A tuple of
+    Arguments are pytrees of arrays, by position or by name; `argnums` counts those by position. The gradient has the
+    structure, shapes and dtypes of the argument. A tuple of
     `argnums` gives a tuple. With `has_aux` `fn` returns a pair, and the result is `(gradient, second part)`. Of a
     complex argument the gradient is that of JAX: the derivative of the real value with respect to the real part minus
     i times that with respect to the imaginary part; `holomorphic=True` gives complex derivatives.
@@ -91,15 +81,17 @@ def grad(
     depend on an argument at all.
     """
 
-    def run(*args: Any) -> Any:
+    def run(*args: Any, **given: Any) -> Any:
         with naming():
-            value, g = _value_and_grad(fn, args, argnums, has_aux, holomorphic)
+            value, g = _value_and_grad(fn, args, given, argnums, has_aux, holomorphic)
             return (g, value[1]) if has_aux else g
 
-    return Derived(fn, "grad", run, (argnums, has_aux, holomorphic))
+    return Derived(fn, grad, run, argnums, has_aux, holomorphic)
 
 
-def _value_and_grad(fn: Callable, args: tuple, argnums: int | tuple[int, ...], has_aux: bool, holomorphic: bool) -> Any:
+def _value_and_grad(
+    fn: Callable, args: tuple, given: dict[str, Any], argnums: int | tuple[int, ...], has_aux: bool, holomorphic: bool
+) -> Any:  # fmt: skip
     numbers = _numbers(fn, argnums, len(args))
     chosen = [args[i] for i in numbers]
     _check_floating(fn, chosen, numbers, holomorphic)
@@ -107,7 +99,7 @@ def _value_and_grad(fn: Callable, args: tuple, argnums: int | tuple[int, ...], h
     full = list(args)
     for i, tree in zip(numbers, marked.trees, strict=True):
         full[i] = tree
-    returned = call(fn, *full)
+    returned = call(fn, *full, **given)
     aux: Any = None
     if has_aux:
         if not isinstance(returned, tuple) or len(returned) != 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -26,21 +27,26 @@ def jacfwd(fn: Callable, argnums: int | tuple[int, ...] = 0) -> Derived:
     result has the structure of the value, with that of the argument at every leaf.
     """
 
-    def run(*args: Any) -> Any:
+    def run(*args: Any, **named: Any) -> Any:
         with naming():
-            return _jacobian(args, argnums, lambda given, put: _forward(fn, given, put))
+            return _jacobian(args, argnums, lambda given, put: _forward(_with(fn, named), given, put))
 
-    return Derived(fn, "jacfwd", run, (argnums,))
+    return Derived(fn, jacfwd, run, argnums)
 
 
 def jacrev(fn: Callable, argnums: int | tuple[int, ...] = 0) -> Derived:
     """The Jacobian of `fn` by reverse mode, one row a component of the value: best for few values. As `jacfwd`."""
 
-    def run(*args: Any) -> Any:
+    def run(*args: Any, **named: Any) -> Any:
         with naming():
-            return _jacobian(args, argnums, lambda given, put: _reverse(fn, given, put))
+            return _jacobian(args, argnums, lambda given, put: _reverse(_with(fn, named), given, put))
 
-    return Derived(fn, "jacrev", run, (argnums,))
+    return Derived(fn, jacrev, run, argnums)
+
+
+def _with(fn: Callable, named: dict[str, Any]) -> Callable:
+    """A function of its positional arguments alone."""
+    return functools.partial(fn, **named) if named else fn
 
 
 def hessian(fn: Callable, argnums: int | tuple[int, ...] = 0) -> Derived:
@@ -48,7 +54,7 @@ def hessian(fn: Callable, argnums: int | tuple[int, ...] = 0) -> Derived:
 
     For an argument of shape T it has shape (*T, *T).
     """
-    return jacfwd(Derived(fn, "jacrev", jacrev(fn, argnums)._run, (argnums,)), argnums)
+    return Derived(fn, hessian, jacfwd(jacrev(fn, argnums), argnums)._run, argnums)
 
 
 def _jacobian(args: tuple, argnums: int | tuple[int, ...], made: Callable) -> Any:

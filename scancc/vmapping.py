@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from scancc.batching.loops import batch
-from scancc.calls import compiled_call
 from scancc.errors import ScanTypeError, ScanValueError, ShapeError, UnsupportedError
 from scancc.frontend.calling import call
 from scancc.frontend.fits import may_be_equal, same
@@ -18,44 +16,37 @@ from scancc.gradients import naming
 from scancc.ir import build
 from scancc.ir.graph import Node, topological
 from scancc.ir.types import Dim, show_shape
+from scancc.transformed import Transformed
 
 
-def vmap(fn: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
+def vmap(fn: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Transformed:
     """`fn` for every row of a batch: the results are those of a Python loop over the rows, stacked.
 
     `in_axes` says along which axis the rows of an argument lie; None: all rows share it. It is one number for all
-    arguments, or a tuple with one entry an argument, which may be a container like the argument. `out_axes` says the
-    same of the results. Scans become one loop for all rows. A row takes its own branches and leaves its own loops: what
-    it does not do has no effect, neither an error nor a check, nor anything on a derivative. A loop that rows leave at
-    different steps gives outputs with zeros after the end of each row, where the function returns them.
+    arguments, or a tuple with one entry an argument, which may be a container like the argument; rows of arguments
+    that are given by name lie along the first axis. `out_axes` says the same of the results. Scans become one loop
+    for all rows. A row takes its own branches and leaves its own loops: what it does not do has no effect, neither an
+    error nor a check, nor anything on a derivative. A loop that rows leave at different steps gives outputs with
+    zeros after the end of each row, where the function returns them.
 
     Raises ValueError for axes that are not there and for batches of different sizes, and NotImplementedError where a
     shared variable would be updated for every row.
     """
 
-    def run(*args: Any) -> Any:
+    def run(*args: Any, **given: Any) -> Any:
         with naming():
-            return _vmap(fn, args, in_axes, out_axes)
+            return _vmap(fn, args, given, in_axes, out_axes)
 
-    key = ("vmap", fn, _key(in_axes), _key(out_axes))
-
-    @functools.wraps(fn)
-    def call(*args: Any) -> Any:
-        return compiled_call(run, f"{name_of(fn, 'function')}_vmap", key, *args)
-
-    return call
+    return Transformed(fn, vmap, run, in_axes, out_axes)
 
 
-def _key(axes: Any) -> Any:
-    leaves, tree = flatten(axes)
-    return tuple(leaves), tree
-
-
-def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
-    parts = [flatten(a) for a in args]
+def _vmap(fn: Callable, args: tuple, given: dict[str, Any], in_axes: Any, out_axes: Any) -> Any:
     each = in_axes if isinstance(in_axes, (tuple, list)) else (in_axes,) * len(args)
     if len(each) != len(args):
         raise ScanValueError(f"in_axes has {len(each)} entries for {len(args)} arguments", here())
+    names = tuple(given)
+    args, each = (*args, *given.values()), (*each, *(0 for _ in names))
+    parts = [flatten(a) for a in args]
     axes_of = [_spread(axes, parts[i][1], f"in_axes[{i}]") for i, axes in enumerate(each)]
     whole = [[unwrap(v) if axis is None else _moved(unwrap(v), axis, i)
               for v, axis in zip(values, axes, strict=True)]
@@ -77,7 +68,8 @@ def _vmap(fn: Callable, args: tuple, in_axes: Any, out_axes: Any) -> Any:
         rows.append(unflatten(tree, inner))
     scope = tracing()
     effects, updates = len(scope.effects), dict(scope.updates)
-    results, tree = flatten(call(fn, *rows))
+    count = len(rows) - len(names)
+    results, tree = flatten(call(fn, *rows[:count], **dict(zip(names, rows[count:], strict=True))))
     nodes = [as_stored(r) for r in results]
     _check_updates(fn, leaves, [n for s, n in scope.updates.items() if updates.get(s) is not n])
     done = scope.effects[effects:]

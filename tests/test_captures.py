@@ -175,6 +175,22 @@ def test_python_looks_at_a_captured_array(world):
     assert f(1.0) == -1
 
 
+@pytest.mark.parametrize("size", [1, 3, 64, 20_000])
+@pytest.mark.parametrize("dtype", ["f8", "f4", "i8", "i4"])
+@pytest.mark.parametrize("kind", ["function", "element", "sum", "kept and computed", "strided"])
+def test_what_numpy_computes_of_a_captured_array(size, dtype, kind):
+    whole = np.ones(2 * size, dtype)
+    w = whole[::2] if kind == "strided" else np.ones(size, dtype)
+    compute = {
+        "function": lambda x: (x * np.sqrt(w)).sum(), "element": lambda x: x * w[-1], "sum": lambda x: x * w.sum(),
+        "kept and computed": lambda x: (x * w).sum() * np.sqrt(w)[-1], "strided": lambda x: (x * np.sqrt(w)).sum(),
+    }[kind]  # fmt: skip
+    f = sc.jit(compute)
+    for v in (1, 4, 9, 9, 16):
+        w[-1] = v
+        assert f(2.0) == pytest.approx(compute(2.0), rel=1e-6)
+
+
 def test_numbers_that_change_compile_at_most_twice(world, monkeypatch):
     from scancc import driver
 

@@ -6,7 +6,8 @@
 `reachable.py` finds what can be read; here is what is done with it. A read holds where a value was found and the value.
 The same object is the same value. So is an equal number or text of the same type; anything else is another value, and
 the function is traced anew. Arrays are inputs of the program, so what is in them may change; where Python itself may
-have looked at their elements while the function was traced, those of small ones are compared, too.
+have looked at their elements while the function was traced, those of small ones are compared, too, and where NumPy has
+computed something then, those of all: such a call reads them, and what they were, once more.
 """
 
 from __future__ import annotations
@@ -121,12 +122,13 @@ class Captures:
         taken = [b for b in bound.values() if isinstance(b, np.ndarray)]
         held = {id(r.value) for r in self.reads}
         made = any(not any(np.may_share_memory(t, a) for a, *_ in self._arrays) for t in taken)
-        looked = self._looks or made or any(isinstance(n, np.generic) and id(n) not in held for n in numbers)
+        computed = made or any(isinstance(n, np.generic) and id(n) not in held for n in numbers)
         self._taken = [(t, kind_of(t)) for t in taken]
         direct = {id(t) for t in taken}
         self._other = [(a, kind) for a, kind, _ in self._arrays if id(a) not in direct]
-        if looked:
-            self._elements = [(a, text) for a, _, text in self._arrays if text is not None]
+        if computed or self._looks:
+            self._elements = [(a, a.tobytes() if text is None else text) for a, _, text in self._arrays
+                              if computed or text is not None or id(a) not in direct]  # fmt: skip
 
     def unchanged(self) -> bool:
         """Whether another trace would read the same."""
@@ -148,10 +150,11 @@ class Captures:
         return all(a.tobytes() == text if a.nbytes <= 512 else _equal(a, text) for a, text in self._elements)
 
 
-SMALL = 1 << 16  # bytes of an array whose elements are compared
+SMALL = 1 << 16  # bytes of an array that is compared wherever Python may have looked at it
 
 
 def _equal(array: np.ndarray, text: bytes) -> bool:
     if not array.flags.c_contiguous:
         return array.tobytes() == text
-    return bool(np.array_equal(array.reshape(-1).view(np.uint8), np.frombuffer(text, np.uint8)))
+    word = np.uint64 if array.nbytes % 8 == 0 else np.uint8
+    return bool(np.array_equal(array.reshape(-1).view(word), np.frombuffer(text, word)))

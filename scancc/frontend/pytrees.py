@@ -1,4 +1,4 @@
-"""Nested containers of arrays: dicts, lists, tuples, named tuples, dataclasses and None, taken apart and put together.
+"""Nested containers of arrays: dicts, lists, tuples, named tuples, dataclasses, None, registered classes, taken apart.
 
     flatten({"h": a, "c": (b, None)})  ->  [b, a], ("dict", ("c", "h"), (("tuple", 2, (LEAF, NONE)), LEAF))
 
@@ -11,6 +11,27 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from scancc.errors import ScanTypeError, ScanValueError
+
+# Classes that the user made containers, with the functions that take them apart and put them together.
+_REGISTERED: dict[type, tuple[Callable[[Any], tuple], Callable[[Any, tuple], Any]]] = {}
+
+
+def register_pytree_node(cls: type, flatten: Callable[[Any], tuple], unflatten: Callable[[Any, tuple], Any]) -> type:
+    """Make instances of `cls` containers of arrays wherever dicts and tuples are: as of JAX's function of that name.
+
+    `flatten(x)` returns `(children, aux)`: a sequence of arrays or containers, and whatever else makes up `x`, compared
+    with `==` and with a hash. `unflatten(aux, children)` makes the object again. Returns `cls`. Raises ValueError for a
+    class that is registered already, TypeError for what is no class.
+    """
+    if not isinstance(cls, type):
+        raise ScanTypeError(f"{cls!r} is no class", fix="pass the class whose objects are containers")
+    if cls in _REGISTERED:
+        raise ScanValueError(f"{cls.__name__} is registered already", rule="a class is taken apart in one way")
+    _REGISTERED[cls] = flatten, unflatten
+    return cls
+
 
 LEAF = "leaf"
 NONE = "none"
@@ -56,6 +77,8 @@ def source_of(tree: Tree, leaves: Iterator[str], bind: Callable[[Any], str]) -> 
             return f"({''.join(f'{c}, ' for c in children)})"
         case "named":
             return f"{bind(how[0])}({', '.join(children)})"
+        case "registered":
+            return f"{bind(_REGISTERED[how[0]][1])}({bind(how[1])}, ({''.join(f'{c}, ' for c in children)}))"
         case _:
             fields = (f"{f}={c}" for f, c in zip(how[1], children, strict=True))
             return f"{bind(how[0])}({', '.join(fields)})"
@@ -89,6 +112,9 @@ def describe(tree: Tree) -> str:
 
 
 def _parts(value: Any) -> tuple[str, Any, list[tuple[str, Any]]] | None:
+    if type(value) in _REGISTERED:
+        children, aux = _REGISTERED[type(value)][0](value)
+        return "registered", (type(value), aux), [(f"[{i}]", v) for i, v in enumerate(children)]
     if isinstance(value, dict):
         try:
             keys = sorted(value)
@@ -122,5 +148,7 @@ def _build(tree: Tree, leaves: Iterator[Any]) -> Any:
             return tuple(children)
         case "named":
             return how[0](*children)
+        case "registered":
+            return _REGISTERED[how[0]][1](how[1], tuple(children))
         case _:
             return how[0](**dict(zip(how[1], children, strict=True)))

@@ -35,7 +35,6 @@ _UNCALLED = frozenset({
 })  # fmt: skip
 _MAKING = frozenset({"__init__", "__new__", "__post_init__", "__setattr__"})
 _WHOLE = frozenset({"vars", "__dict__", "asdict", "astuple", "fields", "dir"})
-_OURS = ("fn", "_run")  # where our functions of functions have what they are made of
 
 
 def captures_of(fn: Callable, *others: Any) -> Captures:
@@ -203,7 +202,7 @@ class _Search:
         cls = type(value)
         if cls.__module__.split(".")[0] == "scancc":
             own = getattr(value, "__dict__", {})
-            self._waiting += [own[name] for name in _OURS if name in own]
+            self._waiting += [v for v in own.values() if callable(v)]  # what it is made of
             if "rules" in own:  # of a function with derivatives of the user's own, which may be given anew
                 self._read("item", own, "rules", own["rules"])
             return

@@ -1,14 +1,17 @@
 """Lengths of buffers as Python expressions of what the host knows of a call: see `host.py`.
 
 A kernel computes some of them again, and reads and writes as many rows. So they are the same numbers to the last bit:
-integers of the dtype that the program has, which wrap where they leave it. Lengths that are made of floats are not
-among them: a kernel allocates such arrays itself (`exact` in `ir/lengths.py`).
+integers of the dtype that the program has, which wrap where they leave it. Lengths that are made of sums or products of
+floats are not among them: a kernel allocates such arrays itself (`exact` in `ir/lengths.py`).
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
 
 from scancc.backends.llvm.ranges import LONGEST, Ranges
 from scancc.ir.loop import BOOL, INT64, Const, Expr, Op, Var
@@ -29,7 +32,23 @@ def remainder(a: int, b: int) -> int:
     return a % b if b else 0
 
 
-FUNCTIONS: Mapping[str, Callable[[int, int], int]] = {"floor_divide_": floor_divide, "remainder_": remainder}
+def as_int64(x: float) -> int:
+    """What is no integer of 64 bits becomes the least, as processors do it."""
+    return int(x) if -(2.0**63) <= x < 2.0**63 else -(2**63)
+
+
+def _of_floats(function: np.ufunc) -> Callable[[float], float]:
+    def call(x: float) -> float:
+        with np.errstate(all="ignore"):
+            return float(function(x))
+
+    return call
+
+
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "floor_divide_": floor_divide, "remainder_": remainder, "as_int64_": as_int64,
+    **{f"{f.__name__}_": _of_floats(f) for f in (np.sqrt, np.ceil, np.floor, np.cbrt)},
+}  # fmt: skip
 
 
 class Lengths:
@@ -62,6 +81,12 @@ class Lengths:
                 return self._extreme("<" if name == "minimum" else ">", self.text(a), self.text(b))
             case Op("where", (condition, a, b), _):
                 return f"({self.text(a)} if {self.text(condition)} else {self.text(b)})"
+            case Op("cast", (x,), dtype) if dtype.kind == "f":
+                return f"float({self.text(x)})"
+            case Op("cast", (x,), _) if x.dtype.kind == "f":
+                return f"as_int64_({self.text(x)})"
+            case Op(("sqrt" | "ceil" | "floor" | "cbrt") as name, (x,), _):
+                return f"{name}_({self.text(x)})"
             case Op("cast", (x,), _):
                 return self._wrapped(e, self.text(x))
             case Op(("floor_divide" | "remainder") as name, (a, b), _):

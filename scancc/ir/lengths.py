@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from scancc.ir.graph import Graph, Node, Sequence, operands, spec_of
-from scancc.ir.loop import Op
+from scancc.ir.loop import INT64, Op
 from scancc.ir.ops import OPS
 from scancc.ir.types import Dim
 
@@ -14,11 +16,21 @@ EXACT = frozenset(
 )
 
 
+# Ops on float64 whose result is the only one there is, whoever computes it. Sums and products are not among them: a
+# kernel may contract those.
+ROUNDED = frozenset({"sqrt", "ceil", "floor", "cast"})
+
+
 def exact(e: Op) -> bool:
     """Whether the host may compute a length by this operation: so that a kernel, which does it again, has the same."""
-    return e.name in EXACT and e.dtype.kind in "iub" and all(a.dtype.kind in "iub" for a in e.args)
+    kinds = {x.dtype.kind for x in (e, *e.args)}
+    if kinds <= {*"iub"}:
+        return e.name in EXACT
+    floats = {x.dtype for x in (e, *e.args) if x.dtype.kind not in "iub"}
+    return e.name in ROUNDED and floats == {FLOAT64} and (e.name != "cast" or e.dtype in (FLOAT64, INT64))
 
 
+FLOAT64 = np.dtype(np.float64)
 SAME_ROWS = frozenset({"flip", "slice", "transpose", "rows", "alias", "stop_gradient"})  # their rows are those of x
 
 

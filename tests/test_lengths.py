@@ -199,3 +199,12 @@ def test_a_captured_array_that_shrinks():
     with pytest.raises(ShapeError):
         f(np.ones(1000))
     np.testing.assert_array_equal(f(np.ones(3)), [2, 2, 2])
+
+
+@pytest.mark.parametrize("part", [lambda x: x[2], lambda x: x[2:5], lambda x: x[-1], lambda x: x[3:4, 2:40]])
+@pytest.mark.parametrize("shape", [(40, 60), (2400,), (30, 2, 40)])
+def test_parts_of_a_reshaped_array_lie_where_they_are(part, shape):
+    x = R.normal(size=shape)
+    w = R.normal(size=part(x.reshape(60, 40)).shape[-1])
+    have = sc.jit(lambda x, w: part(x.reshape(60, 40)) @ w)(x, w)
+    np.testing.assert_allclose(have, part(x.reshape(60, 40)) @ w, rtol=1e-12)

@@ -285,7 +285,7 @@ def _bind_row(low: Lowering, leaf: Node, outer: Node, row: Expr) -> None:
     value = low.env[outer]
     place = None
     if isinstance(value, Lazy) and value.place is not None and value.row_stride is None and not value.transposed:
-        place = row_place(value.place, outer.type.ndim, row)
+        place = row_place(low, outer, value.place, row)
     lazy = Lazy(lambda index: low.element(outer, (row, *index)), place)
     low.env[leaf] = lazy
     if in_registers(leaf.type):

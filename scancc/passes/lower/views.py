@@ -176,7 +176,7 @@ def lower_index(low: Lowering, node: Node) -> None:
     source = _place(low, x)
     place = None
     if source is not None and axis == 0 and source.row_stride is None and not source.transposed:
-        place = Lazy(source.at, row_place(source.place, x.type.ndim, at))  # type: ignore[arg-type]
+        place = Lazy(source.at, row_place(low, x, source.place, at))  # type: ignore[arg-type]
     _view(
         low,
         node,
@@ -195,7 +195,7 @@ def lower_rows(low: Lowering, node: Node) -> None:
     source = _place(low, x)
     value = Lazy(lambda index: low.element(x, (add(first, index[0]), *index[1:])))
     if source is not None and source.row_stride is None and not source.transposed:
-        value.place = row_place(source.place, x.type.ndim, first)  # type: ignore[arg-type]
+        value.place = row_place(low, x, source.place, first)  # type: ignore[arg-type]
     low.env[node] = value
     if in_registers(node.type):
         low.registers_of(node)
@@ -205,10 +205,24 @@ def lower_same(low: Lowering, node: Node) -> None:
     low.env[node] = low.env[node.args[0]]
 
 
-def row_place(place: Place, rank: int, row: Expr) -> Place:
-    """The place of one row of a dense array of `rank` axes that lies at `place`."""
-    axis = len(place.index) - rank
-    return Place(place.buffer, (*place.index[:axis], add(place.index[axis], row), *place.index[axis + 1 :]))
+def row_place(low: Lowering, x: Node, place: Place, row: Expr) -> Place:
+    """The place of one row of a dense array that lies at `place`."""
+    return moved(place, (row, *[const_int(0)] * (x.type.ndim - 1)), low.lengths(x.type))
+
+
+def moved(place: Place, start: Index, lengths: Index) -> Place:
+    """The place of an element of a dense array with these lengths, which lies at `place`.
+
+    A reshaped array lies in a buffer of other axes: there the element is counted along the last one.
+    """
+    lead = len(place.index) - len(start)
+    if lead >= 0 and place.buffer.shape[lead + 1 :] == tuple(lengths[1:]):
+        index = tuple(add(a, s) for a, s in zip(place.index[lead:], start, strict=True))
+        return Place(place.buffer, (*place.index[:lead], *index))
+    offset: Expr = const_int(0)
+    for axis, s in enumerate(start):
+        offset = add(offset, mul(s, product(lengths[axis + 1 :])))
+    return Place(place.buffer, (*place.index[:-1], add(place.index[-1], offset)))
 
 
 def lower_slice(low: Lowering, node: Node) -> None:
@@ -232,13 +246,14 @@ def lower_slice(low: Lowering, node: Node) -> None:
     place = None
     if source is not None and not source.transposed and all(s == 1 for s in stride):
         whole = [a == b for a, b in zip(x.type.shape, node.type.shape, strict=True)]
-        at = source.place.index  # type: ignore[union-attr]
-        lead = len(at) - len(first)
-        moved = Place(source.place.buffer, (*at[:lead], *(add(a, f) for a, f in zip(at[lead:], first, strict=True))))  # type: ignore[union-attr]
+        lengths = low.lengths(x.type)
+        if source.row_stride is not None:
+            lengths = (lengths[0], source.row_stride)
+        there = moved(source.place, tuple(first), lengths)  # type: ignore[arg-type]
         if all(whole[1:]):
-            place = Lazy(source.at, moved, source.row_stride)
+            place = Lazy(source.at, there, source.row_stride)
         elif len(first) == 2:
-            place = Lazy(source.at, moved, source.row_stride or low.length(x.type.shape[1]))
+            place = Lazy(source.at, there, source.row_stride or low.length(x.type.shape[1]))
     keys = tuple(slice(*b) for b in bounds)
     _view(low, node, lambda a: a[keys], on_index, place)
 

@@ -163,13 +163,15 @@ def test_taps_beyond_what_can_be_counted():
         sc.scan(lambda x: x, dict(input=np.ones(3), taps=2**70))
 
 
-def test_containers_given_to_a_compiled_function():
-    with pytest.raises(TypeError, match="argument 0 of f is of type dict"):
-        @sc.jit
-        def f(x):
-            return x
+def test_what_is_no_array_given_to_a_compiled_function():
+    @sc.jit
+    def f(x):
+        return x
 
-        f({"a": 1.0})
+    with pytest.raises(TypeError, match="argument 0 of f is of type str(.|\n)*static_argnums"):
+        f("a")
+    with pytest.raises(TypeError, match=r"argument 0\['a'\] of f is of type str"):
+        f({"a": "b"})
 
 
 def test_no_spelling_is_proposed_that_only_looks_alike():

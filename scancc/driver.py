@@ -13,6 +13,7 @@ from scancc import interpreter, nan_finder
 from scancc.arrays import on_host
 from scancc.backends.cpu import CpuProgram
 from scancc.backends.program import Program
+from scancc.collector import PAUSED
 from scancc.errors import ScanValueError
 from scancc.frontend.shared import Shared, held, values_of
 from scancc.ir.graph import Graph
@@ -122,7 +123,8 @@ class Programs:
             with COMPILING:
                 found = self._fitting(key, fits)
                 if found is None:
-                    found = make()
+                    with PAUSED:
+                        found = make()
                     self._by_key[key] = (found, *self._by_key.get(key, ())[: self.OF_A_KEY - 1])
                     while len(self._by_key) > self.KEYS:
                         self._by_key.popitem(last=False)

@@ -12,10 +12,8 @@ What LLVM is told, and why it is right:
 from __future__ import annotations
 
 import ctypes
-import gc
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from time import process_time
 from typing import Any
@@ -29,6 +27,7 @@ from scancc.backends.llvm import bitcode, engine, needs
 from scancc.backends.llvm.kernel import KernelPrinter, Stack
 from scancc.backends.llvm.locations import Locations
 from scancc.backends.llvm.statements import prints_of
+from scancc.collector import PAUSED
 from scancc.ir.loop import Buffer, Expr, Kernel, Print, show_expr
 from scancc.ir.types import in_memory
 from scancc.locks import COMPILING, made_once
@@ -85,7 +84,7 @@ class MachineCode:
     @property
     def _made(self) -> _Made:
         if self._found is None:
-            with COMPILING:
+            with COMPILING, PAUSED:
                 if self._found is None:
                     self._found = self._make()
         return self._found
@@ -120,8 +119,7 @@ class MachineCode:
     def _module(self, locations: Locations | None = None) -> Any:
         """The kernel's module with all that it calls, not optimised yet."""
         start = process_time()
-        with collector_paused():
-            text, linked = self._text(locations)
+        text, linked = self._text(locations)
         self.seconds["ir"] = process_time() - start
         return engine.parsed(text, linked)
 
@@ -199,18 +197,6 @@ class MachineCode:
     @property
     def _show_address(self) -> int:
         return ctypes.cast(self._show, ctypes.c_void_p).value or 0
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """For work that makes many objects and frees no circles of them: a collection looks at all that a process has."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _values(statement: Print, words: Any) -> list[Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from scancc.collector import PAUSED
 from scancc.errors import ScanTypeError, ScanValueError, TracedValueError
 from scancc.frontend.location import here
 from scancc.ir.build import cast, const, make
@@ -209,7 +210,8 @@ def entered(scope: Scope) -> Iterator[Scope]:
     UNUSUAL.append(scope)
     _stack.scopes.append(scope)
     try:
-        yield scope
+        with PAUSED:
+            yield scope
     finally:
         _stack.scopes.pop()
         UNUSUAL.remove(scope)
